@@ -1,0 +1,1 @@
+"""Attacks: searches for admissible changes that break a model."""

@@ -1,0 +1,1 @@
+"""Backward passes: how gradients come about."""

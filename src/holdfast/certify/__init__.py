@@ -1,0 +1,1 @@
+"""Certifiers: upper bounds on what any admissible change can achieve."""

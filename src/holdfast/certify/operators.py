@@ -1,0 +1,244 @@
+"""Affine operators of a network, each as the three maps that bounds need: x, |W| and W transposed.
+
+A tensor carries rows first; shapes named here leave the rows out. Operators take one tensor per
+input of the node, so that a residual sum is an operator like any other.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+import torch
+from torch import Tensor
+
+Shape = tuple[int, ...]
+
+
+class Operator(ABC):
+    """An affine map of one or more tensors; `bias` is broadcast over the rows.
+
+    `terms` is the number of products in one output coordinate; together with the sizes of both
+    sides it gives the rounding error.
+    """
+
+    bias: Tensor | None = None
+    terms: int = 1
+
+    @abstractmethod
+    def linear(self, xs: Sequence[Tensor]) -> Tensor:
+        """`W x` without the bias."""
+
+    @abstractmethod
+    def spread(self, rs: Sequence[Tensor]) -> Tensor:
+        """`|W| r`: how far boxes of half width r spread."""
+
+    @abstractmethod
+    def back(self, a: Tensor) -> tuple[Tensor, ...]:
+        """`a W`: coefficients on the output as coefficients on each input."""
+
+
+@dataclass(frozen=True, eq=False)
+class Dense(Operator):
+    """`x W^T + b` over the last axis.
+
+    Args:
+        weight: `(out, in)`.
+        bias: `(out,)` or None.
+    """
+
+    weight: Tensor
+    bias: Tensor | None = None
+
+    @property
+    def terms(self) -> int:  # type: ignore[override]
+        """Number of inputs of one output."""
+        return self.weight.shape[1]
+
+    def linear(self, xs: Sequence[Tensor]) -> Tensor:
+        return xs[0] @ self.weight.T
+
+    def spread(self, rs: Sequence[Tensor]) -> Tensor:
+        return rs[0] @ self.weight.abs().T
+
+    def back(self, a: Tensor) -> tuple[Tensor, ...]:
+        return (a @ self.weight,)
+
+
+@dataclass(frozen=True, eq=False)
+class Convolution(Operator):
+    """A convolution over one, two or three axes; an average pool is one with a constant kernel.
+
+    Args:
+        weight: `(out, in / groups, *kernel)`.
+        bias: `(out, 1, ...)` or None.
+        stride: per axis.
+        padding: zeros on both sides, per axis.
+        dilation: per axis.
+        groups: channel groups.
+        size: spatial size of the input, which the transpose must restore.
+    """
+
+    weight: Tensor
+    bias: Tensor | None
+    stride: Shape
+    padding: Shape
+    dilation: Shape
+    groups: int
+    size: Shape
+
+    @property
+    def terms(self) -> int:  # type: ignore[override]
+        """Number of inputs of one output."""
+        return prod(self.weight.shape[1:])
+
+    def _convolve(self, x: Tensor, weight: Tensor) -> Tensor:
+        none = [0] * len(self.size)
+        return torch.ops.aten.convolution(
+            x, weight, None, self.stride, self.padding, self.dilation, False, none, self.groups
+        )  # type: ignore[no-any-return]
+
+    def linear(self, xs: Sequence[Tensor]) -> Tensor:
+        return self._convolve(xs[0], self.weight)
+
+    def spread(self, rs: Sequence[Tensor]) -> Tensor:
+        return self._convolve(rs[0], self.weight.abs())
+
+    def back(self, a: Tensor) -> tuple[Tensor, ...]:
+        # Inputs behind the last whole stride touch no output: the transpose needs their number.
+        rest = [
+            (n + 2 * p - d * (k - 1) - 1) % s
+            for n, p, d, k, s in zip(
+                self.size, self.padding, self.dilation, self.weight.shape[2:], self.stride,
+                strict=True,
+            )
+        ]  # fmt: skip
+        return (
+            torch.ops.aten.convolution(
+                a, self.weight, None, self.stride, self.padding, self.dilation, True, rest,
+                self.groups,
+            ),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Scale(Operator):
+    """`factor x + bias`, coordinate by coordinate: normalisation with constants, batch norm.
+
+    Args:
+        factor: broadcast against one row.
+        bias: broadcast against one row, or None.
+    """
+
+    factor: Tensor
+    bias: Tensor | None = None
+
+    def linear(self, xs: Sequence[Tensor]) -> Tensor:
+        return xs[0] * self.factor
+
+    def spread(self, rs: Sequence[Tensor]) -> Tensor:
+        return rs[0] * self.factor.abs()
+
+    def back(self, a: Tensor) -> tuple[Tensor, ...]:
+        return (a * self.factor,)
+
+
+@dataclass(frozen=True, eq=False)
+class Total(Operator):
+    """A signed sum of tensors of one shape: residual connections.
+
+    Args:
+        factors: one number per input.
+    """
+
+    factors: tuple[float, ...]
+
+    @property
+    def terms(self) -> int:  # type: ignore[override]
+        """Number of inputs."""
+        return len(self.factors)
+
+    def linear(self, xs: Sequence[Tensor]) -> Tensor:
+        return torch.stack([f * x for f, x in zip(self.factors, xs, strict=True)]).sum(0)
+
+    def spread(self, rs: Sequence[Tensor]) -> Tensor:
+        return torch.stack([abs(f) * r for f, r in zip(self.factors, rs, strict=True)]).sum(0)
+
+    def back(self, a: Tensor) -> tuple[Tensor, ...]:
+        return tuple(f * a for f in self.factors)
+
+
+@dataclass(frozen=True, eq=False)
+class Reshape(Operator):
+    """The same numbers in another shape.
+
+    Args:
+        before: shape of one row of the input.
+        after: shape of one row of the output.
+    """
+
+    before: Shape
+    after: Shape
+
+    def linear(self, xs: Sequence[Tensor]) -> Tensor:
+        return xs[0].reshape(len(xs[0]), *self.after)
+
+    def spread(self, rs: Sequence[Tensor]) -> Tensor:
+        return self.linear(rs)
+
+    def back(self, a: Tensor) -> tuple[Tensor, ...]:
+        return (a.reshape(len(a), *self.before),)
+
+
+@dataclass(frozen=True, eq=False)
+class Permute(Operator):
+    """The axes in another order.
+
+    Args:
+        order: as of `Tensor.permute`, the rows staying first.
+    """
+
+    order: Shape
+
+    def linear(self, xs: Sequence[Tensor]) -> Tensor:
+        return xs[0].permute(self.order)
+
+    def spread(self, rs: Sequence[Tensor]) -> Tensor:
+        return self.linear(rs)
+
+    def back(self, a: Tensor) -> tuple[Tensor, ...]:
+        return (a.permute([self.order.index(i) for i in range(len(self.order))]),)
+
+
+@dataclass(frozen=True, eq=False)
+class Mean(Operator):
+    """The sum over some axes times a factor: global average pooling.
+
+    Args:
+        axes: positive, rows not among them.
+        before: shape of one row of the input.
+        keep: whether the axes stay with length one.
+        factor: one over the number of summed entries for a mean, one for a sum.
+    """
+
+    axes: Shape
+    before: Shape
+    keep: bool
+    factor: float
+
+    @property
+    def terms(self) -> int:  # type: ignore[override]
+        """Number of summed entries."""
+        return prod(self.before[i - 1] for i in self.axes)
+
+    def linear(self, xs: Sequence[Tensor]) -> Tensor:
+        return xs[0].sum(self.axes, keepdim=self.keep) * self.factor
+
+    def spread(self, rs: Sequence[Tensor]) -> Tensor:
+        return self.linear(rs)
+
+    def back(self, a: Tensor) -> tuple[Tensor, ...]:
+        kept = [1 if i + 1 in self.axes else n for i, n in enumerate(self.before)]
+        return (a.reshape(len(a), *kept).expand(len(a), *self.before) * self.factor,)

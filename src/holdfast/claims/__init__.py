@@ -1,0 +1,1 @@
+"""One file per paper: its claim as an experiment that can fail."""

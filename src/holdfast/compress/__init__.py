@@ -1,0 +1,1 @@
+"""Rewrites: smaller or cheaper models."""

@@ -1,0 +1,1 @@
+"""The vocabulary: kinds, dice, goals, records, fields, the catalogue, papers and errors."""

@@ -1,0 +1,129 @@
+"""Random draws that belong to rows, not to batches.
+
+Each value is a hash of (seed, key of the row, stream, number of the call, position). Chunking,
+reordering, dropping rows, sharding and resuming therefore leave every draw bit-identical.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from math import prod
+
+import torch
+from torch import Tensor
+
+_GOLDEN = -7046029254386353131  # 0x9E3779B97F4A7C15 as a signed 64-bit integer
+
+
+def _shift(z: Tensor, bits: int) -> Tensor:
+    """Logical right shift of signed 64-bit integers."""
+    return (z >> bits) & ((1 << (64 - bits)) - 1)
+
+
+def _scramble(z: Tensor) -> Tensor:
+    """The finaliser of splitmix64: a bijection of 64-bit integers with full avalanche."""
+    z = (z ^ _shift(z, 30)) * -4658895280553007687
+    z = (z ^ _shift(z, 27)) * -7723592293110705685
+    return z ^ _shift(z, 31)
+
+
+def _number(*parts: object) -> int:
+    """A signed 64-bit integer from anything printable."""
+    digest = hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little", signed=True)
+
+
+class Dice:
+    """Keyed random numbers for the rows of a batch.
+
+    Args:
+        seed: of the whole experiment.
+        keys: `(B,)` int64, one per row, usually the position in the data set.
+        stream: what the draws are for; different streams are independent.
+    """
+
+    def __init__(self, seed: int, keys: Tensor, stream: str = "") -> None:
+        self.seed, self.keys, self.stream = seed, keys, stream
+        self._calls = [0]
+
+    @classmethod
+    def of(cls, count: int, seed: int = 0, stream: str = "") -> Dice:
+        """Dice for `count` rows whose keys are their positions."""
+        return cls(seed, torch.arange(count), stream)
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __repr__(self) -> str:
+        return f"Dice(seed={self.seed}, rows={len(self)}, stream={self.stream!r})"
+
+    def take(self, index: Tensor | slice) -> Dice:
+        """The dice of some rows, counting its calls together with this one (an active set)."""
+        child = self.part(index)
+        child._calls = self._calls
+        return child
+
+    def part(self, index: Tensor | slice) -> Dice:
+        """The dice of some rows, counting calls on its own from here (a chunk)."""
+        chosen = index.to(self.keys.device) if isinstance(index, Tensor) else index
+        child = Dice(self.seed, self.keys[chosen], self.stream)
+        child._calls = [self._calls[0]]
+        return child
+
+    def keyed(self, keys: Tensor) -> Dice:
+        """The same stream for other rows."""
+        return Dice(self.seed, keys, self.stream)
+
+    def spawn(self, name: str) -> Dice:
+        """An independent stream for the same rows, counting from zero."""
+        return Dice(self.seed, self.keys, f"{self.stream}/{name}")
+
+    def generator(self, name: str) -> torch.Generator:
+        """A generator for bulk draws that belong to no row (shuffling, weights)."""
+        seed = _number(self.seed, self.stream, name, "generator") & ((1 << 63) - 1)
+        return torch.Generator().manual_seed(seed)
+
+    def _bits(self, shape: Sequence[int], device: torch.device | str) -> Tensor:
+        call, self._calls[0] = self._calls[0], self._calls[0] + 1
+        base = self.keys.to(device, torch.int64) * _GOLDEN + _number(self.seed, self.stream, call)
+        base = _scramble(base)
+        position = torch.arange(prod(shape), device=device) * _GOLDEN
+        return _scramble(_scramble(base[:, None] + position)).reshape(len(self), *shape)
+
+    def uniform(
+        self,
+        shape: Sequence[int] = (),
+        *,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> Tensor:
+        """`(B, *shape)` numbers in [0, 1)."""
+        digits = 24 if dtype in (torch.float32, torch.bfloat16, torch.float16) else 53
+        return (_shift(self._bits(shape, device), 64 - digits).to(torch.float64) * 2.0**-digits).to(
+            dtype
+        )
+
+    def normal(
+        self,
+        shape: Sequence[int] = (),
+        *,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> Tensor:
+        """`(B, *shape)` standard normal numbers, by inverting the distribution function."""
+        u = _shift(self._bits(shape, device), 11).to(torch.float64)
+        found: Tensor = torch.special.ndtri((u + 0.5) * 2.0**-53)
+        return found.to(dtype)
+
+    def integers(
+        self, high: int, shape: Sequence[int] = (), *, device: torch.device | str = "cpu"
+    ) -> Tensor:
+        """`(B, *shape)` integers in [0, high); bias below `high / 2**31`."""
+        small: Tensor = _shift(self._bits(shape, device), 33)
+        return (small * high) >> 31
+
+
+def dice_or(dice: Dice | None, count: int) -> Dice:
+    """The given dice, or those of seed 0 for `count` rows."""
+    return Dice.of(count) if dice is None else dice

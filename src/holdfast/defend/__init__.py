@@ -1,0 +1,1 @@
+"""Defences: wrappers that make a new model out of a model."""

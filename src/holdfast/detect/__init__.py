@@ -1,0 +1,1 @@
+"""Detectors: scores that say how far to trust an output."""

@@ -1,0 +1,1 @@
+"""Explainers: a readout distributed over the input."""

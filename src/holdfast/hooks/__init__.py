@@ -1,0 +1,1 @@
+"""Hooks: what looks into a training run."""

@@ -1,0 +1,1 @@
+"""Numbers about outputs, models, runs and data."""

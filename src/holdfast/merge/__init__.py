@@ -1,0 +1,1 @@
+"""Merges: several states become one."""

@@ -1,0 +1,1 @@
+"""Objectives: one loss per row, given a run and a batch."""

@@ -1,0 +1,1 @@
+"""Tensor mathematics on torch alone; knows nothing of models, threats or reports."""

@@ -1,0 +1,62 @@
+"""The only ways to slice, count and join inputs, whatever they are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeAlias, cast, overload
+
+import torch
+from torch import Tensor
+
+Inputs: TypeAlias = Tensor | Mapping[str, Tensor] | Sequence[str]
+
+
+def rows(x: Inputs) -> int:
+    """Number of rows of a tensor, a mapping of tensors or a list of texts."""
+    if isinstance(x, Tensor):
+        return x.shape[0]
+    if isinstance(x, Mapping):
+        return next((len(v) for v in x.values()), 0)
+    return len(x)
+
+
+@overload
+def take(x: Tensor, index: Tensor | slice) -> Tensor: ...
+@overload
+def take(x: Inputs, index: Tensor | slice) -> Inputs: ...
+def take(x: Inputs, index: Tensor | slice) -> Inputs:
+    """The rows of `x` at `index`: positions, a mask of length B, or a slice."""
+    if isinstance(x, Tensor):
+        return x[index.to(x.device) if isinstance(index, Tensor) else index]
+    if isinstance(x, Mapping):
+        return {name: take(value, index) for name, value in x.items()}
+    if isinstance(index, slice):
+        return x[index]
+    chosen = index.nonzero().flatten() if index.dtype == torch.bool else index
+    return [x[i] for i in chosen.tolist()]
+
+
+def join(parts: Sequence[Inputs]) -> Inputs:
+    """Rows of several inputs of the same form, one after the other."""
+    first = parts[0]
+    if isinstance(first, Tensor):
+        return torch.cat([cast(Tensor, p) for p in parts])
+    if isinstance(first, Mapping):
+        maps = [cast(Mapping[str, Tensor], p) for p in parts]
+        return {name: torch.cat([m[name] for m in maps]) for name in first}
+    return [text for part in parts for text in cast(Sequence[str], part)]
+
+
+def chunks(n: int, size: int) -> Iterator[slice]:
+    """Slices of at most `size` rows that cover `n` rows in order."""
+    return (slice(i, min(i + size, n)) for i in range(0, n, size))
+
+
+def fit(values: Tensor, like: Tensor) -> Tensor:
+    """One number per row `(B,)`, shaped so that it multiplies `like` `(B, ...)` row by row."""
+    return values.reshape(-1, *[1] * (like.dim() - 1))
+
+
+def pick(mask: Tensor, yes: Tensor, no: Tensor) -> Tensor:
+    """Row i of `yes` where `mask[i]`, of `no` elsewhere."""
+    return torch.where(fit(mask, yes), yes, no)

@@ -1,0 +1,138 @@
+"""Mathematics of pictures: counts of light, smeared lines, clouds, coarse pixels."""
+
+from __future__ import annotations
+
+from math import ceil, exp, log2
+
+import torch
+from torch import Tensor
+
+_EXACT = 12.0  # below this mean the Poisson distribution is inverted exactly
+_LAST = 48  # P(Poisson(12) > 48) < 1e-14
+
+
+def poisson(mean: Tensor, z: Tensor) -> Tensor:
+    """Poisson counts that belong to standard normal draws, by inverting the distribution.
+
+    Small means are inverted exactly; large ones by the Cornish-Fisher expansion of third
+    order, whose error in the distribution function is below 1e-3 from a mean of 12 on. Counts
+    grow with the mean and with the draw.
+
+    Args:
+        mean: any shape, at least 0, float64.
+        z: standard normal draws of the same shape, float64.
+
+    Returns:
+        Whole numbers of the same shape.
+    """
+    root = mean.clamp(min=1e-12).sqrt()
+    series = mean + root * z + (z * z - 1) / 6 + (z - z**3) / (72 * root)
+    large = series.round().clamp(min=0)
+    low = mean.clamp(max=_EXACT)
+    u = torch.special.ndtr(z)
+    term = torch.exp(-low)
+    below = term.clone()
+    small = torch.zeros_like(mean)
+    for count in range(1, _LAST + 1):
+        small += below < u
+        term = term * low / count
+        below += term
+    return torch.where(mean < _EXACT, small, large)
+
+
+def smear(x: Tensor, angle: Tensor, sigma: float, width: int) -> Tensor:
+    """Averages each image along a line, with one-sided Gaussian weights.
+
+    Tap i has the weight exp(-i^2 / (2 sigma^2)) and lies i pixels away in the direction of the
+    row's angle, rounded to whole pixels; beyond the border the nearest pixel counts.
+
+    Args:
+        x: images `(B, C, H, W)`.
+        angle: `(B,)` in radians.
+        sigma: of the weights, in pixels, above 0.
+        width: number of taps.
+    """
+    b, c, h, w = x.shape
+    weights = [exp(-(i**2) / (2 * sigma**2)) for i in range(width)]
+    flat, out = x.flatten(2), torch.zeros_like(x).flatten(2)
+    down, right = torch.arange(h, device=x.device), torch.arange(w, device=x.device)
+    for i, weight in enumerate(weights):
+        if weight < 1e-9:
+            break
+        dx = (i * angle.cos() - 0.5).ceil().long()
+        dy = (i * angle.sin() - 0.5).ceil().long()
+        row = (down + dy[:, None]).clamp(0, h - 1)
+        column = (right + dx[:, None]).clamp(0, w - 1)
+        index = (row[:, :, None] * w + column[:, None, :]).flatten(1)
+        out += weight * flat.gather(2, index[:, None].expand(b, c, h * w))
+    return (out / sum(weights)).reshape(x.shape)
+
+
+def cloud_draws(height: int, width: int) -> tuple[int, int, int]:
+    """The shape of the uniform draws that `clouds` needs for each row."""
+    side = 2 ** max(1, ceil(log2(max(height, width))))
+    return 3, side, side
+
+
+def clouds(draws: Tensor, decay: float, height: int, width: int) -> Tensor:
+    """Fractal clouds by midpoint displacement on a square that closes on itself.
+
+    Level by level the middle of each square, then of each edge, becomes the mean of its four
+    neighbours plus a random height; heights shrink by `decay` squared per level. A smaller
+    decay gives a rougher cloud.
+
+    Args:
+        draws: `(B, 3, side, side)` uniform in [0, 1), the shape from `cloud_draws`.
+        decay: above 1.
+        height: rows of the crop.
+        width: columns of the crop.
+
+    Returns:
+        `(B, height, width)` in [0, 1], each image spanning the whole range before the crop.
+    """
+    b, side = len(draws), draws.shape[-1]
+    noise = draws * 2 - 1
+    sky = noise.new_zeros(b, side, side)
+    step, amplitude = side, 1.0
+    while step >= 2:
+        half, n = step // 2, side // step
+        corner = sky[:, ::step, ::step]
+        around = corner + corner.roll(-1, 1)
+        around = around + around.roll(-1, 2)
+        wild = amplitude * noise[:, :, half::step, half::step]
+        middle = around / 4 + wild[:, 0, :n, :n]
+        sky[:, half::step, half::step] = middle
+        across = middle + middle.roll(1, 1) + corner + corner.roll(-1, 2)
+        sky[:, ::step, half::step] = across / 4 + wild[:, 1, :n, :n]
+        along = middle + middle.roll(1, 2) + corner + corner.roll(-1, 1)
+        sky[:, half::step, ::step] = along / 4 + wild[:, 2, :n, :n]
+        step, amplitude = half, amplitude / decay**2
+    sky = sky - sky.amin((1, 2), keepdim=True)
+    sky = sky / sky.amax((1, 2), keepdim=True).clamp(min=1e-12)
+    return sky[:, :height, :width]
+
+
+def coarse(x: Tensor, share: float) -> Tensor:
+    """Fewer, larger pixels: box means on a grid of `share` of each side, then enlarged again.
+
+    Args:
+        x: images `(B, C, H, W)`.
+        share: of each side that is kept, in (0, 1].
+    """
+    down = _coarse_axis(x.shape[2], share).to(x)
+    across = _coarse_axis(x.shape[3], share).to(x)
+    return down @ x @ across.T
+
+
+def _coarse_axis(n: int, share: float) -> Tensor:
+    """`(n, n)`: what shrinking to `share` of n pixels and enlarging again does to one axis."""
+    m = max(1, int(n * share + 1e-9))
+    scale = n / m
+    shrink = torch.zeros(m, n, dtype=torch.float64)
+    for i in range(m):
+        centre = (i + 0.5) * scale
+        low = max(int(centre - scale / 2 + 0.5), 0)
+        high = min(int(centre + scale / 2 + 0.5), n)
+        shrink[i, low:high] = 1 / (high - low)
+    nearest = ((torch.arange(n, dtype=torch.float64) + 0.5) / scale).long().clamp(max=m - 1)
+    return shrink[nearest]

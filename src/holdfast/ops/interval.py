@@ -1,0 +1,116 @@
+"""Interval arithmetic on tensors in float64, rounded outward so that its boxes hold for real numbers.
+
+Every bound is computed in float64 and then widened by the standard error of the operation that
+made it, so that the exact result of the same operation on real numbers lies inside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+UNIT = 2.0**-53  # half the distance between 1 and the next float64
+TINY = 1e-300  # covers what underflow may lose
+
+
+def gamma(terms: int) -> float:
+    """Relative error of a float64 sum of `terms` products in any order: `n u / (1 - n u)`."""
+    return terms * UNIT / (1 - terms * UNIT)
+
+
+class Box(NamedTuple):
+    """All tensors between two others, both ends included.
+
+    Args:
+        low: lower ends, float64.
+        high: upper ends, of the same shape.
+    """
+
+    low: Tensor
+    high: Tensor
+
+    @property
+    def magnitude(self) -> Tensor:
+        """The largest absolute value inside."""
+        return torch.maximum(self.low.abs(), self.high.abs())
+
+    def take(self, rows: Tensor | slice) -> Box:
+        """The box of a selection of rows."""
+        return Box(self.low[rows], self.high[rows])
+
+    def flat(self) -> Box:
+        """The same box with one axis behind the rows."""
+        return Box(self.low.flatten(1), self.high.flatten(1))
+
+
+def widen(low: Tensor, high: Tensor, error: Tensor | float) -> Box:
+    """The box enlarged by `error` on every side, itself rounded outward.
+
+    The subtraction rounds once more; one step to the next float covers it.
+    """
+    down = torch.full_like(low, -torch.inf)
+    return Box(torch.nextafter(low - error, down), torch.nextafter(high + error, -down))
+
+
+def around(x: Tensor, radius: float | Tensor, low: float, high: float) -> Box:
+    """The box `[x - radius, x + radius]`, cut to `[low, high]` after rounding outward.
+
+    A change that is stored in the precision of `x` may leave the exact box by the rounding of
+    one sum, so two units of that precision are added. The box always holds `x` itself, even
+    where `x` lies outside `[low, high]`.
+
+    Args:
+        x: `(B, ...)` centres.
+        radius: one number, or `(B, ...)`.
+        low: smallest admissible value.
+        high: largest admissible value.
+    """
+    wide = x.double()
+    slack = 2 * torch.finfo(x.dtype).eps * (wide.abs() + radius)
+    box = widen(wide - radius, wide + radius, slack)
+    return Box(
+        torch.minimum(box.low.clamp(min=low), wide), torch.maximum(box.high.clamp(max=high), wide)
+    )
+
+
+def affine(
+    box: Box, apply: Callable[[Tensor], Tensor], spread: Callable[[Tensor], Tensor],
+    bias: Tensor | None, terms: int,
+) -> Box:  # fmt: skip
+    """The smallest box that holds `W x + b` for every x of a box, widened by its rounding error.
+
+    The centre goes through `W`, the half width through `|W|`: exact for one affine operation,
+    because each output coordinate attains its ends at a corner of the box.
+
+    Args:
+        box: of the input.
+        apply: `x -> W x`.
+        spread: `r -> |W| r`.
+        bias: `b`, or None.
+        terms: number of products summed in one output coordinate.
+    """
+    centre = (box.low + box.high) / 2
+    # Rounding of the centre is absorbed by taking the farther end as half width.
+    half = torch.maximum(box.high - centre, centre - box.low)
+    middle, reach = apply(centre), spread(half)
+    mass = spread(box.magnitude)
+    if bias is not None:
+        middle, mass = middle + bias, mass + bias.abs()
+    # Centre, half width and their sum each err by at most gamma times the mass.
+    error = 4 * gamma(terms + 4) * mass + TINY
+    return widen(middle - reach, middle + reach, error)
+
+
+def relu(box: Box) -> Box:
+    """The exact image under `max(x, 0)`."""
+    return Box(box.low.clamp(min=0), box.high.clamp(min=0))
+
+
+def intersect(a: Box, b: Box) -> Box:
+    """What lies in both; where rounding would make the ends cross, the first box stays."""
+    low, high = torch.maximum(a.low, b.low), torch.minimum(a.high, b.high)
+    good = low <= high  # false for NaN as well
+    return Box(torch.where(good, low, a.low), torch.where(good, high, a.high))

@@ -1,0 +1,1 @@
+"""Any model and any data become a Subject."""

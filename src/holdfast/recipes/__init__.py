@@ -1,0 +1,1 @@
+"""Recipes: ready training runs."""

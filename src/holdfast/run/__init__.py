@@ -1,0 +1,1 @@
+"""The harness: knows kinds, never a method."""

@@ -1,0 +1,57 @@
+"""What a module's behaviour depends on: its own source and that of every module it imports."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def _file(module: str) -> Path | None:
+    """The file of a module of this package, found without importing it."""
+    stem = ROOT.joinpath(*module.split(".")[1:])
+    for file in (stem.with_suffix(".py"), stem / "__init__.py"):
+        if file.is_file():
+            return file
+    return None
+
+
+@cache
+def _direct(module: str) -> tuple[str, ...]:
+    """Modules of this package that a module imports anywhere in its text."""
+    file = _file(module)
+    if file is None:
+        return ()
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            found.add(node.module)
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return tuple(sorted(m for m in found if m.startswith("holdfast.") and _file(m)))
+
+
+def imported(module: str) -> dict[str, str]:
+    """Sources of a module and of all modules of this package behind it, by module name."""
+    seen: dict[str, str] = {}
+    left = [module]
+    while left:
+        name = left.pop()
+        file = _file(name)
+        if name in seen or file is None:
+            continue
+        seen[name] = file.read_text("utf-8")
+        left += _direct(name)
+    return seen
+
+
+def source_digest(module: str) -> str:
+    """SHA-256 (hex) of the sources that a module depends on."""
+    sink = hashlib.sha256()
+    for name, text in sorted(imported(module).items()):
+        sink.update(f"{name}\n{text}\n".encode())
+    return sink.hexdigest()

@@ -1,0 +1,1 @@
+"""Natural corruptions with a severity in [0, 1]."""

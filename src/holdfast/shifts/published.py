@@ -1,0 +1,110 @@
+"""Published strengths of the common corruptions, and how a shift is applied to a batch."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import log
+
+import torch
+from torch import Tensor
+
+from holdfast.core.data import Batch
+from holdfast.core.dice import Dice
+from holdfast.core.errors import ConfigError, ShapeError, Unsupported
+
+Row = tuple[float, ...]
+LEVELS = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """Parameters of one corruption for five levels and three sizes of images.
+
+    Between levels and, on a logarithmic scale, between sizes the parameters are interpolated;
+    outside the published sizes those of the nearest one are used. Lengths are scaled as shares
+    of the shorter side, so a blur looks the same on a small and a large image.
+
+    Args:
+        none: parameters at which nothing changes; None stands for that of level 1.
+        tables: rows of levels 1 to 5 by size in pixels.
+        lengths: for each parameter, whether it is a length in pixels.
+    """
+
+    none: tuple[float | None, ...]
+    tables: Mapping[int, tuple[Row, ...]]
+    lengths: tuple[bool, ...] = ()
+
+    def at(self, severity: float, size: int) -> Row:
+        """The parameters for a severity in [0, 1] and a shorter side of `size` pixels."""
+        sizes = sorted(self.tables)
+        if size <= sizes[0] or size >= sizes[-1]:
+            return self._level(severity, sizes[0] if size <= sizes[0] else sizes[-1], size)
+        upper = bisect_right(sizes, size)
+        below, above = sizes[upper - 1], sizes[upper]
+        share = (log(size) - log(below)) / (log(above) - log(below))
+        return _between(
+            self._level(severity, below, size), self._level(severity, above, size), share
+        )
+
+    def _level(self, severity: float, published: int, size: int) -> Row:
+        """Between two levels of the table of one published size, lengths in pixels of `size`."""
+        levels = self.tables[published]
+        start = tuple(a if n is None else n for n, a in zip(self.none, levels[0], strict=True))
+        lower = min(int(severity * LEVELS + 1e-9), LEVELS - 1)
+        row = _between((start, *levels)[lower], levels[lower], severity * LEVELS - lower)
+        lengths = self.lengths or (False,) * len(row)
+        return tuple(
+            v * size / published if scaled else v for v, scaled in zip(row, lengths, strict=True)
+        )
+
+
+def _between(a: Row, b: Row, share: float) -> Row:
+    return tuple(u + share * (v - u) for u, v in zip(a, b, strict=True))
+
+
+def on_images(
+    batch: Batch,
+    severity: float,
+    dice: Dice | None,
+    name: str,
+    table: Published,
+    change: Callable[[Tensor, Row, Dice], Tensor],
+) -> Batch:
+    """The batch with its images changed; labels, positions and groups stay as they are.
+
+    Args:
+        batch: images `(B, C, H, W)` in [0, 1], of any floating type.
+        severity: in [0, 1]; at 0 the very same images come back.
+        dice: one row per image; None draws from seed 0 and the positions of the rows.
+        name: of the shift; each one has a stream of draws of its own.
+        table: its published parameters.
+        change: (images, parameters, dice) -> images, in float32 or float64.
+
+    Raises:
+        ConfigError: for a severity outside [0, 1].
+        Unsupported: if the inputs are not images.
+        ShapeError: if the dice have another number of rows.
+    """
+    x = batch.x
+    if not 0 <= severity <= 1:
+        raise ConfigError(f"{name}: severity must lie in [0, 1], got {severity}")
+    if not isinstance(x, Tensor) or x.dim() != 4 or not x.is_floating_point():
+        raise Unsupported(
+            f"{name} changes images (B, C, H, W) in [0, 1], got {_form(x)}",
+            fix="Leave out image corruptions for this kind of data.",
+        )
+    keyed = Dice(0, batch.index) if dice is None else dice
+    if len(keyed) != len(x):
+        raise ShapeError(f"{name}: {len(x)} images but dice for {len(keyed)} rows")
+    if severity == 0 or x.numel() == 0:
+        return batch
+    wide = x.detach().to(torch.promote_types(x.dtype, torch.float32))
+    row = table.at(severity, min(x.shape[2:]))
+    changed = change(wide, row, keyed.spawn(name))
+    return batch._replace(x=changed.clamp(0, 1).to(x.dtype))
+
+
+def _form(x: object) -> str:
+    return f"{x.dtype} {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__

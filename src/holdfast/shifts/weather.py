@@ -1,0 +1,79 @@
+"""Weather: fog, and more light than usual."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from holdfast.core.catalog import register
+from holdfast.core.data import Batch
+from holdfast.core.dice import Dice
+from holdfast.ops.image import cloud_draws, clouds
+from holdfast.shifts.published import Published, Row, on_images
+
+FOG = Published(
+    none=(0.0, None),  # amount, decay
+    tables={
+        32: ((0.2, 3), (0.5, 3), (0.75, 2.5), (1, 2), (1.5, 1.75)),
+        64: ((0.4, 3), (0.7, 3), (1, 2.5), (1.5, 2), (2, 1.75)),
+        224: ((1.5, 2), (2, 2), (2.5, 1.7), (2.5, 1.5), (3, 1.4)),
+    },
+)
+BRIGHT = Published(
+    none=(0.0,),
+    tables={
+        32: ((0.05,), (0.1,), (0.15,), (0.2,), (0.3,)),
+        64: ((0.1,), (0.2,), (0.3,), (0.4,), (0.5,)),
+    },
+)
+
+
+@register("shift", cites="imagenet-c")
+def fog(batch: Batch, severity: float, dice: Dice | None = None) -> Batch:
+    """Blends fractal clouds into each image and rescales to its brightest value.
+
+    With the brightest value m and clouds P in [0, 1], an image x becomes
+    (x + c P) m / (m + c): contrast fades while the range is kept.
+
+    Args:
+        batch: images `(B, C, H, W)` in [0, 1].
+        severity: in [0, 1]; k / 5 is the published level k.
+        dice: one row per image.
+
+    Raises:
+        Unsupported: if the inputs are not images.
+    """
+
+    def change(x: Tensor, row: Row, dice: Dice) -> Tensor:
+        amount, decay = row
+        height, width = x.shape[2:]
+        draws = dice.uniform(cloud_draws(height, width), device=x.device, dtype=x.dtype)
+        sky = clouds(draws, decay, height, width)[:, None]
+        top = x.amax((1, 2, 3), keepdim=True)
+        return (x + amount * sky) * top / (top + amount)
+
+    return on_images(batch, severity, dice, "fog", FOG, change)
+
+
+@register("shift", cites="imagenet-c")
+def brightness(batch: Batch, severity: float, dice: Dice | None = None) -> Batch:
+    """Raises the value of every pixel (in hue, saturation, value) and clips it at one.
+
+    The value is the largest channel, and the channels keep their proportions; a black pixel
+    turns grey.
+
+    Args:
+        batch: images `(B, C, H, W)` in [0, 1].
+        severity: in [0, 1]; k / 5 is the published level k.
+        dice: not used; nothing is drawn.
+
+    Raises:
+        Unsupported: if the inputs are not images.
+    """
+
+    def change(x: Tensor, row: Row, dice: Dice) -> Tensor:
+        value = x.amax(1, keepdim=True)
+        raised = (value + row[0]).clamp(max=1)
+        return torch.where(value > 0, x * (raised / value.clamp(min=1e-12)), raised)
+
+    return on_images(batch, severity, dice, "brightness", BRIGHT, change)

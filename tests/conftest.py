@@ -1,0 +1,69 @@
+"""What every test may rely on: one thread, no settings of the user, data and browser if present."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# Before anything imports torch: two workers with many threads each would fight over the cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+NO_CHROMIUM = "no chromium on this machine (on Debian: apt-get install chromium)"
+
+
+def chromium_path() -> str | None:
+    """Where Debian's Chromium (or another build of it) lies, None without one."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return next((path for path in map(shutil.which, names) if path), None)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Hold torch to one thread where collecting imported it; never import it for that."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs a browser, with the reason, where there is none."""
+    if item.get_closest_marker("browser") is None:
+        return
+    if chromium_path() is None:
+        pytest.skip(NO_CHROMIUM)
+    if importlib.util.find_spec("playwright") is None:
+        pytest.skip("playwright is not installed (pip install -e '.[dev]')")
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of a Chromium for playwright's `executable_path`."""
+    path = chromium_path()
+    if path is None:
+        pytest.skip(NO_CHROMIUM)
+    return path
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """The folder with the real data sets (`mnist/` ...)."""
+    named = os.environ.get("HOLDFAST_DATA")
+    if not named:
+        pytest.skip("HOLDFAST_DATA does not name a folder with data sets")
+    if not Path(named).is_dir():
+        pytest.skip(f"HOLDFAST_DATA names {named}, which is not a folder")
+    return Path(named)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the settings, caches and trusted digests of whoever runs the tests out of them."""
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("CONFIG", "DATA", "CACHE", "STATE"):
+            patch.setenv(f"XDG_{name}_HOME", str(home / name.lower()))
+        yield

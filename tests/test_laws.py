@@ -1,0 +1,30 @@
+"""Every entry of the catalogue obeys every law of its kind."""
+
+import pytest
+
+from holdfast.core.catalog import Entry, entries
+from holdfast.testing.conform import Law, common_laws, laws, subject_of
+from holdfast.testing.laws import LawBroken
+
+# "kind:name law" -> reason. Strict: an exemption that is no longer needed fails.
+EXEMPT: dict[str, str] = {}
+
+CASES = [(e, law, e) for e in entries() for law in common_laws()]
+CASES += [(e, law, None) for e in entries() for law in laws(e.kind)]
+
+
+@pytest.mark.parametrize(
+    ("entry", "law", "argument"), CASES, ids=[f"{e.key} {law.__name__}" for e, law, _ in CASES]
+)
+def test_law(entry: Entry, law: Law, argument: object) -> None:
+    subject = argument if argument is not None else subject_of(entry)
+    name = f"{entry.key} {law.__name__}"
+    if name in EXEMPT:
+        with pytest.raises(LawBroken):
+            law(subject)
+        pytest.xfail(EXEMPT[name])
+    law(subject)
+
+
+def test_every_exemption_names_a_case() -> None:
+    assert set(EXEMPT) <= {f"{e.key} {law.__name__}" for e, law, _ in CASES}
