@@ -33,7 +33,7 @@ IMPORTED_AS = {
     "pytest-xdist": "xdist",
 }
 # Libraries that a declared one is made of and documents as its own surface.
-COMPANIONS = {"jinja2": "markupsafe", "pydantic": "pydantic_core"}
+COMPANIONS = {"jinja2": {"markupsafe"}, "pydantic": {"annotated_types", "pydantic_core"}}
 
 RENDER = """
 import json, sys
@@ -296,7 +296,7 @@ def test_everything_imported_is_declared(folder):
         for requirement in requirements
         if folder != "src" or extra not in {"dev", "oracle"}
     }
-    declared |= {COMPANIONS[name] for name in declared & COMPANIONS.keys()}
+    declared |= {part for name in declared for part in COMPANIONS.get(name, ())}
     if folder != "src":
         declared.add("torchattacks")  # installed by the Makefile, without what it declares
     loose = {n: str(p) for n, p in _third_parties(ROOT / folder).items() if n not in declared}

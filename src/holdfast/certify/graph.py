@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from holdfast.certify.operators import Operator, Shape
+from holdfast.certify.operators import Operator, Permute, Reshape, Scale, Shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,5 +71,22 @@ class Graph:
         found: set[int] = set()
         for i, node in enumerate(self.nodes):
             if node.is_input or (node.operator is not None and found >= set(node.parents)):
+                found.add(i)
+        return frozenset(found)
+
+    @property
+    def exact(self) -> frozenset[int]:
+        """Positions where box arithmetic over a box of inputs loses nothing.
+
+        The coordinates of the input vary independently, and still do after scaling and
+        reordering; one affine operation on independent coordinates is exact.
+        """
+        free: set[int] = set()
+        found: set[int] = set()
+        for i, node in enumerate(self.nodes):
+            alone = len(node.parents) == 1 and node.parents[0] in free
+            if node.is_input or (alone and isinstance(node.operator, Scale | Reshape | Permute)):
+                free.add(i)
+            if i in free or (alone and node.operator is not None):
                 found.add(i)
         return frozenset(found)

@@ -39,20 +39,23 @@ def _weight(value: Tensor) -> Tensor:
     return value.detach().double()
 
 
-def _dense(r: Recorder, x: Tensor, weight: Tensor, bias: Tensor | None, out: Tensor) -> int:
+def _dense(
+    r: Recorder, x: Tensor, weight: Tensor, bias: Tensor | None, out: Tensor, across: bool = False
+) -> int:
     position = _only(r, x, weight, bias)
     fixed = None if bias is None else r.constant(bias, out)
-    return r.add(Dense(_weight(weight), fixed), [position], _row(out))
+    matrix = _weight(weight).T.contiguous() if across else _weight(weight)
+    return r.add(Dense(matrix, fixed), [position], _row(out))
 
 
 def _addmm(r: Recorder, args: Args, named: Named, out: Tensor) -> int:
     if any(named.get(k, 1) != 1 for k in ("alpha", "beta")):
         raise unsupported("addmm with factors")
-    return _dense(r, args[1], args[2].T, args[0], out)
+    return _dense(r, args[1], args[2], args[0], out, across=True)
 
 
 def _mm(r: Recorder, args: Args, named: Named, out: Tensor) -> int:
-    return _dense(r, args[0], args[1].T, None, out)
+    return _dense(r, args[0], args[1], None, out, across=True)
 
 
 def _linear(r: Recorder, args: Args, named: Named, out: Tensor) -> int:

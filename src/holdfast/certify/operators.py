@@ -24,8 +24,12 @@ class Operator(ABC):
     sides it gives the rounding error.
     """
 
-    bias: Tensor | None = None
-    terms: int = 1
+    bias: Tensor | None
+
+    @property
+    def terms(self) -> int:
+        """Number of products in one output coordinate."""
+        return 1
 
     @abstractmethod
     def linear(self, xs: Sequence[Tensor]) -> Tensor:
@@ -53,7 +57,7 @@ class Dense(Operator):
     bias: Tensor | None = None
 
     @property
-    def terms(self) -> int:  # type: ignore[override]
+    def terms(self) -> int:
         """Number of inputs of one output."""
         return self.weight.shape[1]
 
@@ -90,7 +94,7 @@ class Convolution(Operator):
     size: Shape
 
     @property
-    def terms(self) -> int:  # type: ignore[override]
+    def terms(self) -> int:
         """Number of inputs of one output."""
         return prod(self.weight.shape[1:])
 
@@ -153,10 +157,11 @@ class Total(Operator):
         factors: one number per input.
     """
 
+    bias = None
     factors: tuple[float, ...]
 
     @property
-    def terms(self) -> int:  # type: ignore[override]
+    def terms(self) -> int:
         """Number of inputs."""
         return len(self.factors)
 
@@ -179,6 +184,7 @@ class Reshape(Operator):
         after: shape of one row of the output.
     """
 
+    bias = None
     before: Shape
     after: Shape
 
@@ -200,6 +206,7 @@ class Permute(Operator):
         order: as of `Tensor.permute`, the rows staying first.
     """
 
+    bias = None
     order: Shape
 
     def linear(self, xs: Sequence[Tensor]) -> Tensor:
@@ -223,13 +230,14 @@ class Mean(Operator):
         factor: one over the number of summed entries for a mean, one for a sum.
     """
 
+    bias = None
     axes: Shape
     before: Shape
     keep: bool
     factor: float
 
     @property
-    def terms(self) -> int:  # type: ignore[override]
+    def terms(self) -> int:
         """Number of summed entries."""
         return prod(self.before[i - 1] for i in self.axes)
 

@@ -8,10 +8,9 @@ import torch
 from torch import Tensor
 
 _EXACT = 12.0  # below this mean the Poisson distribution is inverted exactly
-_LAST = 48  # P(Poisson(12) > 48) < 1e-14
 
 
-def poisson(mean: Tensor, z: Tensor) -> Tensor:
+def poisson(mean: Tensor, z: Tensor, most: float = _EXACT) -> Tensor:
     """Poisson counts that belong to standard normal draws, by inverting the distribution.
 
     Small means are inverted exactly; large ones by the Cornish-Fisher expansion of third
@@ -21,6 +20,7 @@ def poisson(mean: Tensor, z: Tensor) -> Tensor:
     Args:
         mean: any shape, at least 0, float64.
         z: standard normal draws of the same shape, float64.
+        most: the largest mean to be expected; a small one saves time.
 
     Returns:
         Whole numbers of the same shape.
@@ -28,16 +28,17 @@ def poisson(mean: Tensor, z: Tensor) -> Tensor:
     root = mean.clamp(min=1e-12).sqrt()
     series = mean + root * z + (z * z - 1) / 6 + (z - z**3) / (72 * root)
     large = series.round().clamp(min=0)
-    low = mean.clamp(max=_EXACT)
+    limit = min(_EXACT, most * (1 + 1e-9))
+    low = mean.clamp(max=limit)
     u = torch.special.ndtr(z)
     term = torch.exp(-low)
     below = term.clone()
     small = torch.zeros_like(mean)
-    for count in range(1, _LAST + 1):
+    for count in range(1, int(limit + 7 * limit**0.5 + 8)):  # beyond lies less than 1e-10
         small += below < u
         term = term * low / count
         below += term
-    return torch.where(mean < _EXACT, small, large)
+    return torch.where(mean <= limit, small, large)
 
 
 def smear(x: Tensor, angle: Tensor, sigma: float, width: int) -> Tensor:

@@ -6,7 +6,7 @@ made it, so that the exact result of the same operation on real numbers lies ins
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -77,31 +77,33 @@ def around(x: Tensor, radius: float | Tensor, low: float, high: float) -> Box:
 
 
 def affine(
-    box: Box, apply: Callable[[Tensor], Tensor], spread: Callable[[Tensor], Tensor],
-    bias: Tensor | None, terms: int,
-) -> Box:  # fmt: skip
-    """The smallest box that holds `W x + b` for every x of a box, widened by its rounding error.
+    boxes: Sequence[Box],
+    apply: Callable[[Sequence[Tensor]], Tensor],
+    spread: Callable[[Sequence[Tensor]], Tensor],
+    bias: Tensor | None,
+    terms: int,
+) -> Box:
+    """The smallest box that holds `W x + b` for every x of the boxes, widened by its rounding.
 
     The centre goes through `W`, the half width through `|W|`: exact for one affine operation,
     because each output coordinate attains its ends at a corner of the box.
 
     Args:
-        box: of the input.
+        boxes: one per input of the operation.
         apply: `x -> W x`.
         spread: `r -> |W| r`.
         bias: `b`, or None.
         terms: number of products summed in one output coordinate.
     """
-    centre = (box.low + box.high) / 2
-    # Rounding of the centre is absorbed by taking the farther end as half width.
-    half = torch.maximum(box.high - centre, centre - box.low)
-    middle, reach = apply(centre), spread(half)
-    mass = spread(box.magnitude)
+    centres = [(box.low + box.high) / 2 for box in boxes]
+    # The centre is rounded; the farther end as half width keeps both ends inside.
+    halves = [torch.maximum(b.high - c, c - b.low) for b, c in zip(boxes, centres, strict=True)]
+    middle, reach = apply(centres), spread(halves)
+    mass = spread([box.magnitude for box in boxes])
     if bias is not None:
         middle, mass = middle + bias, mass + bias.abs()
     # Centre, half width and their sum each err by at most gamma times the mass.
-    error = 4 * gamma(terms + 4) * mass + TINY
-    return widen(middle - reach, middle + reach, error)
+    return widen(middle - reach, middle + reach, 4 * gamma(terms + 4) * mass + TINY)
 
 
 def relu(box: Box) -> Box:

@@ -46,7 +46,7 @@ def relu_lines(box: Box) -> Lines:
     lift = torch.maximum(-chord * low, high - chord * high)
     lift = lift + 8 * UNIT * (chord.abs() * box.magnitude + box.magnitude) + TINY
     below = torch.where(crossing, (high > -low).to(low.dtype), on.to(low.dtype))
-    # NaN ends compare false everywhere and count as crossing, so that NaN travels on.
+    below = below + 0 * (low + high)  # an end that is not finite makes NaN, which proves nothing
     return Lines(below, chord, torch.where(crossing, lift, torch.zeros_like(lift)))
 
 

@@ -12,15 +12,10 @@ from typing import overload
 import torch
 from torch import Tensor
 
-from holdfast.core.errors import ConfigError
-
 
 def _checked(n: int, alpha: float) -> None:
     if n < 0 or not 0 < alpha < 1:
-        raise ConfigError(
-            f"interval: needs n >= 0 and alpha in (0, 1), got n={n} and alpha={alpha}",
-            fix="Use alpha=0.05 for 95 % confidence.",
-        )
+        raise ValueError(f"interval: needs n >= 0 and alpha in (0, 1), got n={n}, alpha={alpha}")
 
 
 def _beta_quantile(share: float, a: Tensor, b: Tensor) -> Tensor:
@@ -49,12 +44,12 @@ def clopper_pearson_lower(k: int | Tensor, n: int, alpha: float = 0.05) -> float
         The bound (float64 tensor for tensors); 0 for k = 0.
 
     Raises:
-        ConfigError: for a negative n, alpha outside (0, 1) or k outside [0, n].
+        ValueError: for a negative n, alpha outside (0, 1) or k outside [0, n].
     """
     _checked(n, alpha)
     counts = torch.as_tensor(k)
     if bool(((counts < 0) | (counts > n)).any()):
-        raise ConfigError(f"interval: successes must lie in [0, {n}], got {k}")
+        raise ValueError(f"interval: successes must lie in [0, {n}], got {k}")
     found = _beta_quantile(alpha, counts.clamp(min=1), n - counts + 1)
     found = torch.where(counts.cpu() > 0, found, 0.0)
     return found.to(counts.device) if isinstance(k, Tensor) else float(found)
@@ -134,8 +129,9 @@ def bootstrap_mean(
     size = max(1, 2**20 // len(rows))
     means = torch.cat(
         [
-            rows[torch.randint(len(rows), (min(size, draws - i), len(rows)), generator=generator)]
-            .mean(1)
+            rows[
+                torch.randint(len(rows), (min(size, draws - i), len(rows)), generator=generator)
+            ].mean(1)
             for i in range(0, draws, size)
         ]
     )
@@ -143,9 +139,7 @@ def bootstrap_mean(
     return float(ends[0]), float(ends[1])
 
 
-def quantile_interval(
-    values: Tensor, share: float, alpha: float = 0.05
-) -> tuple[float, float]:
+def quantile_interval(values: Tensor, share: float, alpha: float = 0.05) -> tuple[float, float]:
     """Distribution-free interval of a quantile from order statistics.
 
     The number of values below the true quantile is binomial; two of its quantiles pick the order
@@ -164,7 +158,7 @@ def quantile_interval(
     n = len(values)
     _checked(n, alpha)
     if not 0 < share < 1:
-        raise ConfigError(f"quantile_interval: share must lie in (0, 1), got {share}")
+        raise ValueError(f"quantile_interval: share must lie in (0, 1), got {share}")
     ranked = values.detach().double().cpu().flatten().sort().values
     # x_(l) <= q fails with P(count < l) = cdf(l - 1) <= alpha / 2; q <= x_(u) with cdf(u - 1).
     low = int(binom.ppf(alpha / 2, n, share)) if n else 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -52,6 +53,18 @@ class RunRow:
     options: dict[str, Any]
 
 
+def _to_wal(link: sqlite3.Connection) -> None:
+    """Switch to WAL; the switch itself does not wait for other processes, so try again."""
+    for pause in (0.01, 0.05, 0.2, 1.0, None):
+        try:
+            link.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError:
+            if pause is None:
+                raise
+            time.sleep(pause)
+
+
 class Ledger:
     """The index of everything a store holds; may be deleted, the runs' folders stay readable.
 
@@ -68,7 +81,7 @@ class Ledger:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         link = sqlite3.connect(self.path, timeout=30.0, isolation_level=None)
         try:
-            link.execute("PRAGMA journal_mode=WAL")
+            _to_wal(link)
             link.execute("PRAGMA synchronous=NORMAL")
             link.execute("BEGIN IMMEDIATE")
             version = link.execute("PRAGMA user_version").fetchone()[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 import torch.distributed as dist
@@ -75,7 +75,7 @@ def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
         parts = [torch.zeros_like(p) if p.grad is None else p.grad for p in group]
         flat = torch.cat([part.reshape(-1) for part in parts])
         dist.all_reduce(flat)
-        for p, summed in zip(group, flat.split([p.numel() for p in group]), strict=True):
+        for p, summed in zip(group, torch.split(flat, [p.numel() for p in group]), strict=True):
             p.grad = summed.view_as(p).clone()
 
 
@@ -85,6 +85,12 @@ def sum_over_ranks(value: Tensor) -> Tensor:
         value = value.clone()
         dist.all_reduce(value)
     return value
+
+
+def rows_of_step(batches: Sequence[Batch], device: torch.device) -> int:
+    """How many rows all processes have in these batches."""
+    own = sum(len(b.index) for b in batches)
+    return own if world() == 1 else int(sum_over_ranks(torch.tensor(own, device=device)))
 
 
 def any_rank(flag: bool, device: torch.device) -> bool:

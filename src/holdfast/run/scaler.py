@@ -49,9 +49,11 @@ class Scaler:
             return True
         trained = [p for p in parameters if p.grad is not None]
         gradients = [p.grad for p in trained if p.grad is not None]
-        finite = all(
-            bool(f) for f in torch.stack([g.isfinite().all() for g in gradients]).cpu()
-        ) if gradients else True
+        finite = (
+            all(bool(f) for f in torch.stack([g.isfinite().all() for g in gradients]).cpu())
+            if gradients
+            else True
+        )
         if finite:
             for gradient in gradients:
                 gradient.div_(self.factor)

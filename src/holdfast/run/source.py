@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import re
 from functools import cache
 from pathlib import Path
 
@@ -55,3 +56,17 @@ def source_digest(module: str) -> str:
     for name, text in sorted(imported(module).items()):
         sink.update(f"{name}\n{text}\n".encode())
     return sink.hexdigest()
+
+
+_KEY = re.compile(r"[a-z]+:[a-z0-9][a-z0-9-]*")
+
+
+@cache
+def named(module: str) -> tuple[str, ...]:
+    """Texts of the form `kind:name` that stand as whole constants in a module."""
+    file = _file(module)
+    if file is None:
+        return ()
+    nodes = ast.walk(ast.parse(file.read_text("utf-8")))
+    texts = {n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str)}
+    return tuple(sorted(t for t in texts if _KEY.fullmatch(t)))

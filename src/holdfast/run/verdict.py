@@ -199,6 +199,9 @@ def verdict(
     if names["missing"]:
         says = f"{len(names['missing'])} {total} could not be tested: {_list(names['missing'])}."
         return Verdict("INCOMPLETE", UNDECIDED, says, judged)
+    if crashed := [o.check for o in outcomes if o.error]:
+        says = f"No gate fails, but {_list(crashed)} ended in an error."
+        return Verdict("INCOMPLETE", UNDECIDED, says, judged)
     if names["undecided"]:
         many = len(names["undecided"])
         says = f"{many} {total} {'is' if many == 1 else 'are'} too close to call: "

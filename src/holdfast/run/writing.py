@@ -15,7 +15,7 @@ from typing import Any
 
 def plain(value: Any) -> Any:
     """Dictionaries, lists, text, numbers and None; NaN and infinities become None."""
-    if value is None or isinstance(value, str | bool | int) and not isinstance(value, Enum):
+    if value is None or (isinstance(value, str | bool | int) and not isinstance(value, Enum)):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
@@ -35,9 +35,7 @@ def plain(value: Any) -> Any:
 
 def canonical(value: Any) -> str:
     """One text per value: sorted keys, no spaces that carry nothing, a line break at the end."""
-    text = json.dumps(
-        plain(value), sort_keys=True, ensure_ascii=False, allow_nan=False, indent=1
-    )
+    text = json.dumps(plain(value), sort_keys=True, ensure_ascii=False, allow_nan=False, indent=1)
     return text + "\n"
 
 

@@ -78,7 +78,7 @@ def shot_noise(batch: Batch, severity: float, dice: Dice | None = None) -> Batch
 
     def change(x: Tensor, row: Row, dice: Dice) -> Tensor:
         z = dice.normal(x.shape[1:], device=x.device, dtype=torch.float64)
-        return (poisson(x.double() / row[0], z) * row[0]).to(x.dtype)
+        return (poisson(x.double() / row[0], z, 1 / row[0]) * row[0]).to(x.dtype)
 
     return on_images(batch, severity, dice, "shot-noise", SHOT, change)
 

@@ -1,0 +1,68 @@
+"""The active set: rows that are still unbroken, with everything that belongs to them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from holdfast.core.dice import Dice, dice_or
+from holdfast.core.goal import Goal
+from holdfast.core.kinds import Model, Threat
+from holdfast.ops.batch import pick
+from holdfast.run.search import judged
+
+
+class Active:
+    """Best change of every row, and the rows that are still worth a pass.
+
+    Property: a row that was seen with a margin of at least 0 (or a non-finite output) leaves at
+    once, so it never costs another pass. Leaving needs the positions of the rows that stay,
+    which is the only point of an attack's loop at which the host waits for the device.
+
+    Args:
+        model: the function under attack.
+        x: `(B, ...)` inputs.
+        goal: of all rows.
+        threat: of all rows.
+        dice: of all rows.
+    """
+
+    def __init__(
+        self, model: Model, x: Tensor, goal: Goal, threat: Threat, dice: Dice | None
+    ) -> None:
+        self.model, self.x, self.goal, self.threat = model, x, goal, threat
+        self.dice = dice_or(dice, len(x))
+        self.index = torch.arange(len(x), device=x.device)
+        self.best = threat.none(x).detach().clone()
+        self.margin = torch.full((len(x),), -torch.inf, device=x.device, dtype=self.best.dtype)
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def see(self, change: Tensor, margin: Tensor) -> Tensor | None:
+        """Remember a change of every active row; drop the rows that it broke.
+
+        Args:
+            change: of the active rows.
+            margin: `(A,)` under that change, +inf for a non-finite output.
+
+        Returns:
+            Positions among the active rows that stay, or None if all of them do.
+        """
+        change, margin = change.detach(), margin.detach().to(self.margin)
+        before = self.margin[self.index]
+        better = margin > before
+        self.best[self.index] = pick(better, change, self.best[self.index])
+        self.margin[self.index] = torch.where(better, margin, before)
+        stay = (margin < 0).nonzero().flatten()
+        if len(stay) == len(self.index):
+            return None
+        self.index, self.x, self.dice = self.index[stay], self.x[stay], self.dice.take(stay)
+        self.goal, self.threat = self.goal.take(stay), self.threat.take(stay)
+        return stay
+
+    def margins(self, change: Tensor) -> Tensor:
+        """`(A,)`: margins of the active rows under a change, without gradient."""
+        with torch.no_grad():
+            outputs = self.threat.through(self.model, self.x, change)
+            return judged(self.goal, outputs)[0]

@@ -1,0 +1,102 @@
+"""What gradient attacks climb: one number per row that rises with the adversary's success."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from holdfast.core.errors import Unsupported
+from holdfast.core.goal import Goal, Outputs, logits
+from holdfast.core.kinds import Model, Threat
+from holdfast.run.search import judged
+
+Climb = Literal["soft", "margin", "dlr"]
+_TINY = 1e-12
+
+
+def soft(goal: Goal, outputs: Outputs) -> Tensor:
+    """`(B,)`: a smooth margin with the cross-entropy's direction of ascent.
+
+    For a label, the cross-entropy is softplus(logsumexp(ways)). The softplus changes only the
+    length of each row's gradient, never its direction, and rounds to zero for confident models;
+    climbing logsumexp(ways) takes the same steps and cannot underflow.
+    """
+    if type(goal).soft is Goal.soft:
+        return torch.logsumexp(goal.ways(outputs), -1)
+    return goal.soft(outputs)
+
+
+def margin(goal: Goal, outputs: Outputs) -> Tensor:
+    """`(B,)`: the margin itself."""
+    return goal(outputs)
+
+
+def dlr(goal: Goal, outputs: Outputs) -> Tensor:
+    """`(B,)`: the margin divided by the gap between the largest and the third largest logit.
+
+    Unchanged when logits are shifted or scaled. With fewer than three classes there is no third
+    logit and it is the plain margin.
+    """
+    z = logits(outputs).flatten(1)
+    if z.shape[1] < 3:
+        return goal(outputs)
+    top = z.topk(3, 1).values
+    return goal(outputs) / (top[:, 0] - top[:, 2] + _TINY)
+
+
+def way(goal: Goal, outputs: Outputs, chosen: Tensor) -> Tensor:
+    """`(B,)`: one chosen way to win of each row, scaled as in the targeted DLR loss.
+
+    With fewer than four classes the scale is undefined and it is the plain way.
+    """
+    z = logits(outputs).flatten(1)
+    ahead = goal.ways(outputs).gather(1, chosen[:, None]).squeeze(1)
+    if z.shape[1] < 4:
+        return ahead
+    top = z.topk(4, 1).values
+    return ahead / (top[:, 0] - (top[:, 2] + top[:, 3]) / 2 + _TINY)
+
+
+CLIMBS = {"soft": soft, "margin": margin, "dlr": dlr}
+
+
+def ascend(
+    model: Model,
+    x: Tensor,
+    goal: Goal,
+    threat: Threat,
+    change: Tensor,
+    *,
+    climb: str = "soft",
+    chosen: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """One forward and one backward pass at a change.
+
+    Only the gradient with respect to the change is computed: parameters get none.
+
+    Returns:
+        Margins `(B,)` (+inf for a non-finite output), what is climbed `(B,)`, and its gradient
+        in the form of the change, zero where it is not finite.
+
+    Raises:
+        Unsupported: if no gradient reaches the change.
+    """
+    with torch.enable_grad():
+        moved = change.detach().requires_grad_()
+        outputs = threat.through(model, x, moved)
+        height = CLIMBS[climb](goal, outputs) if chosen is None else way(goal, outputs, chosen)
+        if not height.requires_grad:
+            raise Unsupported(
+                f"no gradient reaches the change under {threat.spec}",
+                fix="Use a score attack (attack:square), or a model that is differentiable.",
+            )
+        (gradient,) = torch.autograd.grad(height.sum(), moved, allow_unused=True)
+    if gradient is None:
+        raise Unsupported(
+            f"the outputs do not depend on the change under {threat.spec}",
+            fix="Use a score attack (attack:square), or a model that is differentiable.",
+        )
+    reached, _ = judged(goal, outputs)
+    return reached, height.detach(), gradient.nan_to_num(0.0, 0.0, 0.0)

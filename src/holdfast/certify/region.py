@@ -1,0 +1,76 @@
+"""The inputs that a threat admits, as a box and, where it is smaller, a norm ball."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from holdfast.core.errors import Unsupported
+from holdfast.core.kinds import Threat
+from holdfast.ops.interval import Box, around
+from holdfast.ops.linear import lower_on_ball, lower_on_box
+from holdfast.threats.ball import Ball
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """A set of inputs per row: what lies in the box and in the ball.
+
+    Args:
+        box: ends `(B, ...)`.
+        centre: `(B, ...)` of the ball.
+        radius: `(B,)` of the ball; None if the box is all.
+        norm: order of the norm that measures the ball.
+    """
+
+    box: Box
+    centre: Tensor
+    radius: Tensor | None = None
+    norm: float = torch.inf
+
+    def lower(self, a: Tensor, rows: Tensor | slice) -> Tensor:
+        """`(P,)`: numbers below `a . x` for every x of the regions of some rows.
+
+        The minimum over an intersection lies above the minima over its parts, so the larger of
+        the two is taken; each is exact on its part.
+
+        Args:
+            a: `(P, ...)` coefficients.
+            rows: the row whose region each of them is about.
+        """
+        flat = a.flatten(1)
+        bound = lower_on_box(flat, self.box.take(rows).flat())
+        if self.radius is None:
+            return bound
+        centre = self.centre[rows].flatten(1)
+        return torch.maximum(bound, lower_on_ball(flat, centre, self.radius[rows], self.norm))
+
+
+def region(threat: Threat, x: Tensor) -> Region:
+    """The region of a threat that changes inputs by a norm ball within [low, high].
+
+    Args:
+        threat: a ball in any norm.
+        x: `(B, ...)` inputs.
+
+    Raises:
+        Unsupported: for other threats.
+    """
+    # One row for all is a smaller set than any row for each.
+    inner = getattr(threat, "threat", threat)
+    if not isinstance(inner, Ball):
+        raise Unsupported(
+            f"linear bounds do not cover {threat.spec}",
+            fix="Certify a norm ball such as linf:8/255, l2:0.5 or l1:2.",
+            code="E0311",
+        )
+    box = around(x, inner.radius, inner.low, inner.high)
+    centre = x.double()
+    if inner.order == torch.inf:
+        return Region(box, centre)
+    # The changed input is rounded to the precision of x, which moves it by less than this.
+    reach = torch.linalg.vector_norm(centre.flatten(1), ord=inner.order, dim=1) + inner.radius
+    radius = inner.radius + 2 * torch.finfo(x.dtype).eps * reach
+    return Region(box, centre, radius, inner.order)

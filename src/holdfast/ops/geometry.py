@@ -1,0 +1,169 @@
+"""Balls cut by a box: exact projections and steepest steps, row by row, without Python loops.
+
+Throughout, a row is a change d of an input x, and the box is given by how far each coordinate
+may still go down (`down` <= 0) and up (`up` >= 0): low - x and high - x.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from holdfast.ops.batch import fit
+
+FLOAT64 = torch.float64
+
+
+def wide(like: Tensor) -> torch.dtype:
+    """The type to compute in: float64 where the device has it, at least float32 elsewhere."""
+    return torch.float32 if like.device.type == "mps" else FLOAT64
+
+
+def norm(d: Tensor, order: float) -> Tensor:
+    """`(B,)`: the p-norm of each row, p = 1, 2 or inf, computed in float32 or wider."""
+    flat = d.flatten(1)
+    flat = flat.float() if flat.dtype in (torch.float16, torch.bfloat16) else flat
+    if flat.shape[1] == 0:
+        return flat.new_zeros(len(flat))
+    size: Tensor = torch.linalg.vector_norm(flat, order, dim=1)
+    return size
+
+
+def room(x: Tensor, low: float, high: float) -> tuple[Tensor, Tensor]:
+    """How far each coordinate may go down (<= 0) and up (>= 0).
+
+    A coordinate that already lies outside may return or stay, but go no further.
+    """
+    return (low - x).clamp(max=0), (high - x).clamp(min=0)
+
+
+def towards(direction: Tensor, down: Tensor, up: Tensor) -> Tensor:
+    """The room of each coordinate in the direction of the sign of another tensor."""
+    return torch.where(direction > 0, up, -down)
+
+
+def toward_zero(d: Tensor, exact: Tensor) -> Tensor:
+    """`exact` in the type of `d`, rounded towards zero, so that no norm grows by rounding."""
+    cast = exact.to(d.dtype)
+    if cast.dtype == exact.dtype:
+        return cast
+    grown = cast.abs().to(exact.dtype) > exact.abs()
+    return torch.where(grown, torch.nextafter(cast, torch.zeros_like(cast)), cast)
+
+
+def _rest(d: Tensor, order: float, radius: Tensor) -> Tensor:
+    """Shrinks away what rounding left outside of the ball; a factor of 1 - 1e-15 or so."""
+    size = norm(d, order)
+    return d * fit(torch.where(size > radius, radius / size, 1.0), d)
+
+
+def project_linf(d: Tensor, radius: Tensor, down: Tensor, up: Tensor) -> Tensor:
+    """Nearest point of the maximum-norm ball cut by the box: both are boxes, so one clamp.
+
+    Args:
+        d: `(B, ...)` changes.
+        radius: `(B,)`.
+        down: `(B, ...)` least admissible change, <= 0.
+        up: `(B, ...)` largest admissible change, >= 0.
+    """
+    r = toward_zero(d, fit(radius, d))
+    return torch.minimum(torch.maximum(d, torch.maximum(down, -r)), torch.minimum(up, r))
+
+
+def fill_l2(y: Tensor, bound: Tensor, radius: Tensor) -> Tensor:
+    """`(B,)`: the scale s at which ||min(s |y|, bound)||_2 reaches the radius; inf if it cannot.
+
+    Variable fixing: with the set C of coordinates at their bound, s solves
+    s^2 sum_free y^2 = r^2 - sum_C bound^2. Starting from the smallest s, C only grows and s
+    never passes the solution, so the first C that stays is exact.
+
+    Args:
+        y: `(B, n)` non-negative.
+        bound: `(B, n)` non-negative, may be infinite.
+        radius: `(B,)`.
+    """
+    capped = torch.zeros_like(y, dtype=torch.bool) | (y == 0)
+    square, ceiling = y.square(), torch.where(y == 0, 0.0, bound).square()
+    goal = radius.square()
+    while True:
+        left = goal - torch.where(capped, ceiling, 0.0).sum(1)
+        free = torch.where(capped, 0.0, square).sum(1)
+        s = torch.where(free > 0, (left.clamp(min=0) / free).sqrt(), torch.inf)
+        more = (s[:, None] * y > bound) & ~capped
+        if not bool(more.any()):
+            return s
+        capped = capped | more
+
+
+def project_l2(d: Tensor, radius: Tensor, down: Tensor, up: Tensor) -> Tensor:
+    """Nearest point of the Euclidean ball cut by the box.
+
+    The solution is clamp(s d, box) with the largest s <= 1 that fits into the ball (the
+    multiplier of the ball is 1/s - 1), found exactly by `fill_l2`. Scaling and clamping one
+    after the other would give an admissible point that is not the nearest.
+
+    Args:
+        d: `(B, ...)` changes.
+        radius: `(B,)`.
+        down: `(B, ...)` least admissible change, <= 0.
+        up: `(B, ...)` largest admissible change, >= 0.
+    """
+    inside = torch.minimum(torch.maximum(d, down), up)
+    over = norm(inside, 2) > radius
+    if not bool(over.any()):
+        return inside
+    kind = wide(d)
+    y, r = d.flatten(1).abs().to(kind), radius.to(kind)
+    bound = towards(d, down, up).flatten(1).to(kind)
+    s = torch.where(over, fill_l2(y, bound, r).clamp(max=1), 1.0)
+    found = _rest(torch.minimum(s[:, None] * y, bound), 2, torch.where(over, r, torch.inf))
+    found = (found * d.flatten(1).sign()).reshape(d.shape)
+    return torch.where(fit(over, d), toward_zero(d, found), inside)
+
+
+def threshold_l1(y: Tensor, bound: Tensor, radius: Tensor) -> Tensor:
+    """`(B,)`: the shift t >= 0 at which sum min((y - t)+, bound) falls to the radius; 0 if below.
+
+    The sum is linear between the breakpoints y and y - bound, so after sorting them it is
+    known everywhere from running sums and inverted exactly.
+
+    Args:
+        y: `(B, n)` non-negative.
+        bound: `(B, n)` in [0, y].
+        radius: `(B,)`.
+    """
+    points, order = torch.cat([y - bound, y], 1).sort(1)
+    bends = torch.cat([-torch.ones_like(y), torch.ones_like(y)], 1).gather(1, order)
+    slope = bends.cumsum(1)
+    fall = slope[:, :-1] * points.diff(dim=1)
+    value = bound.sum(1, keepdim=True) + torch.cat([torch.zeros_like(y[:, :1]), fall.cumsum(1)], 1)
+    last = ((value > radius[:, None]).sum(1, keepdim=True) - 1).clamp(min=0)
+    excess = (value.gather(1, last) - radius[:, None]).squeeze(1)
+    steep = -slope.gather(1, last).squeeze(1)
+    t = points.gather(1, last).squeeze(1) + excess / steep.clamp(min=1)
+    return torch.where(excess > 0, t, 0.0)
+
+
+def project_l1(d: Tensor, radius: Tensor, down: Tensor, up: Tensor) -> Tensor:
+    """Nearest point of the L1 ball cut by the box.
+
+    The solution is sign(d) min((|d| - t)+, room) with the t of `threshold_l1`, so it is exact;
+    projecting onto ball and box in turn would waste budget on what the box cuts off.
+
+    Args:
+        d: `(B, ...)` changes.
+        radius: `(B,)`.
+        down: `(B, ...)` least admissible change, <= 0.
+        up: `(B, ...)` largest admissible change, >= 0.
+    """
+    inside = torch.minimum(torch.maximum(d, down), up)
+    over = norm(inside, 1) > radius
+    if not bool(over.any()):
+        return inside
+    kind = wide(d)
+    y, r = d.flatten(1).abs().to(kind), radius.to(kind)
+    bound = torch.minimum(towards(d, down, up).flatten(1).to(kind), y)
+    t = threshold_l1(y, bound, r)
+    found = torch.minimum((y - t[:, None]).clamp(min=0), bound)
+    found = _rest(found, 1, torch.where(over, r, torch.inf)) * d.flatten(1).sign()
+    return torch.where(fit(over, d), toward_zero(d, found.reshape(d.shape)), inside)

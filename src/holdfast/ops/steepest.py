@@ -1,0 +1,66 @@
+"""Steepest steps: how a linear function rises most within a ball cut by a box."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from holdfast.ops.batch import fit
+from holdfast.ops.geometry import fill_l2, towards, wide
+
+
+def step_linf(gradient: Tensor, radius: Tensor) -> Tensor:
+    """The corner of the maximum-norm ball in the direction of the gradient.
+
+    The box need not be known: clamping the step to it afterwards keeps it optimal.
+    """
+    return gradient.sign() * fit(radius, gradient).to(gradient.dtype)
+
+
+def step_l2(gradient: Tensor, radius: Tensor, down: Tensor, up: Tensor) -> Tensor:
+    """The direction of the gradient, long enough that its part within the box has one radius.
+
+    Over ball and box, <g, s> is largest at clamp(t g, box) with the t for which that has norm r
+    (water filling; exact by `fill_l2`). The step returned is t g without the clamp: projected,
+    it is that maximiser, and a small multiple of it still moves along the gradient instead of
+    creeping towards the walls. Coordinates that cannot move are zero. Without an active wall it
+    is r g / ||g||; where the whole room is smaller than the ball it is the room itself.
+
+    Args:
+        gradient: `(B, ...)`.
+        radius: `(B,)`.
+        down: `(B, ...)` how far each coordinate may still go down, <= 0.
+        up: `(B, ...)` how far each coordinate may still go up, >= 0.
+    """
+    kind = wide(gradient)
+    g = gradient.flatten(1).to(kind)
+    bound = towards(gradient, down, up).flatten(1).to(kind)
+    g = torch.where(bound > 0, g, 0.0)
+    g = g / g.abs().amax(1, keepdim=True).clamp(min=torch.finfo(kind).tiny) if g.numel() else g
+    t = fill_l2(g.abs(), bound, radius.to(kind))[:, None]
+    step = torch.where(t.isfinite(), t * g, torch.where(g == 0, 0.0, bound * g.sign()))
+    return step.reshape(gradient.shape).to(gradient.dtype)
+
+
+def step_l1(gradient: Tensor, radius: Tensor, down: Tensor, up: Tensor) -> Tensor:
+    """The exact maximiser of a linear function over the L1 ball cut by the box.
+
+    The budget goes to the coordinate with the largest gradient until its room is used up, then
+    to the next, and so on: a fractional knapsack with equal weights.
+
+    Args:
+        gradient: `(B, ...)`.
+        radius: `(B,)`.
+        down: `(B, ...)` how far each coordinate may still go down, <= 0.
+        up: `(B, ...)` how far each coordinate may still go up, >= 0.
+    """
+    kind = wide(gradient)
+    g, r = gradient.flatten(1), radius.to(kind)[:, None]
+    bound = torch.minimum(towards(gradient, down, up).flatten(1).to(kind), r)
+    bound = torch.where(g == 0, 0.0, bound)
+    order = g.abs().argsort(dim=1, descending=True, stable=True)
+    ranked = bound.gather(1, order)
+    spent = ranked.cumsum(1) - ranked
+    share = torch.minimum((r - spent).clamp(min=0), ranked)
+    step = torch.zeros_like(bound).scatter(1, order, share) * g.sign()
+    return step.reshape(gradient.shape).to(gradient.dtype)

@@ -1,0 +1,192 @@
+"""Cells: one check on one subject, found again by the digest of all it depends on."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass, replace
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from holdfast.core.catalog import Entry, entries, entry_of, find
+from holdfast.core.digest import digest
+from holdfast.core.errors import ConfigError
+from holdfast.core.fields import Later
+from holdfast.core.kinds import KINDS, Check
+from holdfast.core.quiet import modules_of
+from holdfast.core.records import Figure, Finding, Outcome, Reading, Severity, Subject
+from holdfast.run.source import imported, named, source_digest
+from holdfast.run.writing import canonical, plain, write
+
+FORMAT = 1
+_ELSEWHERE = ("name", "model_name", "data_name", "path", "paths", "file", "files", "command")
+
+
+def _mentioned(value: Any) -> Iterator[Entry]:
+    """Catalogue entries inside a setting: by name, as objects, inside lists and Later."""
+    if isinstance(value, Later):
+        value = value.name
+    if isinstance(value, str):
+        if value.partition(":")[0] in KINDS and ":" in value and "/" not in value:
+            try:
+                yield find(value)
+            except ConfigError:  # a threat such as linf:0.1, not a name
+                return
+    elif isinstance(value, tuple | list):
+        for item in value:
+            yield from _mentioned(item)
+    elif value is not None and not isinstance(value, int | float | bool):
+        known = entry_of(value) or entry_of(type(value))
+        if known is not None:
+            yield known
+        if is_dataclass(value) and not isinstance(value, type):
+            for f in fields(value):
+                yield from _mentioned(getattr(value, f.name))
+
+
+@cache
+def _catalogue() -> frozenset[str]:
+    return frozenset(e.key for e in entries())
+
+
+def _module(entry: Entry) -> str:
+    thing = entry.thing
+    return str(getattr(thing, "__module__", None) or type(thing).__module__)
+
+
+def parts(check: Check) -> tuple[Entry, ...]:
+    """Every method that a check can reach: through its settings and through names in its source.
+
+    Names are followed through the modules that each method imports, up to the vocabulary.
+    """
+    found: dict[str, Entry] = {}
+    left = list(_mentioned(check))
+    seen: set[str] = set()
+    modules = [type(check).__module__]
+    while left or modules:
+        if left:
+            entry = left.pop()
+            if entry.key not in found:
+                found[entry.key] = entry
+                modules.append(_module(entry))
+                if not isinstance(entry.thing, type):
+                    left += list(_mentioned(entry.thing))
+            continue
+        behind = modules.pop()
+        for name in imported(behind):
+            if name not in seen and not name.startswith("holdfast.core"):
+                seen.add(name)
+                left += [find(key) for key in named(name) if key in _catalogue()]
+    return tuple(found[k] for k in sorted(found))
+
+
+def _code(model: Any) -> list[str]:
+    """Sources of the classes and functions that make up a model, where they can be read."""
+    kinds = {type(m) for top in modules_of(model) for m in top.modules()}
+    things = [k for k in kinds if not k.__module__.startswith(("torch.", "holdfast."))]
+    things += [model] if inspect.isfunction(model) else []
+    found = set()
+    for thing in things:
+        try:
+            found.add(inspect.getsource(thing))
+        except (OSError, TypeError):
+            found.add(f"{thing.__module__}.{thing.__qualname__}")
+    return sorted(found)
+
+
+def subject_key(subject: Subject) -> str:
+    """Digest of weights, architecture, mode, data, threats and everything else a check may see.
+
+    Names and paths are left out: the same weights under another name are the same subject.
+    """
+    about = {k: v for k, v in subject.about.items() if k not in _ELSEWHERE}
+    model = subject.model
+    modes = [m.training for top in modules_of(model) for m in top.modules()]
+    devices = sorted({str(p.device) for top in modules_of(model) for p in top.parameters()})
+    return digest(
+        [
+            model, _code(model), modes, devices, subject.batches, subject.trusted, subject.writer,
+            subject.env, dict(subject.others), subject.make, list(subject.threats), subject.seed,
+            plain(about),
+        ]
+    )  # fmt: skip
+
+
+def cell_key(check: Check, subject: str) -> str:
+    """Identity of a cell: settings, ingredients, sources, subject, torch, dtype.
+
+    Args:
+        check: with its settings.
+        subject: as given by `subject_key`.
+    """
+    modules = {type(check).__module__, *map(_module, parts(check))}
+    sources = {name: source_digest(name) for name in sorted(modules)}
+    return digest(
+        [FORMAT, check, sources, subject, torch.__version__, str(torch.get_default_dtype())]
+    )
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else value
+
+
+def _reading(row: dict[str, Any]) -> Reading:
+    ends = {k: _number(row[k]) for k in ("value", "low", "high")}
+    return Reading(**(row | ends | {"flags": tuple(row["flags"])}))
+
+
+def _finding(row: dict[str, Any]) -> Finding:
+    return Finding(
+        severity=Severity[row["severity"].upper()],
+        says=row["says"],
+        readings=tuple(map(_reading, row["readings"])),
+        advice=row["advice"],
+        rows=tuple(row["rows"]),
+        figures=tuple(Figure(**(f | {"rows": tuple(f["rows"])})) for f in row["figures"]),
+    )
+
+
+def outcome_of(row: dict[str, Any]) -> Outcome:
+    """An outcome from its plain values."""
+    return Outcome(**(row | {"findings": tuple(map(_finding, row["findings"]))}))
+
+
+def settled(outcome: Outcome) -> Outcome:
+    """The outcome as a reader of its file sees it: fresh and found again, it is the same."""
+    return replace(outcome_of(plain(outcome)), seconds=outcome.seconds)
+
+
+class Cells:
+    """Finished cells on disk, one file each, named by their key.
+
+    Args:
+        root: the folder; made when the first cell is kept.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def _file(self, key: str) -> Path:
+        return self.root / key[:2] / f"{key}.json"
+
+    def get(self, key: str) -> Outcome | None:
+        """The outcome kept under a key; None without one, or if the file was damaged."""
+        try:
+            row = json.loads(self._file(key).read_text("utf-8"))
+            body = row["outcome"]
+            if row["sha256"] != sha256(canonical(body).encode()).hexdigest():
+                return None
+            return replace(outcome_of(body), cell=key)
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def put(self, outcome: Outcome) -> None:
+        """Keep an outcome under its key; it is on disk when this returns."""
+        body = plain(outcome)
+        seal = sha256(canonical(body).encode()).hexdigest()
+        write(self._file(outcome.cell), canonical({"outcome": body, "sha256": seal}))

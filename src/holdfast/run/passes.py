@@ -1,0 +1,94 @@
+"""The model as a method may see it: access enforced, every row of every pass counted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from holdfast.core.goal import Outputs, logits
+from holdfast.core.kinds import Access, Model
+from holdfast.ops.batch import Inputs, rows
+
+
+@dataclass(frozen=True)
+class Passes:
+    """What was spent, in rows.
+
+    Args:
+        forwards: rows sent through the model.
+        backwards: rows whose gradient was passed back.
+    """
+
+    forwards: int = 0
+    backwards: int = 0
+
+    def __add__(self, other: Passes) -> Passes:
+        return Passes(self.forwards + other.forwards, self.backwards + other.backwards)
+
+    def per(self, count: int) -> tuple[float, float]:
+        """Forwards and backwards per row of an evaluation with `count` rows."""
+        return self.forwards / max(count, 1), self.backwards / max(count, 1)
+
+
+@dataclass(eq=False)
+class Tap:
+    """A model that counts its passes and shows no more than an attack may see.
+
+    With `Access.GRADIENT` outputs are the model's own; with `Access.SCORE` they carry no
+    gradient; with `Access.DECISION` they are 1 at the winning class and 0 elsewhere, so that a
+    margin keeps its sign (a tie shows as the class that torch reports first).
+
+    Args:
+        model: what is called.
+        access: what its caller may see.
+    """
+
+    model: Model
+    access: Access = Access.GRADIENT
+    forwards: int = field(default=0, init=False)
+    backwards: int = field(default=0, init=False)
+
+    @property
+    def passes(self) -> Passes:
+        """What was spent so far."""
+        return Passes(self.forwards, self.backwards)
+
+    def __call__(self, x: Inputs) -> Outputs:
+        self.forwards += _count(x)
+        if self.access is Access.GRADIENT:
+            outputs = self.model(x)
+            seen = logits(outputs)
+            if seen.requires_grad:
+                count = _count(x)
+                seen.register_hook(lambda _: self._back(count))  # type: ignore[no-untyped-call]
+            return outputs
+        with torch.no_grad():
+            outputs = self.model(x)
+        if self.access is Access.SCORE:
+            return _detached(outputs)
+        z = logits(outputs).detach()
+        return torch.zeros_like(z).scatter(-1, z.argmax(-1, keepdim=True), 1.0)
+
+    def _back(self, count: int) -> None:
+        self.backwards += count
+
+
+def _detached(outputs: Outputs) -> Outputs:
+    if isinstance(outputs, Tensor):
+        return outputs.detach()
+    values = [v.detach() if isinstance(v, Tensor) else v for v in outputs]
+    return type(outputs)(*values) if hasattr(outputs, "_fields") else tuple(values)
+
+
+def _count(x: Inputs) -> int:
+    """Rows of the inputs, those that `torch.vmap` hides included."""
+    count = rows(x)
+    if isinstance(x, Tensor):
+        functorch = torch._C._functorch
+        while functorch.is_batchedtensor(x):
+            hidden = functorch.maybe_get_bdim(x)
+            x = functorch.get_unwrapped(x)
+            count *= x.shape[hidden]
+    return count

@@ -1,0 +1,207 @@
+"""The audit: every check of a suite on one subject, each finished cell on disk at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from holdfast.core.digest import digest
+from holdfast.core.errors import ConfigError
+from holdfast.core.kinds import Check
+from holdfast.core.records import Outcome, Report, Subject
+from holdfast.run.cells import Cells, settled, subject_key
+from holdfast.run.executors import Done, Executor, Here
+from holdfast.run.plan import Cell, plan, seconds_per_pass
+from holdfast.run.store import Store
+from holdfast.run.verdict import CUT, STOPPED
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A named tuple of checks; called with a subject it gives a report.
+
+    Args:
+        name: what `--profile` calls it.
+        checks: in the order of the report.
+        weights: worth of each answer, next to the others; 1 each unless said.
+        says: what it is for, in one sentence.
+    """
+
+    name: str
+    checks: tuple[Check, ...]
+    weights: tuple[float, ...] = ()
+    says: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.checks:
+            raise ConfigError(f"suite {self.name!r} holds no check", fix="Add a [[check]] to it.")
+
+    def __call__(self, subject: Subject, *, store: Store | None = None) -> Report:
+        """All checks on a subject, in this process."""
+        return audit(self, subject, store=store)
+
+
+class Progress(Protocol):
+    """What an audit tells while it runs."""
+
+    def planned(self, cells: tuple[Cell, ...], seconds: float) -> None:
+        """Once, before the first cell: what will run and the forecast in seconds."""
+
+    def begins(self, cell: Cell, left: float) -> None:
+        """A cell starts; `left` is the forecast for it and all behind it, in seconds."""
+
+    def finished(self, done: Done, found: bool) -> None:
+        """A cell is on disk; `found` if it was already there."""
+
+
+class Silent:
+    """Tells nothing."""
+
+    def planned(self, cells: tuple[Cell, ...], seconds: float) -> None:
+        """Say nothing."""
+
+    def begins(self, cell: Cell, left: float) -> None:
+        """Say nothing."""
+
+    def finished(self, done: Done, found: bool) -> None:
+        """Say nothing."""
+
+
+@dataclass
+class _Clock:
+    """Forecasts seconds from passes, corrected by what finished cells really took."""
+
+    per_pass: float
+    deadline: float | None = None
+    passes: float = 0.0
+    seconds: float = 0.0
+
+    def forecast(self, passes: float) -> float:
+        rate = self.seconds / self.passes if self.passes else self.per_pass
+        return passes * rate
+
+    def learn(self, done: Done) -> None:
+        self.passes += done.cell.cost
+        self.seconds += done.outcome.seconds
+
+    def allows(self, cell: Cell) -> bool:
+        if self.deadline is None:
+            return True
+        return time.monotonic() + self.forecast(cell.cost) <= self.deadline
+
+
+@dataclass
+class _Audit:
+    """The state of one audit while it runs."""
+
+    store: Store | None
+    progress: Progress
+    clock: _Clock
+    run: str
+    left: list[Cell]
+    outcomes: dict[int, Outcome] = field(default_factory=dict)
+
+    def enter(self, done: Done, found: bool) -> None:
+        """Keep a finished cell: first on disk, then in the ledger, then on the screen."""
+        outcome = settled(done.outcome)
+        if self.store is not None:
+            if done.lasting and not found:
+                Cells(self.store.cells).put(outcome)
+            if done.trace and self.run:
+                name = done.cell.name.replace(":", "-")
+                self.store.keep(self.run, f"errors/{name}.txt", done.trace)
+            if self.run:
+                self.store.ledger.add(self.run, outcome)
+        self.outcomes[done.cell.place] = outcome
+        self.left = [c for c in self.left if c is not done.cell]
+        if not found:
+            self.clock.learn(done)
+        self.progress.finished(done, found)
+
+    def queue(self, cells: tuple[Cell, ...]) -> Iterator[Cell]:
+        """Cells that still fit into the budget, drawn one by one."""
+        for cell in cells:
+            if not self.clock.allows(cell):
+                continue
+            self.progress.begins(cell, self.clock.forecast(sum(c.cost for c in self.left)))
+            yield cell
+
+    def closed(self, stopped: bool) -> tuple[Outcome, ...]:
+        """All outcomes in the order of the suite; what did not run says why."""
+        reason = f"{STOPPED}\nThe same command continues." if stopped else f"{CUT}\nUse --budget."
+        for c in self.left:
+            self.outcomes[c.place] = Outcome(
+                check=c.name, question=c.check.question, section=c.check.section,
+                skipped=reason, cell=c.key,
+            )  # fmt: skip
+        return tuple(self.outcomes[place] for place in sorted(self.outcomes))
+
+
+def identity(suite: Suite, subject: Subject) -> str:
+    """Digest of a whole audit: equal if and only if every cell is equal."""
+    cells = plan(suite.checks, subject, suite.weights)
+    return digest([suite.name, subject_key(subject), sorted((c.place, c.key) for c in cells)])
+
+
+def audit(
+    suite: Suite,
+    subject: Subject,
+    *,
+    store: Store | None = None,
+    budget: float | None = None,
+    progress: Progress | None = None,
+    resume: bool = True,
+    run: str = "",
+    executor: Executor | None = None,
+) -> Report:
+    """Ask every question of a suite; nothing that was finished before is computed again.
+
+    Each finished cell is on disk before the next begins. A check that crashes is an outcome with
+    an error, one that cannot apply an outcome with a reason. On Ctrl-C the report of what is
+    finished comes back; what is not is marked as stopped.
+
+    Args:
+        suite: the checks.
+        subject: what they are asked about.
+        store: where cells are kept; None keeps nothing.
+        budget: seconds; cells whose forecast does not fit are left out and say so.
+        progress: told of each step.
+        resume: whether finished cells are looked up.
+        run: name of the run in the ledger; empty enters none.
+        executor: where cells run; in this process unless said.
+
+    Raises:
+        Contradiction: an attack broke what a certificate had proved.
+    """
+    begun = time.monotonic()
+    cells = plan(suite.checks, subject, suite.weights)
+    clock = _Clock(1e-9, None if budget is None else begun + budget)
+    state = _Audit(store, progress or Silent(), clock, run, list(cells))
+    stopped = False
+    try:
+        known = Cells(store.cells) if store is not None and resume else None
+        todo = []
+        for cell in cells:
+            kept = known.get(cell.key) if known and not cell.skipped else None
+            if kept is None and not cell.skipped:
+                todo.append(cell)
+                continue
+            outcome = kept or Outcome(
+                check=cell.name, question=cell.check.question, section=cell.check.section,
+                skipped=cell.skipped, cell=cell.key,
+            )  # fmt: skip
+            state.enter(Done(cell, replace(outcome, check=cell.name)), found=True)
+        clock.per_pass = seconds_per_pass(subject) if todo else 1e-9
+        state.progress.planned(tuple(todo), clock.forecast(sum(c.cost for c in todo)))
+        for done in (executor or Here()).run(state.queue(tuple(todo)), subject):
+            state.enter(done, found=False)
+    except KeyboardInterrupt:
+        stopped = True
+    return Report(
+        suite=suite.name,
+        subject=subject.about,
+        outcomes=state.closed(stopped),
+        seed=subject.seed,
+    )

@@ -1,0 +1,88 @@
+"""The numbers whose mean a backward pass minimises: losses, shares, penalties, all in place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from holdfast.core.data import Batch
+from holdfast.core.errors import ShapeError
+from holdfast.core.kinds import Hook, Objective, Run
+from holdfast.run.scaler import Precision, Scaler, casting
+
+
+class Weighted:
+    """An objective as the loop minimises it, so that a backward pass only has to take the mean.
+
+    Row i counts `share_i * loss_i` plus the penalties of the layers, times the share of the
+    whole step that this batch is (accumulated batches and other processes have the rest), times
+    the factor of half precision. Half-precision losses are continued in float32.
+
+    Args:
+        objective: one loss per row.
+        precision: of the forward pass.
+        hooks: asked for losses and shares.
+        scaler: holds the factor.
+        step_rows: rows of the whole step, over all batches and processes.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        precision: Precision,
+        hooks: Sequence[Hook],
+        scaler: Scaler,
+        step_rows: int,
+    ) -> None:
+        self.objective, self.precision, self.hooks = objective, precision, hooks
+        self.scaler, self.step_rows = scaler, step_rows
+        self.total = torch.zeros(())
+        self.rows = torch.zeros(())
+
+    def __call__(self, run: Run, batch: Batch) -> Tensor:
+        device = batch.index.device
+        with casting(self.precision, device):
+            losses = self.objective(run, batch)
+        if losses.shape != batch.index.shape:
+            raise ShapeError(
+                f"objective: losses {tuple(losses.shape)} for {len(batch.index)} rows",
+                fix="An objective returns one loss per row.",
+            )
+        if losses.dtype in (torch.float16, torch.bfloat16):
+            losses = losses.float()
+        for hook in self.hooks:
+            losses = hook.losses(run, batch, losses)
+        self.total = self.total.to(device) + losses.detach().sum()
+        self.rows = self.rows.to(device) + len(losses)
+        for hook in self.hooks:
+            share = hook.share(run, batch, losses.detach())
+            losses = losses if share is None else share * losses
+        for penalty in penalties(run.model, run.parts):
+            losses = losses + penalty
+        factor = self.scaler.factor * len(losses) / self.step_rows
+        return losses if factor == 1.0 else losses * factor
+
+
+def penalties(*modules: nn.Module) -> list[Tensor]:
+    """What the layers add to the loss: `penalty()` of every module that has one."""
+    found = [getattr(m, "penalty", None) for module in modules for m in module.modules()]
+    return [penalty() for penalty in found if callable(penalty)]
+
+
+@contextmanager
+def frozen_statistics(model: nn.Module, frozen: bool) -> Iterator[None]:
+    """Leave the running statistics of batch normalisation as they are, where asked.
+
+    An optimizer that evaluates a step twice must not count its batch twice.
+    """
+    norms = [m for m in model.modules() if isinstance(m, _BatchNorm)] if frozen else []
+    saved = [(b, b.clone()) for m in norms for b in m.buffers()]
+    try:
+        yield
+    finally:
+        for buffer, before in saved:
+            buffer.copy_(before)

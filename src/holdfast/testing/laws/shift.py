@@ -1,0 +1,152 @@
+"""Laws of shifts: nothing at severity 0, more at higher severity, labels and ranges untouched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from holdfast.core.data import Batch
+from holdfast.core.dice import Dice
+from holdfast.core.errors import HoldfastError
+from holdfast.core.kinds import Shift
+from holdfast.testing.laws import LawBroken
+
+SIZES = ((8, 1, 24), (28, 1, 12), (32, 3, 8), (224, 3, 2))  # side, channels, rows
+SLACK = 0.93  # near ties: from level 3 to 4 published fog at 224 pixels only gets rougher
+
+
+def _pictures(side: int, channels: int, rows: int, dtype: torch.dtype = torch.float32) -> Batch:
+    """Images with the spectrum of natural ones: amplitudes fall with frequency."""
+    generator = torch.Generator().manual_seed(side)
+    noise = torch.randn(rows, channels, side, side, generator=generator, dtype=torch.float64)
+    across = torch.fft.rfftfreq(side, dtype=torch.float64)
+    down = torch.fft.fftfreq(side, dtype=torch.float64)[:, None]
+    fall = 1 / ((across**2 + down**2).sqrt() + 1 / side)
+    x = torch.fft.irfft2(torch.fft.rfft2(noise) * fall, s=(side, side))
+    x = x - x.amin((1, 2, 3), keepdim=True)
+    x = (x / x.amax((1, 2, 3), keepdim=True)).to(dtype)
+    y = torch.arange(rows) % 10
+    return Batch(x, y, 100 + torch.arange(rows), y % 2)
+
+
+def _dice(batch: Batch) -> Dice:
+    return Dice(7, batch.index)
+
+
+def _images(batch: Batch) -> Tensor:
+    if not isinstance(batch.x, Tensor):
+        raise LawBroken("a shift of images handed back something else")
+    return batch.x
+
+
+def _same(a: Tensor, b: Tensor, says: str) -> None:
+    if a.dtype != b.dtype or a.shape != b.shape or not torch.equal(a, b):
+        raise LawBroken(says)
+
+
+def law_severity_zero_is_the_identity(method: Shift) -> None:
+    """At severity 0 the images are bit-identical."""
+    for side, channels, rows in SIZES[:3]:
+        batch = _pictures(side, channels, rows)
+        out = _images(method(batch, 0.0, _dice(batch)))
+        _same(out, _images(batch), f"severity 0 changes images of {side} pixels")
+
+
+def law_change_grows_with_severity(method: Shift) -> None:
+    """The mean change grows with severity at 8, 28, 32 and 224 pixels, up to near ties."""
+    for side, channels, rows in SIZES:
+        batch = _pictures(side, channels, rows)
+        x = _images(batch)
+        size = [
+            float((_images(method(batch, k / 5, _dice(batch))) - x).abs().mean()) for k in range(6)
+        ]
+        steps = zip(size, size[1:], strict=False)
+        if size[5] <= 1.05 * size[1] or any(b < SLACK * a for a, b in steps):
+            raise LawBroken(f"at {side} pixels the mean change does not grow: {size}")
+
+
+def law_stays_in_range_and_keeps_the_type(method: Shift) -> None:
+    """Images stay in [0, 1], finite, with their shape and type, in every floating type."""
+    for dtype in (torch.float64, torch.float32, torch.float16, torch.bfloat16):
+        batch = _pictures(12, 3, 3, dtype)
+        x, out = _images(batch), _images(method(batch, 1.0, _dice(batch)))
+        if out.dtype != dtype or out.shape != x.shape or out.device != x.device:
+            raise LawBroken(f"{dtype} {tuple(x.shape)} became {out.dtype} {tuple(out.shape)}")
+        if not bool(((out >= 0) & (out <= 1)).all()):
+            raise LawBroken(f"leaves [0, 1] in {dtype}")
+
+
+def law_extreme_images_are_changed_safely(method: Shift) -> None:
+    """Black and white images, odd sides, one pixel and two channels give finite images."""
+    for shape in ((2, 1, 1, 1), (2, 2, 7, 13), (2, 3, 16, 5)):
+        for value in (0.0, 1.0):
+            batch = Batch(torch.full(shape, value), torch.zeros(2).long(), torch.arange(2))
+            out = _images(method(batch, 0.7, _dice(batch)))
+            if out.shape != shape or not bool(((out >= 0) & (out <= 1)).all()):
+                raise LawBroken(f"images of {value} and shape {shape} become unusable")
+
+
+def law_only_the_inputs_change(method: Shift) -> None:
+    """Labels, positions and groups stay, and the batch that was given is not written to."""
+    batch = _pictures(16, 3, 4)
+    before = _images(batch).clone()
+    out = method(batch, 0.8, _dice(batch))
+    _same(_images(batch), before, "writes into the batch it was given")
+    _same(out.y, batch.y, "changes labels")
+    _same(out.index, batch.index, "changes positions")
+    if out.group is None or batch.group is None or not torch.equal(out.group, batch.group):
+        raise LawBroken("changes groups")
+
+
+def law_rows_do_not_depend_on_the_batch(method: Shift) -> None:
+    """Any chunk and any order of the rows gives the same images."""
+    batch = _pictures(28, 1, 6)
+    whole = _images(method(batch, 0.6, _dice(batch)))
+    order = torch.tensor([4, 1, 5])
+    part = _images(method(batch.take(order), 0.6, _dice(batch).part(order)))
+    if not torch.allclose(whole[order], part, atol=1e-6):
+        raise LawBroken("a row depends on which other rows are in the batch")
+
+
+def law_same_dice_same_images(method: Shift) -> None:
+    """The same dice give the same images, and the global random state is not touched."""
+    batch = _pictures(16, 3, 4)
+    state = torch.random.get_rng_state()
+    once, again = (_images(method(batch, 0.5, _dice(batch))) for _ in range(2))
+    _same(once, again, "the same dice give other images")
+    _same(torch.random.get_rng_state(), state, "touches the global random state")
+
+
+def law_empty_batch(method: Shift) -> None:
+    """A batch without rows comes back without rows."""
+    batch = _pictures(8, 1, 2).take(slice(0, 0))
+    if _images(method(batch, 0.5, _dice(batch))).shape != (0, 1, 8, 8):
+        raise LawBroken("an empty batch does not come back empty")
+
+
+def law_refuses_severity_outside(method: Shift) -> None:
+    """A severity below 0 or above 1 is refused."""
+    batch = _pictures(8, 1, 2)
+    for severity in (-0.1, 1.1, float("nan")):
+        _refused(lambda s=severity: method(batch, s, _dice(batch)), f"severity {severity}")  # type: ignore[misc]
+
+
+def law_refuses_what_it_cannot_change(method: Shift) -> None:
+    """Texts are refused, not handed back: unchanged inputs would count as robustness."""
+    batch = Batch(["a", "b"], torch.zeros(2).long(), torch.arange(2))
+    try:
+        out = method(batch, 1.0, _dice(batch))
+    except HoldfastError:
+        return
+    if out.x == batch.x:
+        raise LawBroken("hands back inputs that it cannot change")
+
+
+def _refused(call: Callable[[], object], what: str) -> None:
+    try:
+        call()
+    except HoldfastError:
+        return
+    raise LawBroken(f"accepts {what}")

@@ -1,0 +1,113 @@
+"""Small nets: one whose linear pieces are enumerated, one that sees images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from holdfast.core.goal import Untargeted
+from holdfast.testing.worlds.linear import draws, linear_layer
+
+
+@dataclass(frozen=True, eq=False)
+class TinyReLU:
+    """A net with one hidden layer, two inputs and so few units that every pattern is enumerated.
+
+    For each activation pattern the net is linear on a polygon; the worst margin in a box or any
+    convex polygon is attained at a vertex of one of these polygons.
+    """
+
+    model: nn.Sequential
+    x: Tensor
+    y: Tensor
+
+    @classmethod
+    def make(cls, hidden: int = 5, rows: int = 8, seed: int = 0) -> TinyReLU:
+        """Random weights; inputs in [0.3, 0.7]; labels are the model's answers."""
+        g = draws(seed)
+        first = 3 * torch.randn(hidden, 2, generator=g, dtype=torch.float64)
+        bend = -first @ torch.full((2,), 0.5, dtype=torch.float64)
+        bend = bend + 0.3 * torch.randn(hidden, generator=g, dtype=torch.float64)
+        last = torch.randn(3, hidden, generator=g, dtype=torch.float64)
+        model = nn.Sequential(
+            linear_layer(first, bend), nn.ReLU(), linear_layer(last, torch.zeros(3))
+        )
+        x = 0.3 + 0.4 * torch.rand(rows, 2, generator=g, dtype=torch.float64)
+        with torch.no_grad():
+            y = model(x).argmax(1)
+        return cls(model, x, y)
+
+    @property
+    def goal(self) -> Untargeted:
+        """Any other class."""
+        return Untargeted(self.y)
+
+    def corners(self, row: int, radius: float) -> Tensor:
+        """`(M, 2)`: all vertices of the linear pieces within the LInf ball of one row.
+
+        They are intersections of two lines out of the kinks of the units and the four sides.
+        """
+        first: Any = self.model[0]
+        a = torch.cat([first.weight.detach(), torch.eye(2).double(), torch.eye(2).double()])
+        centre = self.x[row]
+        b = torch.cat([-first.bias.detach(), centre - radius, centre + radius])
+        i, j = torch.combinations(torch.arange(len(b))).T
+        pairs, values = torch.stack([a[i], a[j]], 1), torch.stack([b[i], b[j]], 1)
+        solid = torch.linalg.det(pairs).abs() > 1e-12
+        points = torch.linalg.solve(pairs[solid], values[solid])
+        return points[((points - centre).abs() <= radius + 1e-12).all(1)]
+
+    def worst(self, radius: float) -> Tensor:
+        """`(B,)`: exact largest margin in the LInf ball (inside the box)."""
+        found = []
+        with torch.no_grad():
+            for row in range(len(self.x)):
+                points = self.corners(row, radius)
+                goal = Untargeted(self.y[row].expand(len(points)))
+                found.append(goal(self.model(points)).max())
+        return torch.stack(found)
+
+
+class Net(nn.Module):
+    """A small convolutional net with batch normalisation, in evaluation mode."""
+
+    def __init__(self, classes: int, side: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, 3, padding=1)
+        self.norm = nn.BatchNorm2d(4)
+        self.head = nn.Linear(4 * (side // 2) ** 2, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = torch.relu(self.norm(self.conv(x)))
+        z = torch.nn.functional.avg_pool2d(z, 2)
+        out: Tensor = self.head(z.flatten(1))
+        return out
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """Tiny images and an untrained net with parameters, buffers and several classes."""
+
+    model: nn.Module
+    x: Tensor
+    y: Tensor
+
+    @classmethod
+    def make(cls, rows: int = 8, side: int = 6, classes: int = 5, seed: int = 0) -> Images:
+        """Random images in [0, 1]; labels are the model's answers."""
+        g = draws(seed)
+        model = Net(classes, side).double().eval()
+        with torch.no_grad():
+            for p in model.parameters():
+                p.copy_(torch.randn(p.shape, generator=g, dtype=torch.float64))
+            x = torch.rand(rows, 1, side, side, generator=g, dtype=torch.float64)
+            y = model(x).argmax(1)
+        return cls(model, x, y)
+
+    @property
+    def goal(self) -> Untargeted:
+        """Any other class."""
+        return Untargeted(self.y)

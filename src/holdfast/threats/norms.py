@@ -1,0 +1,143 @@
+"""Norm balls cut by the box of valid inputs: maximum norm, Euclidean norm, sum of changes."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from holdfast.core.catalog import register
+from holdfast.core.dice import Dice
+from holdfast.core.fields import NonNegative, settings
+from holdfast.ops.batch import fit
+from holdfast.ops.geometry import norm, project_l1, project_l2, project_linf, room
+from holdfast.ops.steepest import step_l1, step_l2, step_linf
+from holdfast.threats.ball import Ball, moved_mass, signs, window
+
+End = Annotated[float, Field(ge=-float("inf"), le=float("inf"), allow_inf_nan=True)]
+
+
+@register("threat", name="linf", cites="fgsm", says="Every coordinate moves by at most the radius.")
+@settings
+class LInf(Ball):
+    """Every coordinate moves by at most the radius.
+
+    Ball and box are both boxes, so projection, steepest step and uniform sampling are exact.
+
+    Args:
+        radius: largest change of a coordinate, in the unit of the inputs.
+        low: least valid input value.
+        high: largest valid input value.
+    """
+
+    name = "linf"
+    order = float("inf")
+    radius: NonNegative = 8 / 255
+    low: End = 0.0
+    high: End = 1.0
+
+    def sample(self, x: Tensor, dice: Dice) -> Tensor:
+        down, up = room(x, self.low, self.high)
+        low, high = down.clamp(min=-self.radius), up.clamp(max=self.radius)
+        draw = dice.uniform(x.shape[1:], device=x.device, dtype=x.dtype)
+        return self.project(x, low + draw * (high - low))
+
+    def near(
+        self, x: Tensor, change: Tensor, share: float, dice: Dice, gradient: Tensor | None = None
+    ) -> Tensor:
+        """Sets one random block, `share` of the coordinates, to plus or minus the radius."""
+        corner = signs(x, dice, gradient) * self.radius
+        return self.project(x, torch.where(window(x, share, dice), corner, change))
+
+    def _nearest(self, change: Tensor, radius: Tensor, down: Tensor, up: Tensor) -> Tensor:
+        return project_linf(change, radius, down, up)
+
+    def _steepest(self, gradient: Tensor, radius: Tensor, down: Tensor, up: Tensor) -> Tensor:
+        return step_linf(gradient, radius)
+
+
+@register("threat", name="l2", cites="pgd", says="The Euclidean length of the change is bounded.")
+@settings
+class L2(Ball):
+    """The Euclidean length of the change is at most the radius.
+
+    Unlike the usual scale-then-clip, the projection is the nearest point of ball and box, and a
+    projected steepest step of one radius is the exact maximiser of a linear function.
+
+    Args:
+        radius: Euclidean length of the change, in the unit of the inputs.
+        low: least valid input value.
+        high: largest valid input value.
+    """
+
+    name = "l2"
+    order = 2.0
+    radius: NonNegative = 0.5
+    low: End = 0.0
+    high: End = 1.0
+
+    def sample(self, x: Tensor, dice: Dice) -> Tensor:
+        """Uniform in the ball, then moved to the nearest point that also lies in the box."""
+        draw = dice.normal(x.shape[1:], device=x.device, dtype=x.dtype)
+        length = norm(draw, 2).clamp(min=torch.finfo(torch.float32).tiny)
+        far = dice.uniform(device=x.device, dtype=length.dtype) ** (1 / max(1, x[:1].numel()))
+        return self.project(x, draw * fit(self.radius * far / length, x).to(x.dtype))
+
+    def near(
+        self, x: Tensor, change: Tensor, share: float, dice: Dice, gradient: Tensor | None = None
+    ) -> Tensor:
+        """Moves the budget of one random block to another, `share` of the coordinates each."""
+        moved = moved_mass(x, change, share, 2, self._radii(x), dice, gradient)
+        return self.project(x, moved)
+
+    def _nearest(self, change: Tensor, radius: Tensor, down: Tensor, up: Tensor) -> Tensor:
+        return project_l2(change, radius, down, up)
+
+    def _steepest(self, gradient: Tensor, radius: Tensor, down: Tensor, up: Tensor) -> Tensor:
+        return step_l2(gradient, radius, down, up)
+
+
+@register("threat", name="l1", cites="mind-the-box", says="The sum of all changes is bounded.")
+@settings
+class L1(Ball):
+    """The absolute changes sum to at most the radius.
+
+    The box matters most here: the nearest point is found for ball and box together, and the
+    steepest step fills the coordinates with the largest gradient up to the room they have left.
+    Unlike the paper's attack the sparsity of a step is not tuned: it follows from the room.
+
+    Args:
+        radius: sum of absolute changes, in the unit of the inputs.
+        low: least valid input value.
+        high: largest valid input value.
+    """
+
+    name = "l1"
+    order = 1.0
+    radius: NonNegative = 12.0
+    low: End = 0.0
+    high: End = 1.0
+
+    def sample(self, x: Tensor, dice: Dice) -> Tensor:
+        """Uniform in the ball, then moved to the nearest point that also lies in the box."""
+        count = max(1, x[:1].numel())
+        draw = -torch.log1p(-dice.uniform(x.shape[1:], device=x.device, dtype=torch.float64))
+        way = dice.integers(2, x.shape[1:], device=x.device) * 2 - 1
+        far = dice.uniform(device=x.device, dtype=torch.float64) ** (1 / count)
+        scale = self.radius * far / norm(draw, 1).clamp(min=torch.finfo(torch.float32).tiny)
+        return self.project(x, (draw * way * fit(scale, x)).to(x.dtype))
+
+    def near(
+        self, x: Tensor, change: Tensor, share: float, dice: Dice, gradient: Tensor | None = None
+    ) -> Tensor:
+        """Moves the budget of one random block to another, `share` of the coordinates each."""
+        moved = moved_mass(x, change, share, 1, self._radii(x), dice, gradient)
+        return self.project(x, moved)
+
+    def _nearest(self, change: Tensor, radius: Tensor, down: Tensor, up: Tensor) -> Tensor:
+        return project_l1(change, radius, down, up)
+
+    def _steepest(self, gradient: Tensor, radius: Tensor, down: Tensor, up: Tensor) -> Tensor:
+        return step_l1(gradient, radius, down, up)

@@ -1,0 +1,227 @@
+"""Shifts against closed forms, trusted libraries and the published tables."""
+
+import io
+import math
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scipy import stats
+
+from holdfast.core.catalog import entries, find
+from holdfast.core.data import Batch
+from holdfast.core.dice import Dice
+from holdfast.core.errors import ConfigError, ShapeError, Unsupported
+from holdfast.ops.image import clouds, coarse, poisson, smear
+from holdfast.ops.jpeg import jpeg
+from holdfast.shifts.blur import MOTION
+from holdfast.shifts.noise import GAUSSIAN, SHOT
+from holdfast.shifts.weather import FOG
+from holdfast.testing.conform import laws
+
+NAMES = [e.name for e in entries("shift")]
+
+
+def batch_of(x):
+    return Batch(x, torch.zeros(len(x), dtype=torch.long), torch.arange(len(x)))
+
+
+def shifted(name, x, severity, seed=0):
+    return find(f"shift:{name}").thing(batch_of(x), severity, Dice.of(len(x), seed)).x
+
+
+def pictures(rows, channels, side, seed=0):
+    g = torch.Generator().manual_seed(seed)
+    small = torch.rand(rows, channels, 5, 5, generator=g)
+    x = torch.nn.functional.interpolate(small, (side, side), mode="bicubic").clamp(0, 1)
+    return (x * 255).round() / 255
+
+
+def test_all_nine_are_there():
+    assert {
+        "gaussian-noise", "shot-noise", "impulse-noise", "motion-blur", "fog", "contrast",
+        "brightness", "pixelate", "jpeg",
+    } <= set(NAMES)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_laws(name):
+    for law in laws("shift"):
+        law(find(f"shift:{name}").thing)
+
+
+def test_published_levels_are_met_at_published_sizes():
+    assert GAUSSIAN.at(0.6, 224) == pytest.approx((0.18,))
+    assert GAUSSIAN.at(1.0, 64) == pytest.approx((0.18,))
+    assert GAUSSIAN.at(0.2, 32) == pytest.approx((0.04,))
+    assert GAUSSIAN.at(0.1, 8) == pytest.approx((0.02,))
+    assert MOTION.at(1.0, 32) == pytest.approx((9, 2.5))
+    assert MOTION.at(1.0, 448) == pytest.approx((40, 30))
+    assert FOG.at(0.8, 224) == pytest.approx((2.5, 1.5))
+
+
+def test_between_two_sizes_on_a_logarithmic_scale():
+    half = round(math.sqrt(32 * 64))
+    (sd,) = GAUSSIAN.at(1.0, half)
+    assert 0.10 < sd < 0.18
+    assert sd == pytest.approx(0.14, abs=0.001)
+
+
+def test_gaussian_moments():
+    x = torch.full((8, 1, 64, 64), 0.5)
+    change = shifted("gaussian-noise", x, 0.4) - x
+    assert change.mean().abs() < 0.002
+    assert change.std() == pytest.approx(0.08, rel=0.02)
+
+
+def test_shot_noise_has_the_mean_and_variance_of_counted_light():
+    for level in (0.25, 0.75):
+        x = torch.full((4, 1, 224, 224), level)
+        out = shifted("shot-noise", x, 0.2)
+        (inverse,) = SHOT.at(0.2, 224)
+        assert out.mean() == pytest.approx(level, rel=0.005)
+        assert out.var() == pytest.approx(level * inverse, rel=0.02)
+
+
+@pytest.mark.parametrize("mean", [0.0, 0.3, 2.0, 11.9, 12.1, 60.0])
+def test_poisson_against_scipy(mean):
+    u = (torch.arange(20000, dtype=torch.float64) + 0.5) / 20000
+    got = poisson(torch.full_like(u, mean), torch.special.ndtri(u))
+    want = torch.tensor(stats.poisson.ppf(u.numpy(), mean))
+    assert (got != want).double().mean() < (1e-9 if mean < 12 else 2e-3)
+
+
+def test_impulse_share_and_colours():
+    x = torch.full((4, 3, 224, 224), 0.5)
+    out = shifted("impulse-noise", x, 0.6)
+    assert (out != 0.5).float().mean() == pytest.approx(0.09, rel=0.02)
+    assert (out == 1).sum() / (out != 0.5).sum() == pytest.approx(0.5, abs=0.01)
+
+
+def test_smear_is_a_naive_walk_along_the_line():
+    x = torch.rand(2, 1, 9, 11, dtype=torch.float64)
+    angle = torch.tensor([0.4, -0.7], dtype=torch.float64)
+    got = smear(x, angle, 1.5, 6)
+    k = [math.exp(-(i**2) / (2 * 1.5**2)) for i in range(6)]
+    for b in range(2):
+        for i in range(9):
+            for j in range(11):
+                total = 0.0
+                for t in range(6):
+                    dx = math.ceil(t * math.cos(angle[b]) - 0.5)
+                    dy = math.ceil(t * math.sin(angle[b]) - 0.5)
+                    row, col = min(max(i + dy, 0), 8), min(max(j + dx, 0), 10)
+                    total += k[t] * float(x[b, 0, row, col])
+                assert float(got[b, 0, i, j]) == pytest.approx(total / sum(k))
+
+
+def plasma(noise, side, decay):
+    """A naive twin of midpoint displacement, cell by cell."""
+    sky, step, amplitude = np.zeros((side, side)), side, 1.0
+    while step >= 2:
+        h = step // 2
+        for i in range(0, side, step):
+            for j in range(0, side, step):
+                four = [sky[(i + a) % side, (j + b) % side] for a in (0, step) for b in (0, step)]
+                sky[i + h, j + h] = sum(four) / 4 + amplitude * noise[0, i // step, j // step]
+        for i in range(0, side, step):
+            for j in range(0, side, step):
+                up, down = sky[(i - h) % side, j + h], sky[i + h, j + h]
+                sides = sky[i, j] + sky[i, (j + step) % side]
+                sky[i, j + h] = (up + down + sides) / 4 + amplitude * noise[1, i // step, j // step]
+        for i in range(0, side, step):
+            for j in range(0, side, step):
+                left, right = sky[i + h, (j - h) % side], sky[i + h, j + h]
+                ends = sky[i, j] + sky[(i + step) % side, j]
+                sky[i + h, j] = (left + right + ends) / 4 + (
+                    amplitude * noise[2, i // step, j // step]
+                )
+        step, amplitude = h, amplitude / decay**2
+    return (sky - sky.min()) / (sky.max() - sky.min())
+
+
+def test_clouds_are_midpoint_displacement():
+    """The first level alone is known by hand; the rest must close on itself and span [0, 1]."""
+    draws = torch.rand(3, 3, 2, 2, dtype=torch.float64)
+    got = clouds(draws, 2.0, 2, 2)
+    for b in range(3):
+        noise = (draws[b] * 2 - 1)[:, 1:, 1:].numpy()
+        assert np.allclose(got[b].numpy(), plasma(noise, 2, 2.0))
+    sky = clouds(torch.rand(2, 3, 64, 64, dtype=torch.float64), 2.0, 64, 64)
+    assert sky.amin() == 0
+    assert sky.amax() == 1
+    inside = (sky[:, 1:] - sky[:, :-1]).abs().mean()
+    seam = (sky[:, 0] - sky[:, -1]).abs().mean()
+    assert seam < 4 * inside
+    rough = clouds(torch.rand(2, 3, 64, 64, dtype=torch.float64), 1.1, 64, 64)
+    assert (rough[:, 1:] - rough[:, :-1]).abs().mean() > 1.5 * inside
+
+
+def test_contrast_closed_form():
+    x = pictures(3, 3, 32).double()
+    mean = x.mean((2, 3), keepdim=True)
+    assert torch.allclose(shifted("contrast", x, 1.0), (x - mean) * 0.15 + mean)
+
+
+def test_brightness_is_value_in_hsv():
+    import colorsys
+
+    x = pictures(1, 3, 8).double()
+    got = shifted("brightness", x, 1.0)
+    for i in range(8):
+        for j in range(8):
+            h, s, v = colorsys.rgb_to_hsv(*x[0, :, i, j].tolist())
+            want = colorsys.hsv_to_rgb(h, s, min(v + 0.3, 1.0))
+            assert got[0, :, i, j].tolist() == pytest.approx(list(want), abs=1e-9)
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5, 0.65, 0.9])
+def test_pixelate_is_pillow_box(share):
+    x = pictures(2, 1, 50)
+    small = int(50 * share)
+    got = (coarse(x, share) * 255).round()
+    for row, out in zip(x, got, strict=True):
+        image = Image.fromarray((row[0] * 255).round().byte().numpy())
+        box = image.resize((small, small), Image.Resampling.BOX)
+        want = np.asarray(box.resize((50, 50), Image.Resampling.BOX)).astype(float)
+        assert np.abs(out[0].numpy() - want).max() <= 1
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("quality", [7, 25, 50, 80])
+def test_jpeg_is_pillow_jpeg(channels, quality):
+    x = pictures(3, channels, 50)
+    got = jpeg(x, quality)
+    for row, out in zip(x, got, strict=True):
+        pixels = (row.permute(1, 2, 0) * 255).round().byte().numpy()
+        file = io.BytesIO()
+        Image.fromarray(pixels[..., 0] if channels == 1 else pixels).save(
+            file, "JPEG", quality=quality
+        )
+        want = torch.tensor(np.asarray(Image.open(file)).astype(np.float32) / 255)
+        want = want.reshape(50, 50, channels).permute(2, 0, 1)
+        moved = (row - want).abs().mean()
+        assert (out - want).abs().mean() < max(1.5 / 255, 0.1 * float(moved))
+
+
+def test_what_is_no_image_is_refused():
+    for x in (torch.rand(3, 5), torch.zeros(3, 1, 4, 4, dtype=torch.uint8), {"ids": torch.zeros(3)}):
+        with pytest.raises(Unsupported):
+            find("shift:fog").thing(batch_of(torch.zeros(3, 1, 4, 4))._replace(x=x), 0.5, None)
+
+
+def test_wrong_dice_and_severity():
+    batch = batch_of(torch.zeros(3, 1, 4, 4))
+    with pytest.raises(ShapeError):
+        find("shift:fog").thing(batch, 0.5, Dice.of(2))
+    with pytest.raises(ConfigError):
+        find("shift:fog").thing(batch, 1.5, Dice.of(3))
+
+
+def test_without_dice_rows_are_keyed_by_their_position():
+    x = pictures(4, 1, 16)
+    batch = batch_of(x)
+    whole = find("shift:gaussian-noise").thing(batch, 0.5, None).x
+    part = find("shift:gaussian-noise").thing(batch.take(slice(2, 4)), 0.5, None).x
+    assert torch.equal(whole[2:], part)
