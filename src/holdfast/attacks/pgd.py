@@ -99,9 +99,6 @@ class PGD(Attack):
 FGSM = register(
     "attack", cites="fgsm", name="fgsm", says="One full step along the steepest direction."
 )(PGD(steps=1, travel=1.0, start="none"))
-RS_FGSM = register(
-    "attack", cites="fgsm", name="rs-fgsm", says="A random start and one step of 1.25 radii."
-)(PGD(steps=1, travel=1.25, start="random"))
 BIM = register(
     "attack", cites="bim", name="bim", says="The basic iterative method: PGD without a start."
 )(PGD(steps=10, travel=1.25, start="none"))

@@ -12,11 +12,13 @@ from torch import Tensor
 
 from holdfast.certify.graph import Graph, Node
 from holdfast.certify.region import Region
+from holdfast.ops.batch import chunks
 from holdfast.ops.interval import TINY, UNIT, Box, affine, gamma, intersect, relu
 from holdfast.ops.linear import Lines, lower_on_box, relu_lines
 
 Intermediate = Literal["ibp", "crown"]
-NUMBERS = 2**22  # float64 coefficients held at once: 32 MiB per copy
+NUMBERS = 2**20  # float64 coefficients held at once: 8 MiB per copy
+MATRIX = 2**23  # entries of the matrix of one operator that are held: 64 MiB
 ALONE = 32  # from this many coefficients per row on, rows are taken one by one
 
 
@@ -81,14 +83,33 @@ def _refined(bounds: Bounds, i: int) -> Box:
     row, unit = ((flat.low < 0) & (flat.high > 0)).nonzero().unbind(1)
     low, high = flat.low.clone(), flat.high.clone()
     shape = bounds.graph.nodes[i].shape
+    matrix = _matrix(bounds.graph, i) if len(unit) else None
     for part in parts(row, len(low), _limit(bounds.graph) // 2):
         a = torch.zeros(len(row[part]), flat.low.shape[1], dtype=low.dtype, device=low.device)
         a.scatter_(1, unit[part][:, None], 1.0)
         owner = row[part].repeat(2)
-        both = lower_bound(bounds, i, torch.cat([a, -a]).reshape(-1, *shape), owner, relax=True)
+        both_ways = torch.cat([a, -a]).reshape(-1, *shape)
+        first = None
+        if matrix is not None:
+            first = matrix[unit[part]]
+            first = torch.cat([first, -first])
+        both = lower_bound(bounds, i, both_ways, owner, relax=True, first=first)
         below, above = both.chunk(2)
         low[row[part], unit[part]], high[row[part], unit[part]] = below, -above
     return intersect(box, Box(low.reshape(box.low.shape), high.reshape(box.high.shape)))
+
+
+def _matrix(graph: Graph, i: int) -> Tensor | None:
+    """The rows of an affine node's matrix, shared by all rows of the batch; None if too large."""
+    node = graph.nodes[i]
+    if node.operator is None or len(node.parents) != 1:
+        return None
+    size = prod(node.shape)
+    if size * prod(graph.nodes[node.parents[0]].shape) > MATRIX:
+        return None
+    device = None if node.operator.bias is None else node.operator.bias.device
+    ones = torch.eye(size, dtype=torch.float64, device=device).reshape(size, *node.shape)
+    return torch.cat([node.operator.back(ones[part])[0] for part in chunks(size, _limit(graph))])
 
 
 def _limit(graph: Graph) -> int:
@@ -112,7 +133,9 @@ def parts(owner: Tensor, count: int, limit: int) -> Iterator[slice]:
             start = min(start + limit, end)
 
 
-def lower_bound(bounds: Bounds, start: int, a: Tensor, owner: Tensor, *, relax: bool) -> Tensor:
+def lower_bound(
+    bounds: Bounds, start: int, a: Tensor, owner: Tensor, *, relax: bool, first: Tensor | None = None
+) -> Tensor:
     """`(P,)`: numbers below `a . value` for every input of the owner's region.
 
     Coefficients travel from the value back to the input. Through an affine operator they are
@@ -131,6 +154,7 @@ def lower_bound(bounds: Bounds, start: int, a: Tensor, owner: Tensor, *, relax: 
         a: `(P, *shape)` coefficients.
         owner: `(P,)` the row each of them is about.
         relax: whether to pass through ReLUs.
+        first: `(P, ...)` the coefficients on the only parent of `start`, if already known.
     """
     single = len(owner) > 0 and bool((owner == owner[0]).all())
     rows: Tensor | slice = slice(int(owner[0]), int(owner[0]) + 1) if single else owner
@@ -161,17 +185,20 @@ def lower_bound(bounds: Bounds, start: int, a: Tensor, owner: Tensor, *, relax: 
             # Slopes lie in [0, 1] and offsets within the magnitude of the box.
             total = total + offset
         else:
-            total = total + _backwards(waiting, node, a)
+            total = total + _backwards(waiting, node, a, first if i == start else None)
     steps = len(bounds.graph.nodes) + 8
     return total - 2 * error - 4 * steps * UNIT * (mass + total.abs()) - TINY
 
 
-def _backwards(waiting: dict[int, Tensor], node: Node, a: Tensor) -> Tensor | float:
+def _backwards(
+    waiting: dict[int, Tensor], node: Node, a: Tensor, known: Tensor | None
+) -> Tensor | float:
     """Hand coefficients to the parents of an affine node; returns the bias's part `(P,)`."""
     op = node.operator
     if op is None:
         return 0.0
-    for parent, part in zip(node.parents, op.back(a), strict=True):
+    found = op.back(a) if known is None else (known,)
+    for parent, part in zip(node.parents, found, strict=True):
         _give(waiting, parent, part)
     return 0.0 if op.bias is None else (a * op.bias).flatten(1).sum(1)
 

@@ -72,5 +72,5 @@ def region(threat: Threat, x: Tensor) -> Region:
         return Region(box, centre)
     # The changed input is rounded to the precision of x, which moves it by less than this.
     reach = torch.linalg.vector_norm(centre.flatten(1), ord=inner.order, dim=1) + inner.radius
-    radius = inner.radius + 2 * torch.finfo(x.dtype).eps * reach
+    radius = inner.radius + torch.finfo(x.dtype).eps * reach
     return Region(box, centre, radius, inner.order)

@@ -14,7 +14,7 @@ from holdfast.core.errors import Unsupported
 from holdfast.core.fields import Inner, Part, settings
 from holdfast.core.goal import Untargeted
 from holdfast.core.kinds import Attack, Batch, Certifier, Check, Threat
-from holdfast.core.records import Certificate, Cell, Figure, Finding, Severity, Subject
+from holdfast.core.records import Cell, Certificate, Figure, Finding, Severity, Subject
 from holdfast.run.bracket import witness
 from holdfast.run.reading import proportion
 

@@ -95,9 +95,7 @@ class Envelope(Check):
             int(attacked[at_one].sum()), len(x), bound="upper", alpha=self.alpha,
             threat=threat.scaled(self.radii[at_one]).spec, seed=subject.seed,
         )  # fmt: skip
-        return Finding(
-            severity=Severity.INFO, says=says, readings=(reading,), figures=(figure,)
-        )
+        return Finding(severity=Severity.INFO, says=says, readings=(reading,), figures=(figure,))
 
     def _attacked(
         self, subject: Subject, x: Tensor, y: Tensor, index: Tensor, threat: Threat, right: Tensor

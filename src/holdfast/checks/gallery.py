@@ -16,7 +16,12 @@ from holdfast.core.records import Cell, Figure, Finding, Severity
 
 
 def gallery(
-    model: Model, batches: Batches, change: Tensor, margin: Tensor, threat: Threat, by: list[str],
+    model: Model,
+    batches: Batches,
+    change: Tensor,
+    margin: Tensor,
+    threat: Threat,
+    by: list[str],
     count: int = 6,
 ) -> Iterator[Finding]:
     """One finding with pictures (or values) of the broken rows that were surest before.

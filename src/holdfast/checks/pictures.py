@@ -12,7 +12,7 @@ MEASURES = (1, 3)
 
 def is_image(x: Tensor) -> bool:
     """Whether rows are images: (B, C, H, W) with one or three channels."""
-    return x.dim() == 4 and x.shape[1] in MEASURES  # noqa: PLR2004
+    return x.dim() == 4 and x.shape[1] in MEASURES
 
 
 def png(image: Tensor, scale: int = 96) -> str:

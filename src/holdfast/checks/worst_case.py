@@ -124,7 +124,11 @@ class WorstCase(Check):
 
 
 def besiege(
-    attacks: tuple[Part[Attack], ...], model: Model, x: Tensor, y: Tensor, threat: Threat,
+    attacks: tuple[Part[Attack], ...],
+    model: Model,
+    x: Tensor,
+    y: Tensor,
+    threat: Threat,
     dice: Dice,
 ) -> Siege:
     """Run attacks one after the other on the rows that still stand.

@@ -59,7 +59,7 @@ def around(x: Tensor, radius: float | Tensor, low: float, high: float) -> Box:
     """The box `[x - radius, x + radius]`, cut to `[low, high]` after rounding outward.
 
     A change that is stored in the precision of `x` may leave the exact box by the rounding of
-    one sum, so two units of that precision are added. The box always holds `x` itself, even
+    one sum, so one unit of that precision is added, twice what rounding can do. The box always holds `x` itself, even
     where `x` lies outside `[low, high]`.
 
     Args:
@@ -69,7 +69,7 @@ def around(x: Tensor, radius: float | Tensor, low: float, high: float) -> Box:
         high: largest admissible value.
     """
     wide = x.double()
-    slack = 2 * torch.finfo(x.dtype).eps * (wide.abs() + radius)
+    slack = torch.finfo(x.dtype).eps * (wide.abs() + radius)
     box = widen(wide - radius, wide + radius, slack)
     return Box(
         torch.minimum(box.low.clamp(min=low), wide), torch.maximum(box.high.clamp(max=high), wide)

@@ -14,10 +14,8 @@ _DIGITS = 10
 
 def _plain(value: Any) -> Any:
     """Plain values with floats of fixed precision; what is not finite becomes null."""
-    if isinstance(value, bool) or value is None or isinstance(value, str):
+    if value is None or isinstance(value, bool | str | int):
         return value
-    if isinstance(value, int):
-        return int(value)
     if isinstance(value, float):
         if not math.isfinite(value):
             return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from holdfast.report.document import Document, number, readings, text
+from holdfast.report.document import Document, readings, text
 from holdfast.report.numbers import Shown, bare, shown
 
 

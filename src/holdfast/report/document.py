@@ -11,7 +11,9 @@ Document = Mapping[str, Any]
 
 # Control characters and the marks that reorder text: a class name must not be able to change
 # how the words around it read.
-_UNSEEN = re.compile("[\u0000-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
+_UNSEEN = re.compile(
+    "[\u0000-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff]"
+)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 

@@ -135,7 +135,9 @@ def _heat(figure: Document) -> Any:
         shade = f"h{level(1 - part)}" if risky else f"b{level(part)}"
         return HeatCell(f"{100 * value:.0f}" if shares else plain(value), shade)
 
-    return tuple(columns), tuple((r, tuple(cell(cells.get((r, c))) for c in columns)) for r in names)
+    return tuple(columns), tuple(
+        (r, tuple(cell(cells.get((r, c))) for c in columns)) for r in names
+    )
 
 
 def _pictures(desk: Desk, rows: list[Document]) -> tuple[tuple[Picture, ...], str]:
@@ -153,7 +155,9 @@ def _pictures(desk: Desk, rows: list[Document]) -> tuple[tuple[Picture, ...], st
             refused += 1
             continue
         desk.spent += size
-        made.append(Picture(text(row.get("title"), 120), text(row.get("caption"), 200), tuple(images)))
+        made.append(
+            Picture(text(row.get("title"), 120), text(row.get("caption"), 200), tuple(images))
+        )
     note = f"{refused} more without a picture here; all are listed in the table." if refused else ""
     return tuple(made), note
 

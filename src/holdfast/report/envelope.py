@@ -10,11 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from markupsafe import Markup
+from holdfast.report.document import Document, figures, mapping, mappings, number, text, texts
 
-from holdfast.report.document import Document, figures, mappings, number, text
-
-_LEFT, _TOP, _WIDTH, _HEIGHT = 44.0, 12.0, 580.0, 250.0
+LEVELS = 255
 
 
 @dataclass(frozen=True)
@@ -35,6 +33,20 @@ class Panel:
     upper: tuple[Point, ...]
     lower: tuple[Point, ...]
     before: tuple[Point, ...] = ()
+    levels: bool = False
+
+    @property
+    def ticks(self) -> list[float]:
+        """Where the radius axis is labelled: whole levels of 255 if radii are said so."""
+        if not self.levels:
+            return [self.end * i / 4 for i in range(5)]
+        step = max(1, round(self.end * LEVELS / 8))
+        return [i / LEVELS for i in range(0, int(self.end * LEVELS + 1e-6) + 1, step)]
+
+    def tick(self, radius: float) -> str:
+        """The label of one place on the radius axis."""
+        part = round(radius * LEVELS)
+        return f"{part}/{LEVELS}" if self.levels and part else f"{radius:.3g}"
 
     @property
     def end(self) -> float:
@@ -50,9 +62,7 @@ class Panel:
             corners.append((here, _proved(self.lower, here), _attacked(self.upper, here, True)))
             corners.append((here, _proved(self.lower, here, True), _attacked(self.upper, here)))
             if after is not None:
-                corners.append(
-                    (after, _proved(self.lower, after), _attacked(self.upper, here))
-                )
+                corners.append((after, _proved(self.lower, after), _attacked(self.upper, here)))
         return list(dict.fromkeys(corners))
 
 
@@ -86,74 +96,13 @@ def panels(results: Document, baseline: Document | None = None) -> list[Panel]:
     """One panel per norm, in order of appearance."""
     rows = [r for _, f in figures(results, "envelope") for r in mappings(f.get("rows"))]
     old = [r for _, f in figures(baseline or {}, "envelope") for r in mappings(f.get("rows"))]
-    norms = dict.fromkeys(text(r.get("norm")) for r in rows)
+    threats = mapping(results.get("subject")).get("threats")
+    whole = {t.partition(":")[0] for t in texts(threats) if t.endswith(f"/{LEVELS}")}
     made = [
-        Panel(n, _points(rows, n, "upper"), _points(rows, n, "lower"), _points(old, n, "upper"))
-        for n in norms
-    ]
-    return [p for p in made if p.upper or p.lower]
-
-
-def _path(corners: Iterable[tuple[float, float]], end: float) -> str:
-    """Coordinates of a polyline in the frame of the drawing."""
-    return " ".join(
-        f"{_LEFT + _WIDTH * x / end:.1f},{_TOP + _HEIGHT * (1 - y):.1f}" for x, y in corners
-    )
-
-
-def _whiskers(points: tuple[Point, ...], kind: str, end: float) -> Markup:
-    """Interval and dot of each measured radius."""
-    one = Markup(
-        '<line class="{k}" x1="{x}" x2="{x}" y1="{a}" y2="{b}"/><circle class="{k}" cx="{x}" '
-        'cy="{y}" r="3"/>'
-    )
-    return Markup("").join(
-        one.format(
-            k=kind,
-            x=f"{_LEFT + _WIDTH * p.radius / end:.1f}",
-            a=f"{_TOP + _HEIGHT * (1 - p.low):.1f}",
-            b=f"{_TOP + _HEIGHT * (1 - p.high):.1f}",
-            y=f"{_TOP + _HEIGHT * (1 - p.accuracy):.1f}",
+        Panel(
+            norm, _points(rows, norm, "upper"), _points(rows, norm, "lower"),
+            _points(old, norm, "upper"), norm.partition(":")[0] in whole,
         )
-        for p in points
-    )
-
-
-def _axes(end: float, x: str) -> Markup:
-    """Grid lines and labels of both axes."""
-    parts = []
-    for share in (0.0, 0.25, 0.5, 0.75, 1.0):
-        y = _TOP + _HEIGHT * (1 - share)
-        line = Markup('<line class="grid" x1="{}" x2="{}" y1="{y}" y2="{y}"/>')
-        parts.append(line.format(_LEFT, _LEFT + _WIDTH, y=f"{y:.1f}"))
-        tick = Markup('<text x="{}" y="{}" text-anchor="end">{}%</text>')
-        parts.append(tick.format(_LEFT - 8, f"{y + 4:.1f}", round(100 * share)))
-        tick = Markup('<text x="{}" y="{}" text-anchor="middle">{}</text>')
-        parts.append(tick.format(_LEFT + _WIDTH * share, _TOP + _HEIGHT + 20, f"{end * share:.3g}"))
-    title = Markup('<text class="title" x="{}" y="{}" text-anchor="middle">{}</text>')
-    parts.append(title.format(_LEFT + _WIDTH / 2, _TOP + _HEIGHT + 42, x))
-    return Markup("").join(parts)
-
-
-def drawing(panel: Panel, x: str, says: str) -> Markup:
-    """The panel as inline SVG; colours come from the style sheet, so it works without scripts."""
-    end, steps = panel.end, panel.steps
-    up = [(r, high) for r, _, high in steps]
-    low = [(r, proved) for r, proved, _ in steps]
-    shape = Markup('<polygon class="{}" points="{}"/>')
-    line = Markup('<polyline class="{}" points="{}"/>')
-    head = Markup(
-        '<svg class="drawing envelope" viewBox="0 0 640 312" role="img" aria-label="{}">'
-    ).format(says)
-    parts = [head, shape.format("gap", _path([*up, *reversed(low)], end))]
-    if panel.lower:
-        parts.append(shape.format("proved", _path([(0, 0), *low, (end, 0)], end)))
-    parts.append(_axes(end, x or f"radius ({panel.norm})"))
-    if panel.before:
-        old = [(p.radius, p.accuracy) for p in panel.before if p.radius <= end]
-        parts.append(line.format("before", _path(old, end)))
-    if panel.lower:
-        parts += [line.format("lower", _path(low, end)), _whiskers(panel.lower, "lower", end)]
-    if panel.upper:
-        parts += [line.format("upper", _path(up, end)), _whiskers(panel.upper, "upper", end)]
-    return Markup("").join(parts) + Markup("</svg>")
+        for norm in dict.fromkeys(text(r.get("norm")) for r in rows)
+    ]  # fmt: skip
+    return [p for p in made if p.upper or p.lower]

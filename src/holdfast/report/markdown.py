@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from holdfast.report.body import not_tested
 from holdfast.report.change import changes
+from holdfast.report.closing import not_tested
 from holdfast.report.document import Document, findings, mapping, text
 from holdfast.report.screen import Gate, actions, day, facts, gates, screen
 from holdfast.report.words import severity
@@ -53,7 +53,11 @@ def _change(results: Document, baseline: Document) -> list[str]:
         before, after = escape(one.before.full), escape(one.after.full)
         lines.append(f"| {code(one.after.name)} | {before} | {after} | {one.change} {one.word} |")
     rest = len(every) - len(sure)
-    return [*lines, *([""] if sure else []), f"{rest} of {len(every)} numbers did not surely change."]
+    return [
+        *lines,
+        *([""] if sure else []),
+        f"{rest} of {len(every)} numbers did not surely change.",
+    ]
 
 
 def render_markdown(results: Document, *, run: Document | None = None,
@@ -99,6 +103,8 @@ def render_markdown(results: Document, *, run: Document | None = None,
     skipped = not_tested(results)
     if skipped:
         lines += ["", f"<details><summary>Not tested: {len(skipped)}</summary>", ""]
-        lines += [f"- {escape(name)}: {escape(why)}  {code(how)}".rstrip() for name, why, how in skipped]
+        lines += [
+            f"- {escape(name)}: {escape(why)}  {code(how)}".rstrip() for name, why, how in skipped
+        ]
         lines += ["", "</details>"]
     return "\n".join(lines) + "\n"

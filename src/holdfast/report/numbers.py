@@ -9,7 +9,7 @@ from holdfast.report.words import BOUNDS, label, split
 
 _COUNTS = {"count", "rows", "pixels", "passes", "samples", "steps"}
 _PLAIN = {"", "share", "score", "radius", "ratio", "1"}
-_TINY, _HUGE = 1e-3, 1e5
+_TINY, _HUGE = 1e-3, 1e9
 
 
 def plain(value: float) -> str:
@@ -19,7 +19,7 @@ def plain(value: float) -> str:
         return f"{value:.2e}"
     if value == int(value) and size < _HUGE:
         return f"{value:,.0f}"
-    return f"{value:.3g}" if size < 100 else f"{value:,.0f}"  # noqa: PLR2004
+    return f"{value:.3g}" if size < 100 else f"{value:,.0f}"
 
 
 def bare(value: float | None, unit: str) -> str:

@@ -45,7 +45,7 @@ def data(value: object) -> Markup:
     plain = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for sign in "<>&\u2028\u2029":
         plain = plain.replace(sign, f"\\u{ord(sign):04x}")
-    return Markup(plain)  # noqa: S704
+    return Markup(plain)
 
 
 def policy(scripts: list[str], style: str) -> str:
@@ -79,8 +79,8 @@ def _render(results: Document, run: Document, baseline: Document, thrift: Thrift
     licences = [(n, asset(f"vega/{n}.LICENSE")) for n in _LIBRARIES] if desk.charts else []
     context: dict[str, Any] = {
         "policy": policy(scripts, style),
-        "style": Markup(style),  # noqa: S704
-        "scripts": [Markup(s) for s in scripts],  # noqa: S704
+        "style": Markup(style),
+        "scripts": [Markup(s) for s in scripts],
         "charts": data({"config": CONFIG, "charts": desk.charts}),
         "screen": screen(results, run),
         "sections": parts,

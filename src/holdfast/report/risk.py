@@ -12,14 +12,15 @@ from markupsafe import Markup
 
 from holdfast.report.document import Document, figures, mappings, number, readings, text
 from holdfast.report.envelope import panels
-from holdfast.report.words import label
 
 LEVELS = 5
 _MOST, _ROW, _GAP = 16, 30, 6
 _DEEPEST = 9
-_WHOLE = (
-    "clean.accuracy", "slices.worst", "calibration.ece", "privacy.advantage",
-)  # fmt: skip
+_WHOLE = {
+    "clean.accuracy": "Clean inputs", "clean.worst_class": "Weakest class",
+    "slices.worst": "Weakest slice", "calibration.ece": "Overconfidence",
+    "privacy.advantage": "Membership leak",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def _attacks(results: Document) -> list[Strip]:
         cells = [1 - p.accuracy for p in spread] if len(points) >= LEVELS else (
             [1 - p.accuracy for p in points] + [None] * (LEVELS - len(points))
         )  # fmt: skip
-        strips.append(Strip(f"Attack {panel.norm}", tuple(cells), "envelope"))
+        strips.append(Strip(f"Attacks, {panel.norm}", tuple(cells), "envelope"))
     return strips
 
 
@@ -98,10 +99,11 @@ def _whole(results: Document) -> list[Strip]:
     strips = []
     for section, reading in readings(results):
         name, value = text(reading.get("name")), number(reading.get("value"))
-        if name.partition("@")[0] not in _WHOLE or value is None:
+        family = _WHOLE.get(name.partition("@")[0])
+        if family is None or value is None:
             continue
         error = value if text(reading.get("better")) == "lower" else 1 - value
-        strips.append(Strip(label(name), (error,), section))
+        strips.append(Strip(family, (error,), section))
     return list(dict.fromkeys(strips))
 
 
@@ -149,7 +151,7 @@ def drawing(rows: list[Strip]) -> Markup:
         parts.append(tick.format(f"{x:.2f}", word))
     for i, strip in enumerate(rows):
         y = 24 + (_ROW + _GAP) * i
-        name = strip.family if len(strip.family) <= 22 else strip.family[:21] + "…"  # noqa: PLR2004
+        name = strip.family if len(strip.family) <= 22 else strip.family[:21] + "…"
         link = Markup(
             '<a href="#{}"><text class="family" x="34.5%" y="{}" text-anchor="end">{}</text></a>'
         )

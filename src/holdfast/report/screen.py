@@ -11,7 +11,7 @@ from holdfast.report.numbers import Shown, limit, shown
 from holdfast.report.whisker import whisker
 from holdfast.report.words import WORDS, verdict
 
-_CARDS, _FIXES, _SENTENCE = 6, 2, 140
+_CARDS, _FIXES, _SENTENCE = 6, 2, 160
 
 
 @dataclass(frozen=True)
@@ -117,6 +117,16 @@ def facts(results: Document, run: Document) -> tuple[str, ...]:
     return tuple(f for f in line if f)
 
 
+def sentence(says: str, every: list[Gate]) -> str:
+    """The sentence of the verdict with the names of gates put in words."""
+    for gate in sorted(every, key=lambda g: -len(g.shown.name)):
+        if gate.shown.name:
+            says = says.replace(
+                gate.shown.name, gate.shown.label[:1].lower() + gate.shown.label[1:]
+            )
+    return text(says, _SENTENCE)
+
+
 def screen(results: Document, run: Document) -> Screen:
     """The first screen of this document."""
     said = mapping(results.get("verdict"))
@@ -130,7 +140,7 @@ def screen(results: Document, run: Document) -> Screen:
         sampled=mapping(results.get("subject")).get("sampled") is True,
         word=word,
         state=WORDS.get(word, "undecided"),
-        says=text(said.get("says"), _SENTENCE),
+        says=sentence(text(said.get("says"), 400), every),
         gates=tuple(first),
         hidden=len(every) - len(first),
         gates_from=text(results.get("gates_from"), 80),

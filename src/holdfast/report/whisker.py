@@ -32,7 +32,8 @@ def whisker(shown: Shown, limit: float | None = None, relation: str = "") -> Mar
         return f"{_WIDTH * min(1.0, max(0.0, (v - start) / (end - start))):.2f}%"
 
     def wide(a: float, b: float) -> str:
-        return f"{_WIDTH * max(0.012, min(end, b) / (end - start) - max(start, a) / (end - start)):.2f}%"
+        part = (min(end, b) - max(start, a)) / (end - start)
+        return f"{_WIDTH * max(0.012, part):.2f}%"
 
     parts = [Markup('<rect class="track" x="0" y="6" width="100%" height="2" rx="1"/>')]
     if limit is not None:

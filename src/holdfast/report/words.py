@@ -35,8 +35,13 @@ NAMES = {
     "corruptions.mean": "Corrupted accuracy",
     "corruptions.worst": "Worst corruption",
     "slices.worst": "Weakest class",
-    "certificates.proven": "Proven accuracy",
-    "ood.auroc": "Spots unfamiliar inputs",
+    "clean.worst_class": "Weakest class",
+    "envelope.attacked": "Attacked accuracy",
+    "envelope.certified": "Proven accuracy",
+    "certificates.proved": "Proven accuracy",
+    "ood.auroc": "Tells unfamiliar inputs apart",
+    "ood.auroc.far": "Tells far inputs apart",
+    "ood.auroc.near": "Tells near inputs apart",
     "explanations.stability": "Stable explanations",
 }
 
@@ -54,6 +59,11 @@ TOKENS = {
     "fgsm": "FGSM",
     "bim": "BIM",
 }
+
+SHORT = {
+    "calibration": "Calibration", "corruptions": "Corruptions", "ood": "Unfamiliar inputs",
+    "clean": "Clean inputs",
+}  # fmt: skip
 
 SEVERITIES = {
     "failure": ("✕", "Failure"),
@@ -85,6 +95,7 @@ def label(name: object) -> str:
     first, _, rest = head.partition(".")
     words = [TOKENS.get(w, w) for w in rest.replace("_", ".").replace("-", ".").split(".") if w]
     title = SECTIONS[first][0] if first in SECTIONS else first.replace("_", " ").capitalize()
+    title = SHORT.get(first, title)
     return f"{title}: {' '.join(words)}" if words else title
 
 

@@ -88,7 +88,7 @@ def parts(check: Check) -> tuple[Entry, ...]:
 def _code(model: Any) -> list[str]:
     """Sources of the classes and functions that make up a model, where they can be read."""
     kinds = {type(m) for top in modules_of(model) for m in top.modules()}
-    things = [k for k in kinds if not k.__module__.startswith(("torch.", "holdfast."))]
+    things: list[Any] = [k for k in kinds if not k.__module__.startswith(("torch.", "holdfast."))]
     things += [model] if inspect.isfunction(model) else []
     found = set()
     for thing in things:

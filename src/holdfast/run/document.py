@@ -129,7 +129,8 @@ def actions(report: Report, verdict: Verdict, harden: str = "") -> list[dict[str
     if harden and any(name.startswith("attacks.worst@") for name in short):
         says = "Train the model against its worst case"
         found[harden] = {
-            "says": says, "command": harden, "effect": "raises the worst case, costs a little clean accuracy",
+            "says": says, "command": harden,
+            "effect": "raises the worst case, costs some clean accuracy",
         }  # fmt: skip
     for _, finding in sorted(ranked, key=lambda pair: (pair[0], -pair[1].severity)):
         advice = finding.advice

@@ -29,7 +29,7 @@ def outputs(model: Model, x: Inputs, *, size: int = 256) -> Tensor:
 
 def labelled(batches: Batches) -> Tensor:
     """`(B,)` bool: rows whose label counts."""
-    return batches.y != -100  # noqa: PLR2004
+    return batches.y != -100
 
 
 def correct(logit: Tensor, y: Tensor) -> Tensor:

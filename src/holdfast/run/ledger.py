@@ -11,7 +11,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +150,9 @@ class Ledger:
             return []
         with self._open() as link:
             rows = link.execute("SELECT * FROM runs ORDER BY number").fetchall()
-        return [RunRow(*row[:-1], json.loads(row[-1])) for row in rows]
+        names = [f.name for f in fields(RunRow)]
+        table = [dict(zip(names, row, strict=True)) for row in rows]
+        return [RunRow(**(row | {"options": json.loads(row["options"])})) for row in table]
 
     def history(self, name: str) -> list[tuple[str, float | None]]:
         """(run, value) of every reading of a name, the oldest run first."""

@@ -43,6 +43,18 @@ class Found:
         """`(B,)` bool: rows on which the adversary has won, by a change or without one."""
         return self.margin >= 0
 
+    def take(self, rows: Tensor) -> Found:
+        """The result of a selection of rows; the passes stay those of the whole search."""
+        return Found(
+            self.change[rows], self.margin[rows], self.passes, self.clean[rows], self.finite[rows]
+        )
+
+    def put(self, rows: Tensor, part: Found) -> Found:
+        """This result with some rows replaced by those of a search that went on from them."""
+        change, margin, finite = self.change.clone(), self.margin.clone(), self.finite.clone()
+        change[rows], margin[rows], finite[rows] = part.change, part.margin, part.finite
+        return Found(change, margin, part.passes, self.clean, finite)
+
 
 def judged(goal: Goal, outputs: Outputs) -> tuple[Tensor, Tensor]:
     """The margin of each row and whether its outputs are finite; the margin is +inf if not."""
@@ -91,7 +103,7 @@ def search(
     size, dice = chunk or CHUNK, dice_or(dice, len(x))
     x = x.detach()
     with quiet(model):
-        before = since or _start(model, x, goal, threat, size)
+        before = since or clean(model, x, goal, threat, chunk=size)
         change, margin = before.change.clone(), before.margin.clone()
         finite, passes = before.finite.clone(), before.passes
         open_ = (margin < 0) & ~margin.isneginf()
@@ -110,14 +122,17 @@ def search(
     return Found(change, margin, passes, before.clean, finite)
 
 
-def _start(model: Model, x: Tensor, goal: Goal, threat: Threat, size: int) -> Found:
-    """Doing nothing, evaluated."""
+def clean(
+    model: Model, x: Tensor, goal: Goal, threat: Threat, *, chunk: int | None = None
+) -> Found:
+    """Doing nothing, evaluated: where every search starts. Cost: one forward per row."""
     tap = Tap(model, Access.SCORE)
     none = threat.none(x).detach()
-    seen = [
-        judged(goal.take(p), threat.take(p).through(tap, x[p], none[p]))
-        for p in chunks(len(x), size)
-    ]
+    with quiet(model):
+        seen = [
+            judged(goal.take(p), threat.take(p).through(tap, x[p], none[p]))
+            for p in chunks(len(x), chunk or CHUNK)
+        ]
     if seen:
         margin, finite = torch.cat([m for m, _ in seen]), torch.cat([f for _, f in seen])
     else:

@@ -3,38 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from holdfast.core.catalog import key, resolve
 from holdfast.core.data import Batch, Batches
 from holdfast.core.dice import Dice
 from holdfast.core.digest import digest
 from holdfast.core.errors import ConfigError
-from holdfast.core.kinds import Objective
 from holdfast.run import ranks
 from holdfast.run.checkpoint import placed, read_state, write_state
 from holdfast.run.loop import Clock, Control, Training
+from holdfast.run.players import Player, seated
 from holdfast.run.scaler import Scaler
 from holdfast.run.schedule import rate
 from holdfast.run.training import TrainingRun
 from holdfast.run.weighted import Weighted, frozen_statistics
 
 FILE = "training.safetensors"
-
-
-@dataclass(frozen=True)
-class Player:
-    """Who moves: an objective, the optimizer of its weights, and how often it plays."""
-
-    objective: Objective
-    optimizer: Optimizer
-    every: int
 
 
 class Steps:
@@ -70,44 +59,16 @@ class Steps:
         finally:
             ranks.leave_group(made)
             self.training.model.eval()
-            for p in self._parameters():
+            for p in self.training.parameters():
                 p.grad = None
         return self.training
 
     def _prepare(self) -> None:
         run = self.training
-        for number, objective in enumerate(self.objectives):
-            more = objective.parts(run.model) if hasattr(objective, "parts") else None
-            if more is not None:
-                run.parts[f"turn{number - 1}" if number else "objective"] = more.to(self.device)
-        ranks.same_everywhere([run.model, run.parts])
-        taken = [self._named(t.parts) for t in self.plan.turns]
-        theirs = {id(p) for group in taken for p in group}
-        mine = [p for p in self._parameters() if id(p) not in theirs and p.requires_grad]
-        makers = [self.plan.optimizer, *(t.optimizer for t in self.plan.turns)]
-        run.optimizers = [make(group) for make, group in zip(makers, [mine, *taken], strict=True)]
-        every = [1, *(t.every for t in self.plan.turns)]
-        self.players = [
-            Player(*each) for each in zip(self.objectives, run.optimizers, every, strict=True)
-        ]
-        for group in (g for o in run.optimizers for g in o.param_groups):
-            group.setdefault("initial_lr", group["lr"])
+        self.players = seated(self.plan, self.objectives, run, self.device)
         run.model.train()
         for hook in self.hooks:
             hook.start(run)
-
-    def _named(self, names: tuple[str, ...]) -> list[nn.Parameter]:
-        run, found = self.training, list[nn.Parameter]()
-        for name in names:
-            try:
-                part = run.parts[name] if name in run.parts else run.model.get_submodule(name)
-            except AttributeError:
-                raise ConfigError(f"turn: neither parts nor model have {name!r}") from None
-            found += [p for p in part.parameters() if p.requires_grad]
-        return found
-
-    def _parameters(self) -> list[nn.Parameter]:
-        return [*self.training.model.parameters(), *self.training.parts.parameters()]
 
     def _epochs(self, clock: Clock) -> None:
         run = self.training
@@ -174,7 +135,7 @@ class Steps:
         for run.turn in order:
             if run.step % self.players[run.turn].every == 0:
                 finite = self._move(self.players[run.turn], ready)
-        run.step += 1
+        run.advance()
         if finite:
             for hook in self.hooks:
                 hook.stepped(run)
@@ -193,16 +154,8 @@ class Steps:
         factor = rate(plan.schedule, run.step, run.steps, plan.warmup)
         for settings in player.optimizer.param_groups:
             settings["lr"] = settings["initial_lr"] * factor
-        parameters = self._parameters()
-        rows = (
-            int(
-                ranks.sum_over_ranks(
-                    torch.tensor(sum(len(b.index) for b in group), device=self.device)
-                )
-            )
-            if ranks.world() > 1
-            else sum(len(b.index) for b in group)
-        )
+        parameters = run.parameters()
+        rows = ranks.rows_of_step(group, self.device)
         calls, finite = 0, True
 
         def closure() -> Tensor:
@@ -226,7 +179,7 @@ class Steps:
             calls += 1
             return objective.total / max(rows, 1)
 
-        player.optimizer.step(closure)
+        player.optimizer.step(closure)  # type: ignore[arg-type]
         self.scaler.update(finite)
         return finite
 

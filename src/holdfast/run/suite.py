@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 from holdfast.core.digest import digest
 from holdfast.core.errors import ConfigError
@@ -14,6 +13,7 @@ from holdfast.core.records import Outcome, Report, Subject
 from holdfast.run.cells import Cells, settled, subject_key
 from holdfast.run.executors import Done, Executor, Here
 from holdfast.run.plan import Cell, plan, seconds_per_pass
+from holdfast.run.progress import Progress, Silent
 from holdfast.run.store import Store
 from holdfast.run.verdict import CUT, STOPPED
 
@@ -41,32 +41,6 @@ class Suite:
     def __call__(self, subject: Subject, *, store: Store | None = None) -> Report:
         """All checks on a subject, in this process."""
         return audit(self, subject, store=store)
-
-
-class Progress(Protocol):
-    """What an audit tells while it runs."""
-
-    def planned(self, cells: tuple[Cell, ...], seconds: float) -> None:
-        """Once, before the first cell: what will run and the forecast in seconds."""
-
-    def begins(self, cell: Cell, left: float) -> None:
-        """A cell starts; `left` is the forecast for it and all behind it, in seconds."""
-
-    def finished(self, done: Done, found: bool) -> None:
-        """A cell is on disk; `found` if it was already there."""
-
-
-class Silent:
-    """Tells nothing."""
-
-    def planned(self, cells: tuple[Cell, ...], seconds: float) -> None:
-        """Say nothing."""
-
-    def begins(self, cell: Cell, left: float) -> None:
-        """Say nothing."""
-
-    def finished(self, done: Done, found: bool) -> None:
-        """Say nothing."""
 
 
 @dataclass

@@ -8,43 +8,20 @@ model with other draws therefore seldom turns a pass into a failure.
 from __future__ import annotations
 
 import math
-import re
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from holdfast.core.errors import ConfigError
 from holdfast.core.records import Outcome, Reading
+from holdfast.run.gates import Gate
 
+Word = Literal["READY", "NOT READY", "UNDECIDED", "INCOMPLETE"]
 Decision = Literal["pass", "fail", "undecided", "missing"]
 PASS, FAIL, USAGE, UNDECIDED, INTERNAL, INTERRUPTED = 0, 1, 2, 3, 4, 130
 STOPPED = "stopped on request before it was finished"
 CUT = "left out to keep the time budget"
 _RANK: dict[str, int] = {"fail": 0, "missing": 1, "undecided": 2, "pass": 3}
-_RULE = re.compile(
-    r"\s*(>=|<=|>|<)\s*(?:(baseline)\s*(?:([+-])\s*(\d+(?:\.\d*)?|\.\d+))?"
-    r"|([+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)\s*(%?))\s*"
-)
-
-
-@dataclass(frozen=True)
-class Gate:
-    """A limit that a reading must keep.
-
-    Args:
-        name: of the reading; `*` stands for anything (`attacks.worst@*`: every threat).
-        relation: one of >=, <=, >, <.
-        limit: the number; added to the baseline's value if `relative`.
-        relative: whether the limit is counted from the baseline.
-    """
-
-    name: str
-    relation: str
-    limit: float
-    relative: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,46 +46,10 @@ class Judged:
 class Verdict:
     """The word, the exit code and the sentence of an audit, with every gate."""
 
-    word: Literal["READY", "NOT READY", "UNDECIDED", "INCOMPLETE"]
+    word: Word
     code: int
     says: str
     gates: tuple[Judged, ...]
-
-
-def gate(name: str, rule: object) -> Gate:
-    """A gate from its line in a file: `"clean.accuracy" = ">= 0.9"`.
-
-    Raises:
-        ConfigError: if the rule cannot be read.
-    """
-    found = _RULE.fullmatch(rule) if isinstance(rule, str) else None
-    if found is None or not name.strip():
-        raise ConfigError(
-            f"gate {name!r}: cannot read {rule!r}",
-            fix='Write it as "clean.accuracy" = ">= 0.9" or ">= baseline - 0.01".',
-            code="E0120",
-        )
-    relation, baseline, sign, offset, number, percent = found.groups()
-    if baseline:
-        return Gate(name, relation, float(f"{sign or '+'}{offset or 0}"), True)
-    return Gate(name, relation, float(number) / (100 if percent else 1))
-
-
-def gates_of(table: Mapping[str, Any]) -> tuple[Gate, ...]:
-    """All gates of a `[gate]` table, in its order."""
-    return tuple(gate(name, rule) for name, rule in table.items())
-
-
-def read_gates(file: Path) -> tuple[Gate, ...] | None:
-    """The gates of a TOML file (`[gate]` or `[tool.holdfast.gate]`), None if it has none."""
-    try:
-        document = tomllib.loads(file.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file.name}: {error}", fix="Repair the file.", code="E0121") from None
-    table = document.get("gate", document.get("tool", {}).get("holdfast", {}).get("gate"))
-    if table is not None and not isinstance(table, Mapping):
-        raise ConfigError(f"{file.name}: [gate] must be a table", fix='Write "name" = ">= 0.9".')
-    return None if table is None else gates_of(table)
 
 
 def _keeps(relation: str, number: float, limit: float) -> bool:
@@ -186,30 +127,34 @@ def verdict(
     """
     known = list(readings)
     judged = tuple(line for g in gates for line in judge(g, known, outcomes, baseline))
+    word, code, says = _words(judged, outcomes)
+    return Verdict(word, code, says, judged)
+
+
+def _words(judged: Sequence[Judged], outcomes: Sequence[Outcome]) -> tuple[Word, int, str]:
+    """Word, code and sentence: the first line that holds decides."""
     names = {d: [j.name for j in judged if j.verdict == d] for d in _RANK}
     total = f"of {len(judged)} gate{'s' * (len(judged) != 1)}"
-    stopped = any(o.skipped.startswith(STOPPED) for o in outcomes)
     failed = f"{len(names['fail'])} {total} fail{'s' * (len(names['fail']) == 1)}"
-    if stopped:
-        so_far = f"; so far {failed}" if names["fail"] else ""
-        says = f"The audit was stopped before its end{so_far}. The same command continues."
-        return Verdict("INCOMPLETE", INTERRUPTED, says, judged)
-    if names["fail"]:
-        return Verdict("NOT READY", FAIL, f"{failed}: {_list(names['fail'])}.", judged)
-    if names["missing"]:
-        says = f"{len(names['missing'])} {total} could not be tested: {_list(names['missing'])}."
-        return Verdict("INCOMPLETE", UNDECIDED, says, judged)
-    if crashed := [o.check for o in outcomes if o.error]:
-        says = f"No gate fails, but {_list(crashed)} ended in an error."
-        return Verdict("INCOMPLETE", UNDECIDED, says, judged)
-    if names["undecided"]:
-        many = len(names["undecided"])
-        says = f"{many} {total} {'is' if many == 1 else 'are'} too close to call: "
-        return Verdict("UNDECIDED", UNDECIDED, says + _list(names["undecided"]) + ".", judged)
-    if not judged:
-        return Verdict("READY", PASS, "No gates are set, so nothing could fail.", judged)
-    return Verdict("READY", PASS, f"All {len(judged)} gates pass.", judged)
+    missing, close = len(names["missing"]), len(names["undecided"])
+    so_far = f"; so far {failed}" if names["fail"] else ""
+    crashed = [o.check for o in outcomes if o.error]
+    table: list[tuple[bool, Word, int, str]] = [
+        (any(o.skipped.startswith(STOPPED) for o in outcomes), "INCOMPLETE", INTERRUPTED,
+         f"The audit was stopped before its end{so_far}. The same command continues."),
+        (bool(names["fail"]), "NOT READY", FAIL, f"{failed}: {_list(names['fail'])}."),
+        (bool(missing), "INCOMPLETE", UNDECIDED,
+         f"{missing} {total} could not be tested: {_list(names['missing'])}."),
+        (bool(crashed), "INCOMPLETE", UNDECIDED,
+         f"No gate fails, but {_list(crashed)} ended in an error."),
+        (bool(close), "UNDECIDED", UNDECIDED,
+         f"{close} {total} {'is' if close == 1 else 'are'} too close to call: "
+         f"{_list(names['undecided'])}."),
+        (not judged, "READY", PASS, "No gates are set, so nothing could fail."),
+        (True, "READY", PASS, f"All {len(judged)} gates pass."),
+    ]  # fmt: skip
+    return next(row[1:] for row in table if row[0])
 
 
 def _list(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else "".join(names)

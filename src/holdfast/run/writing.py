@@ -13,24 +13,23 @@ from pathlib import Path
 from typing import Any
 
 
-def plain(value: Any) -> Any:
+def plain(value: Any) -> Any:  # noqa: PLR0911 - one return per form
     """Dictionaries, lists, text, numbers and None; NaN and infinities become None."""
-    if value is None or (isinstance(value, str | bool | int) and not isinstance(value, Enum)):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
     if isinstance(value, Enum):
         return value.name.lower()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
     if is_dataclass(value) and not isinstance(value, type):
         return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, Mapping):
         return {str(k): plain(v) for k, v in value.items()}
-    if isinstance(value, Sequence | set | frozenset):
-        rows = sorted(value, key=str) if isinstance(value, set | frozenset) else value
-        return [plain(v) for v in rows]
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, set | frozenset):
+        return sorted(map(plain, value), key=str)
     if hasattr(value, "tolist"):  # tensors and arrays, scalars of numpy
         return plain(value.tolist())
-    return str(value)
+    return [plain(v) for v in value] if isinstance(value, Sequence) else str(value)
 
 
 def canonical(value: Any) -> str:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from holdfast.core.errors import ConfigError
 
 if TYPE_CHECKING:
+    from holdfast.run.gates import Gate
     from holdfast.run.suite import Suite
-    from holdfast.run.verdict import Gate
 
 _OWN = {"use", "weight"}
 
@@ -86,7 +86,7 @@ def build(name: str, text: str) -> Suite:
 
 def default_gates() -> tuple[Gate, ...]:
     """The six gates that apply where no file sets any."""
-    from holdfast.run.verdict import gates_of
+    from holdfast.run.gates import gates_of
 
     text = files(__name__).joinpath("default_gates.toml").read_text("utf-8")
     return gates_of(tomllib.loads(text)["gate"])

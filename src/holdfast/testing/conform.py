@@ -10,7 +10,7 @@ from typing import Any
 from holdfast.core.catalog import Entry, entry_of
 from holdfast.core.errors import ConfigError
 from holdfast.core.kinds import KINDS
-from holdfast.testing.laws import common
+from holdfast.testing.laws import every
 
 Law = Callable[[Any], None]
 
@@ -21,7 +21,7 @@ def _laws_in(module: Any) -> list[Law]:
 
 def common_laws() -> list[Law]:
     """Laws of every entry; each takes an `Entry`."""
-    return _laws_in(common)
+    return _laws_in(every)
 
 
 def laws(kind: str) -> list[Law]:

@@ -67,8 +67,7 @@ class Ball(Threat):
 
     def size(self, x: Tensor, change: Tensor) -> Tensor:
         down, up = room(x, self.low, self.high)
-        ends = [abs(e) for e in (self.low, self.high) if abs(e) < float("inf")]
-        slack = max(1e-6, 4 * torch.finfo(x.dtype).eps) * max(1.0, *ends, 0.0)
+        slack = max(1e-6, 4 * torch.finfo(x.dtype).eps) * x.abs().clamp(min=1)
         outside = ((change < down - slack) | (change > up + slack)).flatten(1).any(1)
         return in_radii(norm(change, self.order), self.radius).masked_fill(outside, torch.inf)
 
@@ -135,7 +134,7 @@ def signs(x: Tensor, dice: Dice, gradient: Tensor | None) -> Tensor:
     return random.expand(x.shape) if gradient is None else gradient.sign()
 
 
-def moved_mass(  # noqa: PLR0917
+def moved_mass(
     x: Tensor,
     change: Tensor,
     share: float,

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from holdfast.core.catalog import register
@@ -15,8 +12,6 @@ from holdfast.ops.batch import fit
 from holdfast.ops.geometry import norm, project_l1, project_l2, project_linf, room
 from holdfast.ops.steepest import step_l1, step_l2, step_linf
 from holdfast.threats.ball import Ball, moved_mass, signs, window
-
-End = Annotated[float, Field(ge=-float("inf"), le=float("inf"), allow_inf_nan=True)]
 
 
 @register("threat", name="linf", cites="fgsm", says="Every coordinate moves by at most the radius.")
@@ -35,8 +30,8 @@ class LInf(Ball):
     name = "linf"
     order = float("inf")
     radius: NonNegative = 8 / 255
-    low: End = 0.0
-    high: End = 1.0
+    low: float = 0.0
+    high: float = 1.0
 
     def sample(self, x: Tensor, dice: Dice) -> Tensor:
         down, up = room(x, self.low, self.high)
@@ -75,8 +70,8 @@ class L2(Ball):
     name = "l2"
     order = 2.0
     radius: NonNegative = 0.5
-    low: End = 0.0
-    high: End = 1.0
+    low: float = 0.0
+    high: float = 1.0
 
     def sample(self, x: Tensor, dice: Dice) -> Tensor:
         """Uniform in the ball, then moved to the nearest point that also lies in the box."""
@@ -117,8 +112,8 @@ class L1(Ball):
     name = "l1"
     order = 1.0
     radius: NonNegative = 12.0
-    low: End = 0.0
-    high: End = 1.0
+    low: float = 0.0
+    high: float = 1.0
 
     def sample(self, x: Tensor, dice: Dice) -> Tensor:
         """Uniform in the ball, then moved to the nearest point that also lies in the box."""

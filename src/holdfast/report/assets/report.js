@@ -37,10 +37,12 @@
       getSelection().addRange(range);
       document.execCommand("copy");
     }
-    const before = button.textContent;
-    button.textContent = "copied";
     button.classList.add("done");
-    setTimeout(() => { button.textContent = before; button.classList.remove("done"); }, 1500);
+    button.setAttribute("aria-label", "Copied");
+    setTimeout(() => {
+      button.classList.remove("done");
+      button.setAttribute("aria-label", "Copy command");
+    }, 1500);
   };
   for (const button of document.querySelectorAll("[data-copy]")) {
     button.hidden = false;

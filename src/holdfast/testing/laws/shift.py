@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -62,7 +63,7 @@ def law_change_grows_with_severity(method: Shift) -> None:
         size = [
             float((_images(method(batch, k / 5, _dice(batch))) - x).abs().mean()) for k in range(6)
         ]
-        steps = zip(size, size[1:], strict=False)
+        steps = pairwise(size)
         if size[5] <= 1.05 * size[1] or any(b < SLACK * a for a, b in steps):
             raise LawBroken(f"at {side} pixels the mean change does not grow: {size}")
 

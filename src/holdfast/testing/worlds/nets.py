@@ -58,7 +58,8 @@ class TinyReLU:
         pairs, values = torch.stack([a[i], a[j]], 1), torch.stack([b[i], b[j]], 1)
         solid = torch.linalg.det(pairs).abs() > 1e-12
         points = torch.linalg.solve(pairs[solid], values[solid])
-        return points[((points - centre).abs() <= radius + 1e-12).all(1)]
+        kept: Tensor = points[((points - centre).abs() <= radius + 1e-12).all(1)]
+        return kept
 
     def worst(self, radius: float) -> Tensor:
         """`(B,)`: exact largest margin in the LInf ball (inside the box)."""

@@ -1,0 +1,79 @@
+"""Can its confidence be believed?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from holdfast.core.catalog import register
+from holdfast.core.fields import Count, Inner, settings
+from holdfast.core.kinds import Check
+from holdfast.core.records import Figure, Finding, Severity, Subject
+from holdfast.defend.temperature import fit_temperature
+from holdfast.measures.outputs.calibration import adaptive_ece, ece
+from holdfast.measures.outputs.scores import brier, nll
+from holdfast.run.forward import outputs
+
+
+@register("check", cites="calibration-baseline", says="Confidence against accuracy, and its cure.")
+@settings
+class Calibration(Check):
+    """Confidence against accuracy, and what one temperature would repair.
+
+    The temperature is fitted on the trusted rows; every number is measured on the others.
+
+    Cost: one forward per row and trusted row.
+
+    Args:
+        bins: of the reliability diagram.
+        tolerated: calibration error below which nothing is said.
+        alpha: intervals aim at coverage 1 - alpha.
+    """
+
+    question: ClassVar = "Can its confidence be believed?"
+    section: ClassVar = "calibration"
+    needs: ClassVar = ("model", "batches", "trusted")
+
+    bins: Count = 15
+    tolerated: Inner = 0.05
+    alpha: Inner = 0.05
+
+    def __call__(self, subject: Subject) -> Iterator[Finding]:
+        if subject.model is None or subject.batches is None or subject.trusted is None:
+            return
+        logit, y = outputs(subject.model, subject.batches.x), subject.batches.y
+        reliability = ece(logit, y, bins=self.bins, alpha=self.alpha, seed=subject.seed)
+        error = reliability.error
+        temperature = fit_temperature(outputs(subject.model, subject.trusted.x), subject.trusted.y)
+        after = ece(
+            logit / temperature, y, bins=self.bins, alpha=self.alpha, seed=subject.seed,
+            name="calibration.ece_after_temperature",
+        ).error  # fmt: skip
+        too_sure = sum(
+            (c - a) * n for c, a, n in zip(
+                reliability.confidence, reliability.accuracy, reliability.count, strict=True
+            )
+        ) > 0  # fmt: skip
+        bad = error.value > self.tolerated
+        says = (
+            f"Confidence is off by {error.value:.3f} on average, mostly "
+            f"{'too sure' if too_sure else 'too unsure'}; a temperature of {temperature:.2f} "
+            f"fitted on {len(subject.trusted)} trusted rows would bring it to {after.value:.3f}."
+        )
+        yield Finding(
+            severity=Severity.WARNING if bad else Severity.GOOD,
+            says=says,
+            readings=(
+                error, after,
+                *adaptive_ece(logit, y, bins=self.bins, alpha=self.alpha,
+                              seed=subject.seed).readings(),
+                brier(logit, y, alpha=self.alpha, seed=subject.seed),
+                nll(logit, y, alpha=self.alpha, seed=subject.seed),
+            ),
+            advice=f"Divide the logits by {temperature:.3f}: defence:temperature."
+            if bad and after.value < error.value else "",
+            figures=(Figure(
+                name="reliability", kind="reliability", title="Reliability", says=says,
+                rows=reliability.rows(), x="confidence (probability)", y="accuracy (share)",
+            ),),
+        )  # fmt: skip

@@ -1,0 +1,104 @@
+"""How sharp is it around the data and around the weights?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from holdfast.checks.rows import sample
+from holdfast.core.catalog import register
+from holdfast.core.errors import Unsupported
+from holdfast.core.fields import Count, Inner, settings
+from holdfast.core.goal import Untargeted
+from holdfast.core.kinds import Check, Model
+from holdfast.core.quiet import quiet
+from holdfast.core.records import Figure, Finding, Severity, Subject
+from holdfast.ops.batch import chunks
+from holdfast.run.forward import outputs
+from holdfast.run.reading import average
+
+
+@register(
+    "check", says="Margins, and the distance to the boundary that they promise to first order."
+)
+@settings
+class Curvature(Check):
+    """Margins, and the distance to the boundary that they promise to first order.
+
+    `-margin / |gradient|_1` is the Linf distance at which a linear model of the margin reaches
+    zero; the true boundary may be nearer (curvature) or farther. It is an estimate of geometry,
+    not a bound.
+
+    Cost: one forward and one backward per row.
+
+    Args:
+        limit: at most so many rows, drawn once from the seed.
+        alpha: intervals have coverage 1 - alpha.
+    """
+
+    question: ClassVar = "Why is it fragile?"
+    section: ClassVar = "geometry"
+
+    limit: Count = 500
+    alpha: Inner = 0.05
+
+    def cost(self, subject: Subject) -> float:
+        return 3.0 * self.limit
+
+    def __call__(self, subject: Subject) -> Iterator[Finding]:
+        batches = sample(subject, self.limit)
+        if subject.model is None or not isinstance(batches.x, Tensor):
+            raise Unsupported("gradients need one tensor of inputs")
+        slope = _slopes(subject.model, batches.x, batches.y)
+        margin = -Untargeted(batches.y)(outputs(subject.model, batches.x)).double()
+        right = (margin > 0) & margin.isfinite() & (slope > 0)
+        if not right.any():
+            raise Unsupported("no row is right with a finite gradient")
+        distance = (margin / slope)[right]
+        found = average(
+            "geometry.linear_distance", distance, unit="Linf in input units", seed=subject.seed,
+            alpha=self.alpha,
+        )  # fmt: skip
+        steep = average(
+            "geometry.slope", slope[right], unit="margin per Linf", better="lower",
+            seed=subject.seed, alpha=self.alpha,
+        )  # fmt: skip
+        median = float(distance.median())
+        says = (
+            f"To first order half of the rows that are right reach the boundary within "
+            f"{median:.4f} (Linf, inputs in [0, 1])."
+        )
+        yield Finding(
+            severity=Severity.INFO, says=says, readings=(found, steep),
+            figures=(_histogram(distance, says),),
+        )  # fmt: skip
+
+
+def _slopes(model: Model, x: Tensor, y: Tensor) -> Tensor:
+    """`(B,)` L1 norm of the gradient of each row's margin."""
+    parts = []
+    with quiet(model), torch.enable_grad():
+        for part in chunks(len(x), 256):
+            rows = x[part].detach().clone().requires_grad_()
+            try:
+                (gradient,) = torch.autograd.grad(Untargeted(y[part])(model(rows)).sum(), rows)
+            except RuntimeError as error:
+                raise Unsupported("the model passes no gradient to its input") from error
+            parts.append(gradient.flatten(1).abs().sum(1).double().cpu())
+    return torch.cat(parts)
+
+
+def _histogram(distance: Tensor, says: str, bins: int = 24) -> Figure:
+    top = float(distance.quantile(0.99)) or 1.0
+    counts = torch.histc(distance.clamp(max=top), bins, 0, top)
+    rows = tuple(
+        {"left": k * top / bins, "right": (k + 1) * top / bins, "count": int(c)}
+        for k, c in enumerate(counts.tolist())
+    )
+    return Figure(
+        name="linear-distance", kind="histogram", title="First-order distance to the boundary",
+        says=says, rows=rows, x="Linf distance (inputs in [0, 1])", y="rows",
+    )  # fmt: skip

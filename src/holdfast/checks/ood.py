@@ -1,0 +1,104 @@
+"""Does it know what it does not know?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from holdfast.checks.foreign import foreign
+from holdfast.core.catalog import register, resolve
+from holdfast.core.dice import Dice
+from holdfast.core.errors import Unsupported
+from holdfast.core.fields import Count, Inner, Part, settings
+from holdfast.core.kinds import Check, Detector, Score
+from holdfast.core.quiet import quiet
+from holdfast.core.records import Cell, Figure, Finding, Reading, Severity, Subject
+from holdfast.ops.batch import chunks
+from holdfast.ops.ranking import auroc, auroc_interval
+
+
+@register("check", cites="ood-scores", says="Detectors against foreign inputs, far and near.")
+@settings
+class OOD(Check):
+    """How well detectors tell the subject's rows from foreign inputs, far and near.
+
+    Detectors are fitted on trusted rows; AUROC is the chance that a foreign input scores
+    higher than a familiar one (ties count half), with DeLong's interval. The named number is
+    that of the first detector over all foreign sets, near ones included: it is not chosen by
+    looking at the result.
+
+    Cost: per detector one forward per trusted, familiar and foreign row.
+
+    Args:
+        detectors: catalogue names; the first one gives `ood.auroc`.
+        limit: at most so many familiar rows, and as many in each foreign set.
+        tolerated: AUROC below which the finding is a warning.
+        alpha: intervals have coverage 1 - alpha.
+    """
+
+    question: ClassVar = "Does it know what it does not know?"
+    section: ClassVar = "ood"
+    needs: ClassVar = ("model", "batches", "trusted")
+
+    detectors: tuple[Part[Detector], ...] = (
+        "detector:energy", "detector:max-softmax", "detector:knn", "detector:mahalanobis",
+    )  # fmt: skip
+    limit: Count = 300
+    tolerated: Inner = 0.8
+    alpha: Inner = 0.05
+
+    def cost(self, subject: Subject) -> float:
+        return 8.0 * self.limit * len(self.detectors)
+
+    def __call__(self, subject: Subject) -> Iterator[Finding]:
+        if subject.model is None or subject.batches is None or subject.trusted is None:
+            return
+        x = subject.batches.x
+        if not isinstance(x, Tensor):
+            raise Unsupported("foreign inputs are made for tensors only")
+        sets = foreign(x[: self.limit], Dice(subject.seed, subject.batches.index, "ood"))
+        lines: list[dict[str, Cell]] = []
+        main: Reading | None = None
+        for part in self.detectors:
+            score = resolve(part).fit(subject.model, subject.trusted)
+            with quiet(subject.model):
+                known = _scores(score, x[: self.limit])
+                strange = {name: _scores(score, z) for name, z in sets.items()}
+            name = str(part).partition(":")[2] or str(part)
+            for kind, values in strange.items():
+                lines.append({"row": name, "column": kind, "value": auroc(known, values)})
+            if main is None:
+                main = self._reading(known, torch.cat(list(strange.values())), subject.seed)
+                weakest = min(strange, key=lambda k: auroc(known, strange[k]))
+                first = name
+        if main is None:
+            raise Unsupported("no detector was given")
+        says = (
+            f"{first} ranks a foreign input above a familiar one in {main.value:.1%} of pairs; "
+            f"hardest are {weakest}."
+        )
+        yield Finding(
+            severity=Severity.GOOD if main.low >= self.tolerated else Severity.WARNING,
+            says=says, readings=(main,),
+            advice="" if main.low >= self.tolerated else "Guard the model with the detector that "
+            "separates best in the table, calibrated on trusted rows.",
+            figures=(Figure(
+                name="ood", kind="heat", title="AUROC by detector and foreign set", says=says,
+                rows=tuple(lines), x="foreign set", y="detector",
+            ),),
+        )  # fmt: skip
+
+    def _reading(self, known: Tensor, strange: Tensor, seed: int) -> Reading:
+        low, high = auroc_interval(known, strange, alpha=self.alpha)
+        return Reading(
+            name="ood.auroc", value=auroc(known, strange), low=low, high=high,
+            n=len(known) + len(strange), unit="probability", seed=seed,
+        )  # fmt: skip
+
+
+def _scores(score: Score, x: Tensor) -> Tensor:
+    with torch.no_grad():
+        return torch.cat([score(x[part]).detach().double().cpu() for part in chunks(len(x), 256)])

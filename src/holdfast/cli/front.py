@@ -1,0 +1,98 @@
+"""The front door: all commands, and what happens when one of them cannot finish."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+
+import typer
+
+from holdfast.cli import audit, claim, demo, diff, doctor, harden, init, lists, runs
+from holdfast.core.errors import Contradiction, HoldfastError, Interrupted
+
+app = typer.Typer(
+    name="holdfast",
+    help="Find out how your model breaks, prove how far it holds, make it hold further.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Start here: holdfast demo (a minute, offline), then holdfast audit MODEL --data DATA",
+)
+START, ACT, EVIDENCE, HELP = "Start here", "Act", "Evidence", "Help"
+app.command("demo", rich_help_panel=START)(demo.demo)
+app.command("audit", rich_help_panel=START)(audit.audit)
+app.command("harden", rich_help_panel=ACT)(harden.harden)
+app.command("ls", rich_help_panel=EVIDENCE)(runs.ls)
+app.command("show", rich_help_panel=EVIDENCE)(runs.show)
+app.command("diff", rich_help_panel=EVIDENCE)(diff.diff)
+app.command("claim", rich_help_panel=EVIDENCE)(claim.claim)
+app.command("papers", rich_help_panel=EVIDENCE)(lists.papers)
+app.command("list", rich_help_panel=HELP)(lists.list_)
+app.command("doctor", rich_help_panel=HELP)(doctor.doctor)
+app.command("init", rich_help_panel=HELP)(init.init)
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: bool = typer.Option(False, "--version", help="Print the version.")) -> None:
+    if version:
+        from holdfast import __version__
+
+        print(__version__)
+        raise typer.Exit
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _crash() -> int:
+    """An error of ours: a short message, the traceback in a file."""
+    text = traceback.format_exc()
+    handle, name = tempfile.mkstemp(prefix="holdfast-", suffix=".txt")
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(text)
+    last = text.strip().rpartition("\n")[2]
+    _say(f"E0001  holdfast itself failed: {last[:300]}")
+    _say(f"       The traceback is in {Path(name)}. Finished cells are kept.")
+    return 4
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        arguments: the words after `holdfast`; those of the process unless given.
+
+    Returns:
+        The exit code: 0 pass, 1 a gate fails, 2 usage, 3 undecided, 4 internal, 130 interrupted.
+    """
+    try:
+        code = typer.main.get_command(app)(arguments, prog_name="holdfast", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except Contradiction as found:
+        _say(str(found))
+        for name, witness in found.witnesses.items():
+            _say(f"       {name}: {witness}")
+        return 4
+    except Interrupted as stop:
+        _say(str(stop))
+        return 130
+    except HoldfastError as error:
+        _say(str(error))
+        return 2
+    except (KeyboardInterrupt, typer.Abort):
+        _say("stopped; nothing finished is lost. The same command continues.")
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if hasattr(error, "show") and hasattr(error, "exit_code"):  # usage, said by the parser
+            error.show()
+            return int(error.exit_code)
+        return _crash()

@@ -1,0 +1,70 @@
+"""Words of the command line turned into values, and the settings of a project's file."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from holdfast.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from holdfast.run.gates import Gate
+
+_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
+CONFIG = "holdfast.toml"
+
+
+def seconds(text: str | None) -> float | None:
+    """Seconds from `90`, `90s`, `5m` or `1h30m`."""
+    if text is None:
+        return None
+    parts = re.findall(r"(\d+(?:\.\d+)?)([smh]?)", text.strip())
+    total = sum(float(n) * _UNITS[u] for n, u in parts)
+    if "".join(n + u for n, u in parts) != text.strip() or total <= 0:
+        raise ConfigError(
+            f"--budget: cannot read {text!r}", fix="Write 90s, 5m or 1h30m.", code="E0104"
+        )
+    return total
+
+
+def numbers(text: str | None, name: str) -> tuple[float, ...] | None:
+    """Numbers between commas: `0.49,0.48,0.45`."""
+    if text is None:
+        return None
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise ConfigError(
+            f"{name}: cannot read {text!r}", fix=f"Write {name} 0.49,0.48,0.45.", code="E0105"
+        ) from None
+
+
+def project(folder: Path | None = None) -> dict[str, Any]:
+    """The tables of `holdfast.toml`, or of `[tool.holdfast]` in `pyproject.toml`."""
+    here = folder or Path()
+    for file in (here / CONFIG, here / "pyproject.toml"):
+        if file.is_file():
+            try:
+                document = tomllib.loads(file.read_text("utf-8"))
+            except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+                raise ConfigError(
+                    f"{file.name}: {error}", fix="Repair the file.", code="E0121"
+                ) from None
+            table = document if file.name == CONFIG else document.get("tool", {}).get("holdfast")
+            if isinstance(table, dict):
+                return table
+    return {}
+
+
+def gates(folder: Path | None = None) -> tuple[tuple[Gate, ...], str]:
+    """The gates that apply and where they come from."""
+    from holdfast.run.gates import read_gates
+    from holdfast.suites import default_gates
+
+    here = folder or Path()
+    for name in (CONFIG, "pyproject.toml"):
+        if (here / name).is_file() and (own := read_gates(here / name)) is not None:
+            return own, name
+    return default_gates(), "default"

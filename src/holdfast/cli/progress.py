@@ -1,0 +1,126 @@
+"""Progress on the error stream: a live bar on a terminal, a line every ten seconds elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from holdfast.core.records import Reading
+    from holdfast.run.executors import Done
+    from holdfast.run.plan import Cell
+
+EVERY = 10.0
+
+
+def clock(seconds: float) -> str:
+    """Seconds as people say them: 47 s, 4:50, 2:03:10."""
+    whole = round(max(seconds, 0.0))
+    if whole < 100:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+class Told:
+    """Tells how far an audit is, what its worst number is and how long it will take.
+
+    Args:
+        stream: where to; the error stream unless given.
+    """
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self.stream = stream or sys.stderr
+        self.total = self.done = 0
+        self.worst: Reading | None = None
+        self.name, self.left, self.since = "", 0.0, time.monotonic()
+        self._halt = threading.Event()
+        self._bar: Any = None
+
+    def planned(self, cells: tuple[Cell, ...], seconds: float) -> None:
+        self.total += len(cells)
+        if cells:
+            found = f", {self.done} found finished" if self.done else ""
+            self._line(f"{len(cells)} checks to run{found}, about {clock(seconds)}")
+
+    def begins(self, cell: Cell, left: float) -> None:
+        self.name, self.left, self.since = cell.name.partition(":")[2], left, time.monotonic()
+        self._refresh()
+
+    def finished(self, done: Done, found: bool) -> None:
+        self.done += 1
+        self.total += found
+        for r in done.outcome.readings:
+            if r.name.startswith("attacks.worst@"):
+                self.worst = r if self.worst is None or r.value < self.worst.value else self.worst
+        if not found and (done.outcome.error or done.outcome.skipped):
+            what = "failed" if done.outcome.error else "not tested"
+            reason = (done.outcome.error or done.outcome.skipped).partition("\n")[0]
+            self._line(f"{done.cell.name.partition(':')[2]} {what}: {reason}")
+        elif not found:
+            self._number(done)
+        self._refresh()
+
+    def _number(self, done: Done) -> None:
+        first = next(iter(done.outcome.readings), None)
+        if first is not None:
+            from holdfast.report.numbers import amount, interval
+            from holdfast.report.words import label
+
+            shown = f"{amount(first.value, first.unit)} {interval(first.low, first.high, first.unit)}"
+            took = f"{done.outcome.seconds:.1f} s"
+            threat = f" {first.threat}" if first.threat else ""
+            self._line(f"{label(first.name)}{threat}  {shown}  n={first.n}  ({took})")
+
+    def status(self) -> str:
+        """One line: how far, the worst so far, what runs, how long it will take."""
+        left = self.left - (time.monotonic() - self.since)
+        worst = f"worst so far {self.worst.threat} <= {self.worst.value:.1%}   " if self.worst else ""
+        return f"{self.done}/{self.total}   {worst}{self.name}   eta {clock(left)}"
+
+    def _line(self, text: str) -> None:
+        if self._bar is not None:
+            self._bar.console.print(f"  {text}", markup=False, highlight=False)
+        else:
+            print(f"  {text}", file=self.stream, flush=True)
+
+    def _refresh(self) -> None:
+        if self._bar is not None:
+            self._bar.update(0, completed=self.done, total=self.total, description=self.status())
+
+    def _beat(self) -> None:
+        pause = 1.0 if self._bar is not None else EVERY
+        while not self._halt.wait(pause):
+            self._refresh()
+            if self._bar is None:
+                self._line(self.status())
+
+    def __enter__(self) -> Told:
+        if self.stream.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TextColumn
+
+            self._bar = Progress(
+                BarColumn(18),
+                TextColumn("{task.description}", markup=False),
+                console=Console(file=self.stream),
+                transient=True,
+            )
+            self._bar.add_task("reading", total=None)
+            self._bar.start()
+        threading.Thread(target=self._beat, daemon=True).start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._halt.set()
+        if self._bar is not None:
+            self._bar.stop()

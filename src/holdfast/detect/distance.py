@@ -1,0 +1,124 @@
+"""Detectors that compare features with those of trusted rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from holdfast.core.catalog import register
+from holdfast.core.data import Batches
+from holdfast.core.errors import Unsupported
+from holdfast.core.fields import Count, Inner, settings
+from holdfast.core.kinds import Detector, Model, Score
+from holdfast.detect.features import LAST, distrust, features, trusted_features
+from holdfast.ops.batch import Inputs
+
+
+def _direction(features: Tensor) -> Tensor:
+    return features / features.norm(dim=1, keepdim=True).clamp(min=1e-30)
+
+
+@dataclass(frozen=True, eq=False)
+class Neighbours:
+    """Distance to the k-th nearest of known directions.
+
+    Args:
+        model: whose features are compared.
+        layer: where they are taken.
+        known: `(n, D)` features of length one.
+        k: which neighbour counts.
+    """
+
+    model: Model
+    layer: str
+    known: Tensor
+    k: int
+
+    def __call__(self, x: Inputs, y: Tensor | None = None) -> Tensor:
+        cosine = _direction(features(self.model, x, self.layer)) @ self.known.T
+        nearest = cosine.nan_to_num(-1.0).topk(self.k, dim=1).values[:, -1]
+        distance = (2 - 2 * nearest).clamp(min=0).sqrt()
+        return torch.where(cosine.isfinite().all(1), distance, torch.inf)
+
+
+@register("detector", cites="ood-scores")
+@settings
+class KNN(Detector):
+    """Distance to the k-th nearest trusted row, between features scaled to length one.
+
+    It supposes nothing about the shape of the trusted features; the scaling takes out the
+    length, which grows with contrast rather than with strangeness.
+
+    Cost: one forward pass per row; memory for all trusted features.
+
+    Args:
+        neighbours: which neighbour counts; at most the number of trusted rows.
+        layer: `penultimate`, `logits`, or the name of a module.
+    """
+
+    neighbours: Count = 10
+    layer: str = LAST
+
+    def fit(self, model: Model, trusted: Batches) -> Score:
+        known, _ = trusted_features(model, trusted, self.layer)
+        return Neighbours(model, self.layer, _direction(known), min(self.neighbours, len(known)))
+
+
+@dataclass(frozen=True, eq=False)
+class ClassDistance:
+    """Squared distance to the nearest class mean, in units of the shared covariance.
+
+    Args:
+        model: whose features are compared.
+        layer: where they are taken.
+        means: `(K, D)`.
+        root: `(D, D)`, inverse of the Cholesky factor of the covariance.
+    """
+
+    model: Model
+    layer: str
+    means: Tensor
+    root: Tensor
+
+    def __call__(self, x: Inputs, y: Tensor | None = None) -> Tensor:
+        white = features(self.model, x, self.layer) @ self.root.T
+        gap = white[:, None] - self.means @ self.root.T
+        return distrust(gap.square().sum(2).amin(1))
+
+
+@register("detector", cites="ood-scores")
+@settings
+class Mahalanobis(Detector):
+    """Squared distance to the nearest class mean under one covariance shared by all classes.
+
+    It is the negative log-density of the features if every class is a Gaussian of the same
+    shape. A little of the mean variance is added to every direction, so that directions in
+    which trusted rows do not vary at all weigh much, but not infinitely much.
+
+    Cost: one forward pass per row; to fit, one per trusted row and a Cholesky factor of D x D.
+
+    Args:
+        shrinkage: share of the mean variance added to every direction.
+        layer: `penultimate`, `logits`, or the name of a module.
+    """
+
+    shrinkage: Inner = 1e-3
+    layer: str = LAST
+
+    def fit(self, model: Model, trusted: Batches) -> Score:
+        known, y = trusted_features(model, trusted, self.layer)
+        known, y = known[y >= 0], y[y >= 0]
+        if y.dim() != 1 or len(y) == 0:
+            raise Unsupported("Mahalanobis needs trusted rows with one label each")
+        classes, own = y.unique(return_inverse=True)
+        zero = known.new_zeros(len(classes), known.shape[1])
+        means = zero.index_add(0, own, known) / own.bincount()[:, None]
+        rest = known - means[own]
+        spread = rest.T @ rest / len(rest)
+        size = spread.diagonal().mean().clamp(min=1e-12)
+        eye = torch.eye(len(spread), dtype=spread.dtype, device=spread.device)
+        factor = torch.linalg.cholesky(spread + self.shrinkage * size * eye)
+        root = torch.linalg.solve_triangular(factor, eye, upper=False)
+        return ClassDistance(model, self.layer, means, root)

@@ -1,0 +1,93 @@
+"""The closing sections: cost, what was not tested, methods, and how to get the same answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from markupsafe import Markup
+
+from holdfast.report.document import Document, mapping, mappings, number, outcomes, text
+from holdfast.report.drawn import entry
+from holdfast.report.parts import Section, section
+
+
+def cost(run: Document) -> Section | None:
+    """Seconds by check and whatever else the run tells in plain values."""
+    spent = mapping(run.get("seconds")) or mapping(run.get("checks"))
+    by_check = [(text(k, 80), number(v)) for k, v in spent.items()]
+    longest = max((s for _, s in by_check if s is not None), default=0.0)
+    rows = [
+        (name, f"{s:.1f} s", Markup('<svg class="cost" width="100%" height="8" aria-hidden="true">'
+         '<rect width="{:.1f}%" height="8" rx="2"/></svg>').format(100 * s / longest))
+        for name, s in sorted(by_check, key=lambda p: -(p[1] or 0)) if s is not None and longest > 0
+    ]  # fmt: skip
+    facts = [
+        (text(k, 60).replace("_", " "), entry(v))
+        for k, v in run.items()
+        if isinstance(v, str | int | float | bool) and k != "schema_version"
+    ]
+    return section("cost", more={"rows": rows, "facts": facts}) if rows or facts else None
+
+
+def listed(key: str, rows: Iterable[Any]) -> Section | None:
+    """A section that is a list."""
+    made = list(rows)
+    return section(key, more={"rows": made}) if made else None
+
+
+def not_tested(results: Document) -> list[tuple[str, str, str]]:
+    """Name, reason and remedy of each check that did not run: declared ones, then outcomes."""
+    declared = mappings(results.get("not_tested"))
+    made = [(_check(d), text(d.get("reason"), 400), text(d.get("enable"), 300)) for d in declared]
+    known = {c for c, _, _ in made}
+    for outcome in outcomes(results):
+        why = text(outcome.get("skipped"), 400) or text(outcome.get("error"), 400)
+        if why and _check(outcome) not in known:
+            made.append((_check(outcome), why, ""))
+    return made
+
+
+def _check(value: Document) -> str:
+    """A check's name without its kind."""
+    return text(value.get("check"), 80).removeprefix("check:").replace("-", " ").capitalize()
+
+
+def methods(results: Document) -> list[dict[str, str]]:
+    """One card per method; a link is kept only if it is an https address."""
+    made = []
+    for method in mappings(results.get("methods")):
+        one = {
+            k: text(method.get(k), 300) for k in ("key", "says", "title", "year", "link", "claim")
+        }
+        settings = method.get("settings")
+        one["settings"] = (
+            text(json.dumps(settings, default=str, sort_keys=True), 300)
+            if isinstance(settings, dict | list)
+            else text(settings, 300)
+        )
+        one["link"] = one["link"] if one["link"].startswith("https://") else ""
+        made.append(one)
+    return made
+
+
+def reproduce(results: Document) -> Section | None:
+    """The command and what identifies model, data and draws."""
+    subject = mapping(results.get("subject"))
+    model, data = mapping(subject.get("model")), mapping(subject.get("data"))
+    rows = [
+        ("Model", text(model.get("digest"), 200)),
+        ("Parameters", entry(model.get("parameters"))),
+        ("Kind", text(model.get("kind"), 80)),
+        ("Data", text(data.get("digest"), 200)),
+        ("Shape", text(data.get("shape"), 80)),
+        ("Reference rows", entry(data.get("n_reference"))),
+        ("Threats", ", ".join(text(t, 80) for t in subject.get("threats") or ())),
+        ("Suite", text(results.get("suite"), 80)),
+        ("Seed", text(results.get("seed"), 40)),
+    ]
+    command = text(results.get("command"), 600)
+    kept = [(k, v) for k, v in rows if v and v != "–"]
+    more = {"command": command, "rows": kept}
+    return section("reproduce", more=more) if command or kept else None

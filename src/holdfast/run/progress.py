@@ -1,0 +1,34 @@
+"""What an audit tells while it runs, and to whom."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from holdfast.run.executors import Done
+from holdfast.run.plan import Cell
+
+
+class Progress(Protocol):
+    """What an audit tells while it runs."""
+
+    def planned(self, cells: tuple[Cell, ...], seconds: float) -> None:
+        """Once, before the first cell: what will run and the forecast in seconds."""
+
+    def begins(self, cell: Cell, left: float) -> None:
+        """A cell starts; `left` is the forecast for it and all behind it, in seconds."""
+
+    def finished(self, done: Done, found: bool) -> None:
+        """A cell is on disk; `found` if it was already there."""
+
+
+class Silent:
+    """Tells nothing."""
+
+    def planned(self, cells: tuple[Cell, ...], seconds: float) -> None:
+        """Say nothing."""
+
+    def begins(self, cell: Cell, left: float) -> None:
+        """Say nothing."""
+
+    def finished(self, done: Done, found: bool) -> None:
+        """Say nothing."""
