@@ -26,9 +26,17 @@ class Sample:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"steps": 0}, {"steps": True}, {"steps": "3"}, {"steps": 2.0}, {"length": 0.0},
-     {"length": float("nan")}, {"part": 1.01}, {"unknown": 1}],
-)  # fmt: skip
+    [
+        {"steps": 0},
+        {"steps": True},
+        {"steps": "3"},
+        {"steps": 2.0},
+        {"length": 0.0},
+        {"length": float("nan")},
+        {"part": 1.01},
+        {"unknown": 1},
+    ],
+)
 def test_wrong_values_name_the_field(wrong: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         Sample(**wrong)  # type: ignore[arg-type]

@@ -13,9 +13,9 @@ Y = torch.randint(5, (20,), generator=G)
 
 
 def test_untargeted_margin_is_best_other_minus_own() -> None:
-    naive = torch.stack([
-        max(z[k] - z[y] for k in range(5) if k != y) for z, y in zip(Z, Y, strict=True)
-    ])  # fmt: skip
+    naive = torch.stack(
+        [max(z[k] - z[y] for k in range(5) if k != y) for z, y in zip(Z, Y, strict=True)]
+    )
     assert torch.equal(Untargeted(Y)(Z), naive)
     assert ((Untargeted(Y)(Z) < 0) == (Z.argmax(1) == Y)).all()
 
@@ -24,8 +24,14 @@ def test_soft_is_the_cross_entropy() -> None:
     assert torch.allclose(Untargeted(Y).soft(Z), F.cross_entropy(Z, Y, reduction="none"))
 
 
-@pytest.mark.parametrize("goal", [Untargeted(Y), AtLeast(torch.linspace(-1, 1, 20).double(), 2, -1),
-                                  AnyOf([Untargeted(Y), AtLeast(torch.zeros(20).double(), 1)])])  # fmt: skip
+@pytest.mark.parametrize(
+    "goal",
+    [
+        Untargeted(Y),
+        AtLeast(torch.linspace(-1, 1, 20).double(), 2, -1),
+        AnyOf([Untargeted(Y), AtLeast(torch.zeros(20).double(), 1)]),
+    ],
+)
 def test_linear_form_gives_the_ways(goal: Untargeted) -> None:
     big, small = goal.linear(5)
     assert torch.allclose(torch.einsum("bwk,bk->bw", big, Z) + small, goal.ways(Z))

@@ -83,9 +83,8 @@ def test_all_charts_are_drawn(visit: dict[str, Any]) -> None:
         "s => s.querySelectorAll('.mark-rect path, .mark-line path, .mark-symbol path').length)"
     )
     assert min(marks) > 0
-    assert "</script><b onload=alert(1)>" in (
-        page.locator("#slices svg").first.text_content() or ""
-    )
+    drawn = page.locator("#slices [data-chart] svg").first.text_content() or ""
+    assert "</script><b onload=" in drawn  # shown as text, cut by the axis
 
 
 def test_no_sideways_scroll(visit: dict[str, Any]) -> None:

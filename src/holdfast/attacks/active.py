@@ -9,14 +9,16 @@ from holdfast.core.dice import Dice, dice_or
 from holdfast.core.goal import Goal
 from holdfast.core.kinds import Model, Threat
 from holdfast.ops.batch import pick
-from holdfast.run.search import judged
+from holdfast.run.search import judged, stronger
 
 
 class Active:
     """Best change of every row, and the rows that are still worth a pass.
 
     Property: a row that was seen with a margin of at least 0 (or a non-finite output) leaves at
-    once, so it never costs another pass. Leaving needs the positions of the rows that stay,
+    once, so it never costs another pass. Where one change serves all rows (a coupled threat) no
+    row can leave; the change that breaks most rows is kept, the larger mean margin deciding
+    between equals. Leaving needs the positions of the rows that stay,
     which is the only point of an attack's loop at which the host waits for the device.
 
     Args:
@@ -32,6 +34,7 @@ class Active:
     ) -> None:
         self.model, self.x, self.goal, self.threat = model, x, goal, threat
         self.dice = dice_or(dice, len(x))
+        self.coupled = bool(getattr(threat, "coupled", False))
         self.index = torch.arange(len(x), device=x.device)
         self.best = threat.none(x).detach().clone()
         self.margin = torch.full((len(x),), -torch.inf, device=x.device, dtype=self.best.dtype)
@@ -50,6 +53,10 @@ class Active:
             Positions among the active rows that stay, or None if all of them do.
         """
         change, margin = change.detach(), margin.detach().to(self.margin)
+        if self.coupled:
+            if stronger(margin, self.margin):
+                self.best, self.margin = change.clone(), margin
+            return None
         before = self.margin[self.index]
         better = margin > before
         self.best[self.index] = pick(better, change, self.best[self.index])

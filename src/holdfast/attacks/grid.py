@@ -18,7 +18,11 @@ from holdfast.core.goal import Goal
 from holdfast.core.kinds import Access, Attack, Model, Threat
 
 
-@register("attack", cites="spatial-grid", says="Tries every point of a grid of a small threat.")
+@register(
+    "attack",
+    cites="exploring-spatial-robustness",
+    says="Tries every point of a grid of a small threat.",
+)
 @settings
 class Grid(Attack):
     """Tries every point of a regular grid between the ends of each parameter of a change.

@@ -134,7 +134,13 @@ def parts(owner: Tensor, count: int, limit: int) -> Iterator[slice]:
 
 
 def lower_bound(
-    bounds: Bounds, start: int, a: Tensor, owner: Tensor, *, relax: bool, first: Tensor | None = None
+    bounds: Bounds,
+    start: int,
+    a: Tensor,
+    owner: Tensor,
+    *,
+    relax: bool,
+    first: Tensor | None = None,
 ) -> Tensor:
     """`(P,)`: numbers below `a . value` for every input of the owner's region.
 

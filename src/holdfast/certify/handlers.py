@@ -79,11 +79,13 @@ def _convolution(r: Recorder, args: Args, named: Named, out: Tensor) -> int:
 
 
 def _average_pool(r: Recorder, args: Args, named: Named, out: Tensor) -> int:
-    x, kernel, stride, padding, ceil, counted, divisor = (*args, *_POOL[len(args) :])
+    x = args[0]
+    rest: list[Any] = [*args[1:], *_POOL[len(args) - 1 :]]
     spatial = tuple(x.shape[2:])
     kernel, stride, padding = (
-        tuple(v) * (len(spatial) // len(v)) for v in (kernel, stride or kernel, padding)
+        tuple(v) * (len(spatial) // len(v)) for v in (rest[0], rest[1] or rest[0], rest[2])
     )
+    ceil, counted, divisor = rest[3:]
     if ceil or divisor is not None or (any(padding) and not counted):
         raise unsupported("average pooling with ceil_mode, a divisor or uncounted padding")
     weight = torch.full((x.shape[1], 1, *kernel), 1.0, dtype=torch.float64, device=x.device)
@@ -93,7 +95,7 @@ def _average_pool(r: Recorder, args: Args, named: Named, out: Tensor) -> int:
     return r.add(operator, [_only(r, x)], _row(out))
 
 
-_POOL = (None, None, (), (0,), False, True, None)
+_POOL = ((), (), (0,), False, True, None)
 
 
 def _batch_norm(r: Recorder, args: Args, named: Named, out: Tensor) -> int:

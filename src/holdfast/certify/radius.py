@@ -56,4 +56,5 @@ def certified_radius(
             good = proved(index, int(numerator))
             low[index] = torch.where(good, middle[index], low[index])
             high[index] = torch.where(good, high[index], middle[index])
-    return low.double() / top
+    share: Tensor = low.double() / top
+    return share

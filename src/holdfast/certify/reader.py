@@ -38,7 +38,7 @@ class Recorder(TorchDispatchMode):
     """Records the operations on one tensor as nodes; everything else counts as constant."""
 
     def __init__(self, x: Tensor, handlers: Mapping[str, Handler]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.handlers = handlers
         self.nodes = [Node(None, (), tuple(x.shape[1:]))]
         self._known: dict[int, int] = {id(x): 0}
@@ -70,9 +70,7 @@ class Recorder(TorchDispatchMode):
             raise unsupported("a constant that differs between rows")
         return fixed[0]
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
         if torch.Tag.nondeterministic_seeded in func.tags:
@@ -143,7 +141,9 @@ def read(model: Model, x: Tensor, probes: Sequence[Tensor] = ()) -> Graph:
             out = logits(model(start))
         position = recorder.position(out)
         if position is None:
-            raise unsupported("a model whose outputs do not depend on its input by tensor operations")
+            raise unsupported(
+                "a model whose outputs do not depend on its input by tensor operations"
+            )
         if out.dim() != 2 or len(out) != TRACED_ROWS:
             raise unsupported(f"outputs of shape {tuple(out.shape)}", "Return logits (B, K).")
         graph = Graph(tuple(recorder.nodes), position)

@@ -12,6 +12,7 @@ from holdfast.core.kinds import Threat
 from holdfast.ops.interval import Box, around
 from holdfast.ops.linear import lower_on_ball, lower_on_box
 from holdfast.threats.ball import Ball
+from holdfast.threats.shared import Shared
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +60,7 @@ def region(threat: Threat, x: Tensor) -> Region:
         Unsupported: for other threats.
     """
     # One row for all is a smaller set than any row for each.
-    inner = getattr(threat, "threat", threat)
+    inner = threat.threat if isinstance(threat, Shared) else threat
     if not isinstance(inner, Ball):
         raise Unsupported(
             f"linear bounds do not cover {threat.spec}",

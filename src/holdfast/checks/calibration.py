@@ -9,10 +9,10 @@ from holdfast.core.catalog import register
 from holdfast.core.fields import Count, Inner, settings
 from holdfast.core.kinds import Check
 from holdfast.core.records import Figure, Finding, Severity, Subject
-from holdfast.defend.temperature import fit_temperature
+from holdfast.defend.temperature import best_temperature
 from holdfast.measures.outputs.calibration import adaptive_ece, ece
 from holdfast.measures.outputs.scores import brier, nll
-from holdfast.run.forward import outputs
+from holdfast.run.forward import labelled, outputs
 
 
 @register("check", cites="calibration-baseline", says="Confidence against accuracy, and its cure.")
@@ -42,18 +42,27 @@ class Calibration(Check):
         if subject.model is None or subject.batches is None or subject.trusted is None:
             return
         logit, y = outputs(subject.model, subject.batches.x), subject.batches.y
+        known = subject.trusted.take(labelled(subject.trusted))
         reliability = ece(logit, y, bins=self.bins, alpha=self.alpha, seed=subject.seed)
         error = reliability.error
-        temperature = fit_temperature(outputs(subject.model, subject.trusted.x), subject.trusted.y)
+        temperature = best_temperature(outputs(subject.model, known.x), known.y)
         after = ece(
-            logit / temperature, y, bins=self.bins, alpha=self.alpha, seed=subject.seed,
+            logit / temperature,
+            y,
+            bins=self.bins,
+            alpha=self.alpha,
+            seed=subject.seed,
             name="calibration.ece_after_temperature",
-        ).error  # fmt: skip
-        too_sure = sum(
-            (c - a) * n for c, a, n in zip(
-                reliability.confidence, reliability.accuracy, reliability.count, strict=True
+        ).error
+        too_sure = (
+            sum(
+                (c - a) * n
+                for c, a, n in zip(
+                    reliability.confidence, reliability.accuracy, reliability.count, strict=True
+                )
             )
-        ) > 0  # fmt: skip
+            > 0
+        )
         bad = error.value > self.tolerated
         says = (
             f"Confidence is off by {error.value:.3f} on average, mostly "
@@ -64,16 +73,26 @@ class Calibration(Check):
             severity=Severity.WARNING if bad else Severity.GOOD,
             says=says,
             readings=(
-                error, after,
-                *adaptive_ece(logit, y, bins=self.bins, alpha=self.alpha,
-                              seed=subject.seed).readings(),
+                error,
+                after,
+                *adaptive_ece(
+                    logit, y, bins=self.bins, alpha=self.alpha, seed=subject.seed
+                ).readings(),
                 brier(logit, y, alpha=self.alpha, seed=subject.seed),
                 nll(logit, y, alpha=self.alpha, seed=subject.seed),
             ),
             advice=f"Divide the logits by {temperature:.3f}: defence:temperature."
-            if bad and after.value < error.value else "",
-            figures=(Figure(
-                name="reliability", kind="reliability", title="Reliability", says=says,
-                rows=reliability.rows(), x="confidence (probability)", y="accuracy (share)",
-            ),),
-        )  # fmt: skip
+            if bad and after.value < error.value
+            else "",
+            figures=(
+                Figure(
+                    name="reliability",
+                    kind="reliability",
+                    title="Reliability",
+                    says=says,
+                    rows=reliability.rows(),
+                    x="confidence (probability)",
+                    y="accuracy (share)",
+                ),
+            ),
+        )

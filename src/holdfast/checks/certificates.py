@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
-from holdfast.core.catalog import register, resolve
+from holdfast.checks.rows import sample
+from holdfast.core.catalog import register
 from holdfast.core.dice import Dice
 from holdfast.core.errors import Unsupported
-from holdfast.core.fields import Inner, Part, settings
+from holdfast.core.fields import Count, Inner, Part, settings
 from holdfast.core.goal import Untargeted
-from holdfast.core.kinds import Attack, Batch, Certifier, Check, Threat
-from holdfast.core.records import Cell, Certificate, Figure, Finding, Severity, Subject
-from holdfast.run.bracket import witness
+from holdfast.core.kinds import Attack, Batches, Certifier, Check, Model, Threat
+from holdfast.core.records import Cell, Figure, Finding, Severity, Subject
+from holdfast.run.bracket import bracket
 from holdfast.run.reading import proportion
 
 
@@ -24,8 +24,8 @@ from holdfast.run.reading import proportion
 class Certificates(Check):
     """Rows on which no admissible change can win, proved by a ladder of bounds.
 
-    Each rung is tried only on rows the cheaper rungs left open. A seeded share of the proved
-    rows is attacked; an attack that succeeds there aborts the audit with both witnesses.
+    A row counts as proved if any rung proves it. What is not proved is attacked, and a seeded share of
+    the proved rows too: an attack that succeeds there aborts the audit with both witnesses.
 
     Cost: about two passes per row and layer for interval bounds, one per row and output way
     and layer for linear bounds, and the witness attack.
@@ -33,6 +33,7 @@ class Certificates(Check):
     Args:
         certifiers: rungs, from cheap to tight.
         attack: tries to break what was proved.
+        limit: at most so many rows, drawn once from the seed.
         alpha: intervals have coverage 1 - alpha.
         radii: radii tried, as shares of the radius of each threat of the audit.
     """
@@ -42,6 +43,7 @@ class Certificates(Check):
 
     certifiers: tuple[Part[Certifier], ...] = ("certifier:ibp", "certifier:crown")
     attack: Part[Attack] = "attack:pgd"
+    limit: Count = 1000
     alpha: Inner = 0.05
     radii: tuple[float, ...] = (0.25, 1.0)
 
@@ -50,13 +52,16 @@ class Certificates(Check):
         return 40.0 * n * len(subject.threats) * len(self.radii)
 
     def __call__(self, subject: Subject) -> Iterator[Finding]:
-        if subject.batches is None or subject.model is None:
-            return
+        batches = sample(subject, self.limit)
+        if subject.model is None or not isinstance(batches.x, Tensor):
+            raise Unsupported("certificates need one tensor of inputs")
         refusals: list[str] = []
         for threat in subject.threats:
             for share in self.radii:
                 try:
-                    yield self._finding(subject, threat.scaled(share))
+                    yield self._finding(
+                        subject, batches, batches.x, threat.scaled(share), subject.model
+                    )
                 except Unsupported as refused:
                     refusals.append(f"{threat.spec}: {refused.says}")
                     break
@@ -65,53 +70,56 @@ class Certificates(Check):
         for reason in refusals:
             yield Finding(severity=Severity.INFO, says=f"Nothing is proved for {reason}.")
 
-    def _finding(self, subject: Subject, threat: Threat) -> Finding:
-        if subject.batches is None or subject.model is None:
-            raise Unsupported("certificates need a model and rows")
-        batches = subject.batches
-        n = len(batches)
-        proved = torch.zeros(n, dtype=torch.bool)
-        rungs: list[dict[str, Cell]] = []
-        offset = 0
-        for batch in batches:
-            here = proved[offset : offset + len(batch.y)]
-            for number, part in enumerate(self.certifiers):
-                gained = self._climb(resolve(part), subject, batch, threat, here)
-                here |= gained
-                if number == len(rungs):
-                    rungs.append({"method": str(part), "proved on top": 0})
-                rungs[number]["proved on top"] = int(rungs[number]["proved on top"] or 0) + int(
-                    gained.sum()
-                )
-            offset += len(batch.y)
+    def _finding(
+        self, subject: Subject, batches: Batches, x: Tensor, threat: Threat, model: Model
+    ) -> Finding:
+        found = bracket(
+            model,
+            x,
+            Untargeted(batches.y),
+            threat,
+            attacks=(self.attack,),
+            certifiers=self.certifiers,
+            dice=Dice(subject.seed, batches.index, f"certificates/{threat.spec}"),
+        )
+        if not found.certificates and not bool(found.broken.all()):
+            raise Unsupported("; ".join(found.notes))
+        proved, n = int(found.certified.sum()), len(x)
         reading = proportion(
-            f"certificates.proved@{threat.spec}", int(proved.sum()), n, bound="lower",
-            threat=threat.spec, seed=subject.seed, alpha=self.alpha,
-        )  # fmt: skip
-        says = f"On {int(proved.sum())} of {n} rows no change within {threat.spec} can win: proved."
+            f"certificates.proved@{threat.spec}",
+            proved,
+            n,
+            bound="lower",
+            threat=threat.spec,
+            seed=subject.seed,
+            alpha=self.alpha,
+        )
+        open_rows = n - proved - int(found.broken.sum())
+        says = (
+            f"On {proved} of {n} rows no change within {threat.spec} can win: proved. "
+            f"{int(found.broken.sum())} rows break, {open_rows} stay open."
+        )
+        rungs: list[dict[str, Cell]] = [
+            {"method": name, "rows proved": int(c.proved.sum()), "of": n}
+            for name, c in zip(_names(self.certifiers), found.certificates, strict=False)
+        ]
+        rungs.append(
+            {"method": "witnesses attacked", "rows proved": None, "of": int(found.witness.sum())}
+        )
         figure = Figure(
-            name=f"ladder-{threat.spec}", kind="table", title=f"Ladder of proofs, {threat.spec}",
-            says=says, rows=tuple(rungs),
-        )  # fmt: skip
+            name=f"ladder-{threat.spec}",
+            kind="table",
+            title=f"Ladder of proofs, {threat.spec}",
+            says=says,
+            rows=tuple(rungs),
+        )
         return Finding(
-            severity=Severity.GOOD if proved.any() else Severity.WARNING,
-            says=says, readings=(reading,), figures=(figure,),
-        )  # fmt: skip
+            severity=Severity.GOOD if proved else Severity.WARNING,
+            says=says,
+            readings=(reading,),
+            figures=(figure,),
+        )
 
-    def _climb(
-        self, certifier: Certifier, subject: Subject, batch: Batch, threat: Threat, done: Tensor
-    ) -> Tensor:
-        """`(B,)` bool: rows that this rung proves and no earlier one had."""
-        left = (~done).nonzero().flatten()
-        gained = torch.zeros_like(done)
-        if subject.model is None or not isinstance(batch.x, Tensor) or not len(left):
-            return gained
-        x, goal, near = batch.x[left], Untargeted(batch.y[left]), threat.take(left)
-        dice = Dice(subject.seed, batch.index[left], "certificates")
-        certificate: Certificate = certifier(subject.model, x, goal, near, dice=dice)
-        witness(
-            certificate, subject.model, x, goal, near, attack=resolve(self.attack),
-            dice=dice.spawn("witness"),
-        )  # fmt: skip
-        gained[left] = certificate.proved.cpu()
-        return gained
+
+def _names(parts: tuple[Part[Certifier], ...]) -> list[str]:
+    return [part if isinstance(part, str) else type(part).__name__ for part in parts]

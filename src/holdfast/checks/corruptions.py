@@ -107,21 +107,27 @@ class Corruptions(Check):
             advice=f"Train with {name} among the augmentations." if drop > 0.1 else "",
             figures=(
                 Figure(
-                    name="corruptions", kind="heat", title="Accuracy by corruption and severity",
-                    says=says, rows=tuple(figure_rows), x="severity (share of the published scale)",
+                    name="corruptions",
+                    kind="heat",
+                    title="Accuracy by corruption and severity",
+                    says=says,
+                    rows=tuple(figure_rows),
+                    x="severity (share of the published scale)",
                     y="corruption",
                 ),
             ),
-        )  # fmt: skip
+        )
 
     def _by_kind(self, subject: Subject, table: dict[str, list[Tensor]]) -> list[Reading]:
         return [
             average(
-                f"corruptions.{name}", torch.stack(kinds).double().mean(0), seed=subject.seed,
+                f"corruptions.{name}",
+                torch.stack(kinds).double().mean(0),
+                seed=subject.seed,
                 alpha=self.alpha,
             )
             for name, kinds in table.items()
-        ]  # fmt: skip
+        ]
 
 
 def _name(part: object) -> str:

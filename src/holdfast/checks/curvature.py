@@ -59,22 +59,31 @@ class Curvature(Check):
             raise Unsupported("no row is right with a finite gradient")
         distance = (margin / slope)[right]
         found = average(
-            "geometry.linear_distance", distance, unit="Linf in input units", seed=subject.seed,
+            "geometry.linear_distance",
+            distance,
+            unit="Linf in input units",
+            seed=subject.seed,
             alpha=self.alpha,
-        )  # fmt: skip
+        )
         steep = average(
-            "geometry.slope", slope[right], unit="margin per Linf", better="lower",
-            seed=subject.seed, alpha=self.alpha,
-        )  # fmt: skip
+            "geometry.slope",
+            slope[right],
+            unit="margin per Linf",
+            better="lower",
+            seed=subject.seed,
+            alpha=self.alpha,
+        )
         median = float(distance.median())
         says = (
             f"To first order half of the rows that are right reach the boundary within "
             f"{median:.4f} (Linf, inputs in [0, 1])."
         )
         yield Finding(
-            severity=Severity.INFO, says=says, readings=(found, steep),
+            severity=Severity.INFO,
+            says=says,
+            readings=(found, steep),
             figures=(_histogram(distance, says),),
-        )  # fmt: skip
+        )
 
 
 def _slopes(model: Model, x: Tensor, y: Tensor) -> Tensor:
@@ -99,6 +108,11 @@ def _histogram(distance: Tensor, says: str, bins: int = 24) -> Figure:
         for k, c in enumerate(counts.tolist())
     )
     return Figure(
-        name="linear-distance", kind="histogram", title="First-order distance to the boundary",
-        says=says, rows=rows, x="Linf distance (inputs in [0, 1])", y="rows",
-    )  # fmt: skip
+        name="linear-distance",
+        kind="histogram",
+        title="First-order distance to the boundary",
+        says=says,
+        rows=rows,
+        x="Linf distance (inputs in [0, 1])",
+        y="rows",
+    )

@@ -71,30 +71,50 @@ class Envelope(Check):
             k, row = (certified & ~attacked).nonzero()[0].tolist()
             raise Contradiction(
                 f"row {int(index[row])} is proved and broken at {self.radii[k]:g} x {threat.spec}",
-                witnesses={"row": int(index[row]), "certifier": str(self.certifier),
-                           "attack": str(self.attack)},
+                witnesses={
+                    "row": int(index[row]),
+                    "certifier": str(self.certifier),
+                    "attack": str(self.attack),
+                },
                 fix="One of the two methods has a bug: please report it with this model.",
-            )  # fmt: skip
+            )
         rows = self._rows("attacked", "upper", attacked, threat, right)
         if certified is not None:
             rows += self._rows("certified", "lower", certified, threat, right)
-        half = next((r for r, alive in zip(self.radii, attacked, strict=True)
-                     if alive.float().mean() < 0.5 * right.float().mean()), None)  # fmt: skip
-        says = (f"Half of the accuracy is gone at {half:g} times {threat.spec}."
-                if half else f"More than half of the accuracy survives up to "
-                f"{self.radii[-1]:g} times {threat.spec}.")  # fmt: skip
+        half = next(
+            (
+                r
+                for r, alive in zip(self.radii, attacked, strict=True)
+                if alive.float().mean() < 0.5 * right.float().mean()
+            ),
+            None,
+        )
+        says = (
+            f"Half of the accuracy is gone at {half:g} times {threat.spec}."
+            if half
+            else f"More than half of the accuracy survives up to "
+            f"{self.radii[-1]:g} times {threat.spec}."
+        )
         says += f" Nothing is proved: {reason}." if reason else ""
         at_one = self.radii.index(1.0) if 1.0 in self.radii else len(self.radii) - 1
         figure = Figure(
-            name=f"envelope-{threat.spec}", kind="envelope", title=f"Envelope, {threat.spec}",
-            says=says, rows=tuple(rows), x=f"radius ({threat.spec.split(':')[0]})",
+            name=f"envelope-{threat.spec}",
+            kind="envelope",
+            title=f"Envelope, {threat.spec}",
+            says=says,
+            rows=tuple(rows),
+            x=f"radius ({threat.spec.split(':')[0]})",
             y="accuracy (share of rows)",
-        )  # fmt: skip
+        )
         reading = proportion(
             f"envelope.attacked@{threat.scaled(self.radii[at_one]).spec}",
-            int(attacked[at_one].sum()), len(x), bound="upper", alpha=self.alpha,
-            threat=threat.scaled(self.radii[at_one]).spec, seed=subject.seed,
-        )  # fmt: skip
+            int(attacked[at_one].sum()),
+            len(x),
+            bound="upper",
+            alpha=self.alpha,
+            threat=threat.scaled(self.radii[at_one]).spec,
+            seed=subject.seed,
+        )
         return Finding(severity=Severity.INFO, says=says, readings=(reading,), figures=(figure,))
 
     def _attacked(
@@ -108,9 +128,13 @@ class Envelope(Check):
             dice = Dice(subject.seed, index[left], f"envelope/{radius:g}")
             if len(left) and subject.model is not None:
                 found = search(
-                    resolve(self.attack), subject.model, x[left], Untargeted(y[left]), near,
+                    resolve(self.attack),
+                    subject.model,
+                    x[left],
+                    Untargeted(y[left]),
+                    near,
                     dice=dice,
-                )  # fmt: skip
+                )
                 standing[left] = (found.margin < 0).cpu()
             curve.append(standing.clone())
         return torch.stack(curve)
@@ -129,9 +153,12 @@ class Envelope(Check):
                 near = threat.scaled(radius).take(left)
                 try:
                     found = resolve(self.certifier)(
-                        subject.model, x[left], Untargeted(y[left]), near,
+                        subject.model,
+                        x[left],
+                        Untargeted(y[left]),
+                        near,
                         dice=Dice(subject.seed, index[left], "envelope/certified"),
-                    )  # fmt: skip
+                    )
                 except Unsupported as refused:
                     return None, refused.says
                 proved[left] = found.proved.cpu()
@@ -148,6 +175,15 @@ class Envelope(Check):
         rows: list[dict[str, Cell]] = []
         for radius, mask in points:
             r = proportion("point", int(mask.sum()), len(mask), alpha=self.alpha)
-            rows.append({"radius": radius, "accuracy": r.value, "low": r.low, "high": r.high,
-                         "bound": bound, "series": series, "norm": threat.spec.split(":")[0]})  # fmt: skip
+            rows.append(
+                {
+                    "radius": radius,
+                    "accuracy": r.value,
+                    "low": r.low,
+                    "high": r.high,
+                    "bound": bound,
+                    "series": series,
+                    "norm": threat.spec.split(":")[0],
+                }
+            )
         return rows

@@ -68,17 +68,26 @@ class ExplanationStability(Check):
         before = self._maps(subject.model, x[same], answers[same])
         stability = rank_correlation(before, self._maps(subject.model, noisy[same], answers[same]))
         reading = average(
-            "explanations.stability", stability, unit="rank correlation", seed=subject.seed,
+            "explanations.stability",
+            stability,
+            unit="rank correlation",
+            seed=subject.seed,
             alpha=self.alpha,
-        )  # fmt: skip
+        )
         readings: list[Reading] = [reading]
         control = ""
         if subject.make is not None:
             fresh = self._maps(subject.make(subject.seed), x[same], answers[same])
-            readings.append(average(
-                "explanations.control", rank_correlation(before, fresh), unit="rank correlation",
-                better="lower", seed=subject.seed, alpha=self.alpha,
-            ))  # fmt: skip
+            readings.append(
+                average(
+                    "explanations.control",
+                    rank_correlation(before, fresh),
+                    unit="rank correlation",
+                    better="lower",
+                    seed=subject.seed,
+                    alpha=self.alpha,
+                )
+            )
             control = f" Against freshly drawn weights it is {readings[1].value:.2f}."
         yield Finding(
             severity=Severity.GOOD if reading.value >= self.tolerated else Severity.WARNING,

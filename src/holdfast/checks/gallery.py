@@ -50,16 +50,27 @@ def gallery(
             f"found by {by[row]}",
         }
         if is_image(x) and after.shape == x[row : row + 1].shape:
-            line |= {"image": png(x[row]), "changed": png(after[0]),
-                     "difference": difference(x[row], after[0])}  # fmt: skip
+            line |= {
+                "image": png(x[row]),
+                "changed": png(after[0]),
+                "difference": difference(x[row], after[0]),
+            }
         rows.append(line)
     says = f"The {len(rows)} surest answers that an admissible change within {threat.spec} turns."
     yield Finding(
-        severity=Severity.INFO, says=says,
+        severity=Severity.INFO,
+        says=says,
         rows=tuple(int(batches.index[broken[i]]) for i in order),
-        figures=(Figure(name=f"failures-{threat.spec}", kind="gallery",
-                        title=f"Worst failures, {threat.spec}", says=says, rows=tuple(rows)),),
-    )  # fmt: skip
+        figures=(
+            Figure(
+                name=f"failures-{threat.spec}",
+                kind="gallery",
+                title=f"Worst failures, {threat.spec}",
+                says=says,
+                rows=tuple(rows),
+            ),
+        ),
+    )
 
 
 def _class(batches: Batches, logit: Tensor) -> str:

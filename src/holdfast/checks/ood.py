@@ -44,8 +44,11 @@ class OOD(Check):
     needs: ClassVar = ("model", "batches", "trusted")
 
     detectors: tuple[Part[Detector], ...] = (
-        "detector:energy", "detector:max-softmax", "detector:knn", "detector:mahalanobis",
-    )  # fmt: skip
+        "detector:energy",
+        "detector:max-softmax",
+        "detector:knn",
+        "detector:mahalanobis",
+    )
     limit: Count = 300
     tolerated: Inner = 0.8
     alpha: Inner = 0.05
@@ -82,21 +85,36 @@ class OOD(Check):
         )
         yield Finding(
             severity=Severity.GOOD if main.low >= self.tolerated else Severity.WARNING,
-            says=says, readings=(main,),
-            advice="" if main.low >= self.tolerated else "Guard the model with the detector that "
+            says=says,
+            readings=(main,),
+            advice=""
+            if main.low >= self.tolerated
+            else "Guard the model with the detector that "
             "separates best in the table, calibrated on trusted rows.",
-            figures=(Figure(
-                name="ood", kind="heat", title="AUROC by detector and foreign set", says=says,
-                rows=tuple(lines), x="foreign set", y="detector",
-            ),),
-        )  # fmt: skip
+            figures=(
+                Figure(
+                    name="ood",
+                    kind="heat",
+                    title="AUROC by detector and foreign set",
+                    says=says,
+                    rows=tuple(lines),
+                    x="foreign set",
+                    y="detector",
+                ),
+            ),
+        )
 
     def _reading(self, known: Tensor, strange: Tensor, seed: int) -> Reading:
         low, high = auroc_interval(known, strange, alpha=self.alpha)
         return Reading(
-            name="ood.auroc", value=auroc(known, strange), low=low, high=high,
-            n=len(known) + len(strange), unit="probability", seed=seed,
-        )  # fmt: skip
+            name="ood.auroc",
+            value=auroc(known, strange),
+            low=low,
+            high=high,
+            n=len(known) + len(strange),
+            unit="probability",
+            seed=seed,
+        )
 
 
 def _scores(score: Score, x: Tensor) -> Tensor:

@@ -50,20 +50,33 @@ def self_checks(model: Model, x: Tensor, y: Tensor, threat: Threat, dice: Dice) 
         return [SelfCheck("gradients exist", False, f"no gradients to attack with: {refused.says}")]
     wide = run(build("attack:pgd", steps=20), threat.scaled(2.0))
     again = run(build("attack:pgd", steps=20), threat, "b")
-    count = {name: int(f.broken.sum()) for name, f in
-             {"few": few, "many": many, "wide": wide, "again": again}.items()}  # fmt: skip
+    count = {
+        name: int(f.broken.sum())
+        for name, f in {"few": few, "many": many, "wide": wide, "again": again}.items()
+    }
     n = len(x)
     found = [
-        SelfCheck("more steps help", count["many"] >= count["few"] - slack,
-                  f"4 steps break {count['few']} of {n} rows, 20 steps {count['many']}"),
-        SelfCheck("larger radius helps", count["wide"] >= count["many"] - slack,
-                  f"radius x1 breaks {count['many']} of {n} rows, x2 {count['wide']}"),
-        SelfCheck("restarts agree", abs(count["many"] - count["again"]) <= 2 * slack,
-                  f"two random starts break {count['many']} and {count['again']} of {n} rows"),
-        SelfCheck("inside the threat", bool((threat.size(x, many.change) <= 1 + 1e-5).all()),
-                  "largest change: "
-                  f"{float(threat.size(x, many.change).max()) if n else 0:.4f} radii"),
-    ]  # fmt: skip
+        SelfCheck(
+            "more steps help",
+            count["many"] >= count["few"] - slack,
+            f"4 steps break {count['few']} of {n} rows, 20 steps {count['many']}",
+        ),
+        SelfCheck(
+            "larger radius helps",
+            count["wide"] >= count["many"] - slack,
+            f"radius x1 breaks {count['many']} of {n} rows, x2 {count['wide']}",
+        ),
+        SelfCheck(
+            "restarts agree",
+            abs(count["many"] - count["again"]) <= 2 * slack,
+            f"two random starts break {count['many']} and {count['again']} of {n} rows",
+        ),
+        SelfCheck(
+            "inside the threat",
+            bool((threat.size(x, many.change) <= 1 + 1e-5).all()),
+            f"largest change: {float(threat.size(x, many.change).max()) if n else 0:.4f} radii",
+        ),
+    ]
     found += _unlimited(model, x, goal, threat, dice, slack)
     return found + _blind(model, x, goal, threat, dice, many, slack)
 
@@ -78,8 +91,9 @@ def _unlimited(
     attack = build("attack:pgd", steps=40)
     found = search(attack, model, x, goal, threat.scaled(1 / radius), dice=dice.spawn("unlimited"))
     count, n = int(found.broken.sum()), len(x)
-    return [SelfCheck("radius 1 succeeds", count >= n - slack,
-                      f"radius 1 breaks {count} of {n} rows")]  # fmt: skip
+    return [
+        SelfCheck("radius 1 succeeds", count >= n - slack, f"radius 1 breaks {count} of {n} rows")
+    ]
 
 
 def _blind(
@@ -93,5 +107,10 @@ def _blind(
     except Unsupported:
         return []
     extra = int((blind.broken & ~many.broken).sum())
-    return [SelfCheck("queries find no more", extra <= slack,
-                      f"100 queries break {extra} of {len(x)} rows that gradients did not")]  # fmt: skip
+    return [
+        SelfCheck(
+            "queries find no more",
+            extra <= slack,
+            f"100 queries break {extra} of {len(x)} rows that gradients did not",
+        )
+    ]

@@ -10,7 +10,7 @@ from torch import Tensor
 from holdfast.core.catalog import register
 from holdfast.core.fields import Inner, settings
 from holdfast.core.kinds import Batches, Check
-from holdfast.core.records import Figure, Finding, Reading, Severity, Subject
+from holdfast.core.records import Cell, Figure, Finding, Reading, Severity, Subject
 from holdfast.run.forward import correct, outputs
 from holdfast.run.reading import proportion
 
@@ -55,18 +55,27 @@ class Slices(Check):
             else f"No slice lies clearly below the accuracy of all rows ({overall:.1%}); the "
             f"worst is {label} with {worst.value:.1%}."
         )
-        rows = tuple(
+        rows: tuple[dict[str, Cell], ...] = tuple(
             {"label": name, "value": r.value, "low": r.low, "high": r.high, "n": r.n}
             for name, r in found[:40]
         )
         figure = Figure(
-            name="slices", kind="bars", title="Accuracy by class and group", says=says,
-            rows=rows, x="accuracy (share)", y="slice",
-        )  # fmt: skip
+            name="slices",
+            kind="bars",
+            title="Accuracy by class and group",
+            says=says,
+            rows=rows,
+            x="accuracy (share)",
+            y="slice",
+        )
         reading = Reading(
-            name="clean.worst_class", value=worst.value, low=worst.low, high=worst.high,
-            n=worst.n, seed=subject.seed,
-        )  # fmt: skip
+            name="clean.worst_class",
+            value=worst.value,
+            low=worst.low,
+            high=worst.high,
+            n=worst.n,
+            seed=subject.seed,
+        )
         yield Finding(
             severity=Severity.WARNING if behind else Severity.GOOD,
             says=says,
@@ -77,9 +86,12 @@ class Slices(Check):
 
     def _reading(self, subject: Subject, label: str, right: Tensor, slices: int) -> Reading:
         return proportion(
-            f"slices.{label}", int(right.sum()), len(right),
-            alpha=self.alpha / slices, seed=subject.seed,
-        )  # fmt: skip
+            f"slices.{label}",
+            int(right.sum()),
+            len(right),
+            alpha=self.alpha / slices,
+            seed=subject.seed,
+        )
 
 
 def _slices(batches: Batches) -> list[tuple[str, Tensor]]:

@@ -76,9 +76,12 @@ class WorstCase(Check):
             if self.probes:
                 first = slice(0, self.probes)
                 doubts = self_checks(
-                    subject.model, batches.x[first], batches.y[first], threat.take(first),
+                    subject.model,
+                    batches.x[first],
+                    batches.y[first],
+                    threat.take(first),
                     dice.part(first).spawn("self-checks"),
-                )  # fmt: skip
+                )
             yield self._finding(subject, batches.index, siege, threat, doubts)
             yield from gallery(subject.model, batches, siege.change, siege.margin, threat, siege.by)
 
@@ -88,39 +91,66 @@ class WorstCase(Check):
         flags = tuple(d.says for d in doubts if not d.passed)
         kept, n = int(siege.standing.sum()), len(siege.standing)
         reading = proportion(
-            f"attacks.worst@{threat.spec}", kept, n, bound="upper", threat=threat.spec,
-            seed=subject.seed, alpha=self.alpha, flags=flags,
-        )  # fmt: skip
+            f"attacks.worst@{threat.spec}",
+            kept,
+            n,
+            bound="upper",
+            threat=threat.spec,
+            seed=subject.seed,
+            alpha=self.alpha,
+            flags=flags,
+        )
         says = f"At most {kept} of {n} rows survive every change within {threat.spec}."
-        lines = (*siege.lines, {
-            "method": "all together (pointwise worst)", "tried on": n, "broken": n - kept,
-            "forwards": sum(int(line["forwards"] or 0) for line in siege.lines),
-            "backwards": sum(int(line["backwards"] or 0) for line in siege.lines),
-        })  # fmt: skip
-        tables = [Figure(
-            name=f"attacks-{threat.spec}", kind="table", title=f"Attacks, {threat.spec}",
-            says=says, rows=lines,
-        )]  # fmt: skip
+        lines: tuple[dict[str, Cell], ...] = (
+            *siege.lines,
+            {
+                "method": "all together (pointwise worst)",
+                "tried on": n,
+                "broken": n - kept,
+                "forwards": sum(int(line["forwards"] or 0) for line in siege.lines),
+                "backwards": sum(int(line["backwards"] or 0) for line in siege.lines),
+            },
+        )
+        tables = [
+            Figure(
+                name=f"attacks-{threat.spec}",
+                kind="table",
+                title=f"Attacks, {threat.spec}",
+                says=says,
+                rows=lines,
+            )
+        ]
         if doubts:
-            tables.append(Figure(
-                name=f"self-checks-{threat.spec}", kind="table",
-                title=f"Self-checks, {threat.spec}",
-                says="All self-checks passed: gradients can be believed." if not flags
-                else f"{len(flags)} of {len(doubts)} self-checks failed: true robustness is lower.",
-                rows=tuple({"check": d.name, "result": "pass" if d.passed else "FAIL",
-                            "says": d.says} for d in doubts),
-            ))  # fmt: skip
+            tables.append(
+                Figure(
+                    name=f"self-checks-{threat.spec}",
+                    kind="table",
+                    title=f"Self-checks, {threat.spec}",
+                    says="All self-checks passed: gradients can be believed."
+                    if not flags
+                    else f"{len(flags)} of {len(doubts)} self-checks failed: the truth is lower.",
+                    rows=tuple(
+                        {"check": d.name, "result": "pass" if d.passed else "FAIL", "says": d.says}
+                        for d in doubts
+                    ),
+                )
+            )
         broken = index[~siege.standing]
         return Finding(
-            severity=Severity.FAILURE if flags or kept < n / 2 else Severity.WARNING
-            if kept < n * 0.9 else Severity.GOOD,
+            severity=Severity.FAILURE
+            if flags or kept < n / 2
+            else Severity.WARNING
+            if kept < n * 0.9
+            else Severity.GOOD,
             says=says + "".join(f" {r}" for r in siege.refused),
             readings=(reading,),
-            advice="" if kept > n * 0.9 else "Train against the attack: "
+            advice=""
+            if kept > n * 0.9
+            else "Train against the attack: "
             f"holdfast harden MODEL --data DATA --recipe trades --threat {threat.spec}",
             rows=tuple(broken[:20].tolist()),
             figures=tuple(tables),
-        )  # fmt: skip
+        )
 
 
 def besiege(
@@ -138,9 +168,13 @@ def besiege(
     """
     goal = Untargeted(y)
     siege = Siege(
-        torch.ones(len(x), dtype=torch.bool), threat.none(x), torch.full((len(x),), -torch.inf),
-        [""] * len(x), [], [],
-    )  # fmt: skip
+        torch.ones(len(x), dtype=torch.bool),
+        threat.none(x),
+        torch.full((len(x),), -torch.inf),
+        [""] * len(x),
+        [],
+        [],
+    )
     for part in attacks:
         attack = resolve(part)
         name = part if isinstance(part, str) else _name(attack)
@@ -149,9 +183,13 @@ def besiege(
             break
         try:
             found = search(
-                attack, model, x[left], goal.take(left), threat.take(left),
+                attack,
+                model,
+                x[left],
+                goal.take(left),
+                threat.take(left),
                 dice=dice.part(left).spawn(name),
-            )  # fmt: skip
+            )
         except Unsupported as refused:
             siege.refused.append(f"{name} could not be run: {refused.says}.")
             continue
@@ -162,10 +200,15 @@ def besiege(
         siege.standing[left[won]] = False
         for row in left[won].tolist():
             siege.by[row] = name
-        siege.lines.append({
-            "method": name, "tried on": len(left), "broken": int(won.sum()),
-            "forwards": found.passes.forwards, "backwards": found.passes.backwards,
-        })  # fmt: skip
+        siege.lines.append(
+            {
+                "method": name,
+                "tried on": len(left),
+                "broken": int(won.sum()),
+                "forwards": found.passes.forwards,
+                "backwards": found.passes.backwards,
+            }
+        )
     if not siege.lines and len(x):
         raise Unsupported(" ".join(siege.refused) or "no attack was given")
     return siege

@@ -31,7 +31,8 @@ def audit(
         str | None, typer.Argument(help="A file of weights, or module:function.")
     ] = None,
     data: Annotated[
-        str | None, typer.Option(help="Folder, file, digits, or module:function.", rich_help_panel=READ)
+        str | None,
+        typer.Option(help="Folder, file, digits, or module:function.", rich_help_panel=READ),
     ] = None,
     reference: Annotated[
         str | None, typer.Option(help="Training or calibration data.", rich_help_panel=READ)
@@ -84,7 +85,8 @@ def audit(
     junit: Annotated[str | None, typer.Option(rich_help_panel=WRITE)] = None,
     sarif: Annotated[str | None, typer.Option(rich_help_panel=WRITE)] = None,
     exit_zero: Annotated[
-        bool, typer.Option("--exit-zero", help="End with 0 whatever the verdict.", rich_help_panel=WRITE)
+        bool,
+        typer.Option("--exit-zero", help="End with 0 whatever the verdict.", rich_help_panel=WRITE),
     ] = False,
 ) -> int:
     """Audit a model: how it breaks, how far it provably holds, and whether it passes its gates.
@@ -189,13 +191,17 @@ def prepared(model: str, chosen: dict[str, Any], *, trust: bool, on: str) -> Any
         if kind != "local" or not count.isdigit() or not int(count):
             raise ConfigError(f"--on: cannot read {on!r}", fix="Write local:2.", code="E0108")
         executor = Local(int(count), partial(subject_of, model, chosen, trust))
-    harden = shlex.join(
-        ["holdfast", "harden", model, "--data", chosen["reference"], "--recipe", "trades"]
-        + (["--arch", chosen["arch"]] if chosen.get("arch") else [])
-    ) if chosen.get("reference") else ""
+    harden = (
+        shlex.join(
+            ["holdfast", "harden", model, "--data", chosen["reference"], "--recipe", "trades"]
+            + (["--arch", chosen["arch"]] if chosen.get("arch") else [])
+        )
+        if chosen.get("reference")
+        else ""
+    )
     return Audit(
-        asked, suite, Store(STORE), Path(model.partition(":")[0]).stem, command(model, chosen), gates,
-        preflight=found, options={"model": model} | chosen, harden=harden, executor=executor,
+        asked, suite, Store(STORE), Path(model.partition(":")[0]).stem, command(model, chosen),
+        gates, preflight=found, options={"model": model} | chosen, harden=harden, executor=executor,
     )  # fmt: skip
 
 

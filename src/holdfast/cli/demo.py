@@ -106,7 +106,7 @@ def prepared(seed: int, profile: str) -> Any:
     from holdfast.core.records import Subject
     from holdfast.run.store import Store
     from holdfast.run.writing import write
-    from holdfast.suites import default_gates, load
+    from holdfast.suites import load
     from holdfast.threats.grammar import parse
 
     suite = load(profile)
@@ -128,7 +128,7 @@ def prepared(seed: int, profile: str) -> Any:
     arch = "--arch holdfast.cli.demo:architecture"
     return Audit(
         asked, suite, Store(FOLDER), "demo", f"holdfast demo --seed {seed}",
-        limits if limits[1] != "default" else (default_gates(), "default"),
+        limits,
         preflight=looked(asked), fresh=True,
         harden=f"holdfast harden {weights} --data digits --recipe trades --budget 3m {arch}",
     )  # fmt: skip

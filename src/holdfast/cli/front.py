@@ -74,25 +74,24 @@ def run(arguments: list[str] | None = None) -> int:
         code = typer.main.get_command(app)(arguments, prog_name="holdfast", standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
-    except Contradiction as found:
-        _say(str(found))
-        for name, witness in found.witnesses.items():
-            _say(f"       {name}: {witness}")
-        return 4
-    except Interrupted as stop:
-        _say(str(stop))
-        return 130
-    except HoldfastError as error:
-        _say(str(error))
-        return 2
-    except (KeyboardInterrupt, typer.Abort):
-        _say("stopped; nothing finished is lost. The same command continues.")
-        return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except (KeyboardInterrupt, typer.Abort):
+        _say("stopped; nothing finished is lost. The same command continues.")
+        return 130
     except Exception as error:
-        if hasattr(error, "show") and hasattr(error, "exit_code"):  # usage, said by the parser
-            error.show()
-            return int(error.exit_code)
-        return _crash()
+        return _explained(error)
+
+
+def _explained(error: Exception) -> int:
+    """Say what went wrong and how to repair it."""
+    if isinstance(error, HoldfastError):
+        _say(str(error))
+        for name, witness in getattr(error, "witnesses", {}).items():
+            _say(f"       {name}: {witness}")
+        return {Contradiction: 4, Interrupted: 130}.get(type(error), 2)
+    if hasattr(error, "show") and hasattr(error, "exit_code"):  # usage, said by the parser
+        error.show()
+        return int(error.exit_code)
+    return _crash()

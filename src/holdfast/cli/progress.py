@@ -71,7 +71,9 @@ class Told:
             from holdfast.report.numbers import amount, interval
             from holdfast.report.words import label
 
-            shown = f"{amount(first.value, first.unit)} {interval(first.low, first.high, first.unit)}"
+            shown = (
+                f"{amount(first.value, first.unit)} {interval(first.low, first.high, first.unit)}"
+            )
             took = f"{done.outcome.seconds:.1f} s"
             threat = f" {first.threat}" if first.threat else ""
             self._line(f"{label(first.name)}{threat}  {shown}  n={first.n}  ({took})")
@@ -79,7 +81,9 @@ class Told:
     def status(self) -> str:
         """One line: how far, the worst so far, what runs, how long it will take."""
         left = self.left - (time.monotonic() - self.since)
-        worst = f"worst so far {self.worst.threat} <= {self.worst.value:.1%}   " if self.worst else ""
+        worst = (
+            f"worst so far {self.worst.threat} <= {self.worst.value:.1%}   " if self.worst else ""
+        )
         return f"{self.done}/{self.total}   {worst}{self.name}   eta {clock(left)}"
 
     def _line(self, text: str) -> None:

@@ -69,9 +69,7 @@ class Smoothed:
     cites="randomized-smoothing",
     says="Answers with the class that most Gaussian noisy copies of the input vote for.",
 )
-def smoothed(
-    model: Model, *, sigma: float = 0.25, samples: int = 64, seed: int = 0
-) -> Smoothed:
+def smoothed(model: Model, *, sigma: float = 0.25, samples: int = 64, seed: int = 0) -> Smoothed:
     """Surrounds a model with Gaussian noise and lets the copies vote.
 
     The votes change by a bounded amount when the input moves, whatever the model does: that is

@@ -41,7 +41,7 @@ class Tempered:
         if isinstance(out, Tensor):
             return divided
         made = getattr(type(out), "_make", type(out))
-        return made((divided, *out[1:]))  # type: ignore[no-any-return]
+        return made((divided, *out[1:]))
 
 
 def best_temperature(z: Tensor, y: Tensor) -> float:
@@ -49,7 +49,7 @@ def best_temperature(z: Tensor, y: Tensor) -> float:
 
     The loss is convex in the inverse temperature, so its derivative has one root; Newton's steps
     find it, and a bracket that halves catches those that leave it. Perfect separation has its
-    optimum at zero temperature: the answer is then the coldest one allowed.
+    optimum at zero temperature: the answer is then one so cold that the loss is zero to rounding.
 
     Args:
         z: `(n, K)` logits.
@@ -67,7 +67,11 @@ def best_temperature(z: Tensor, y: Tensor) -> float:
     low, high, b = 1 / HOTTEST, 1 / COLDEST, 1.0
     for _ in range(ROUNDS):
         slope, curve = slopes(b)
-        low, high = (b, high) if slope < 0 else (low, b)
+        flat = slope == 0 and curve == 0
+        if flat and b == 1 and not bool((z - own[:, None]).any()):
+            return 1.0  # equal logits say nothing at any temperature
+        # Flat elsewhere means that every row is decided: colder is no worse.
+        low, high = (b, high) if slope < 0 or flat else (low, b)
         step = b - slope / curve if curve > 0 else high
         new = step if low < step < high else (low * high) ** 0.5
         if abs(new - b) <= 1e-14 * b:

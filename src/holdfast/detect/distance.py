@@ -17,7 +17,8 @@ from holdfast.ops.batch import Inputs
 
 
 def _direction(features: Tensor) -> Tensor:
-    return features / features.norm(dim=1, keepdim=True).clamp(min=1e-30)
+    length: Tensor = features.norm(dim=1, keepdim=True)
+    return features / length.clamp(min=1e-30)
 
 
 @dataclass(frozen=True, eq=False)

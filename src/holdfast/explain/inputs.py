@@ -18,8 +18,7 @@ def slope(model: Model, x: Tensor, readout: Readout, name: str) -> Tensor:
         Unsupported: if the input is not one floating-point tensor.
         ShapeError: if the readout does not give one number per row.
     """
-    if not isinstance(x, Tensor) or not x.is_floating_point():
-        raise Unsupported(f"{name} needs one tensor of floating-point inputs")
+    _floating(x, name)
 
     def value(leaf: Tensor) -> Tensor:
         found = readout(model(leaf))
@@ -34,8 +33,14 @@ def slope(model: Model, x: Tensor, readout: Readout, name: str) -> Tensor:
         return gradient(value, x)
 
 
+def _floating(x: object, name: str) -> None:
+    if not isinstance(x, Tensor) or not x.is_floating_point():
+        raise Unsupported(f"{name} needs one tensor of floating-point inputs")
+
+
 def start_of(x: Tensor, baseline: Tensor | None, name: str) -> Tensor:
     """The baseline, spread over all rows; zeros where none is given."""
+    _floating(x, name)
     if baseline is None:
         return torch.zeros_like(x)
     try:

@@ -20,8 +20,8 @@ from holdfast.core.quiet import quiet
 def mean(states: Sequence[State]) -> State:
     """The mean of several states; whole numbers (counters) are those of the first.
 
-    Sums in float64, so that the order of the states does not show and equal states give
-    themselves.
+    Sums in float64, from the least value up, so that the order of the states does not show and
+    equal states give themselves bit for bit.
 
     Raises:
         ConfigError: without states.
@@ -44,7 +44,8 @@ def mean(states: Sequence[State]) -> State:
 
 def _mean(values: Sequence[Tensor]) -> Tensor:
     wide = torch.stack([v.detach().double().to(values[0].device) for v in values])
-    return wide.sort(0).values.mean(0).to(values[0].dtype)
+    least, order = wide.amin(0), wide.sort(0).values
+    return (least + (order - least).mean(0)).to(values[0].dtype)
 
 
 @register("merge", cites="model-soups", says="The mean of all weights.")

@@ -1,4 +1,4 @@
-"""Interval arithmetic on tensors in float64, rounded outward so that its boxes hold for real numbers.
+"""Interval arithmetic on tensors, rounded outward so that its boxes hold for real numbers.
 
 Every bound is computed in float64 and then widened by the standard error of the operation that
 made it, so that the exact result of the same operation on real numbers lies inside.
@@ -59,8 +59,8 @@ def around(x: Tensor, radius: float | Tensor, low: float, high: float) -> Box:
     """The box `[x - radius, x + radius]`, cut to `[low, high]` after rounding outward.
 
     A change that is stored in the precision of `x` may leave the exact box by the rounding of
-    one sum, so one unit of that precision is added, twice what rounding can do. The box always holds `x` itself, even
-    where `x` lies outside `[low, high]`.
+    one sum, so one unit of that precision is added, twice what rounding can do. The box always
+    holds `x` itself, even where `x` lies outside `[low, high]`.
 
     Args:
         x: `(B, ...)` centres.

@@ -1,4 +1,4 @@
-"""Lines below and above nonlinear functions on an interval, and linear functions over input sets."""
+"""Lines around nonlinear functions on an interval, and minima of linear functions over sets."""
 
 from __future__ import annotations
 
@@ -77,4 +77,5 @@ def lower_on_ball(a: Tensor, centre: Tensor, radius: Tensor, norm: float) -> Ten
     dual = torch.inf if norm == 1 else 1.0 if norm == torch.inf else norm / (norm - 1)
     reach = radius * torch.linalg.vector_norm(a, ord=dual, dim=1)
     mass = (a.abs() * centre.abs()).sum(1) + reach
-    return (a * centre).sum(1) - reach - 2 * gamma(a.shape[1] + 8) * mass - TINY
+    found: Tensor = (a * centre).sum(1) - reach - 2 * gamma(a.shape[1] + 8) * mass - TINY
+    return found

@@ -51,7 +51,7 @@ def _envelope(desk: Desk, results: Document, baseline: Document) -> Section | No
     return section("envelope", figures=tuple(made), blocks=blocks) if made or blocks else None
 
 
-def _risk(results: Document) -> Section | None:
+def _risk(desk: Desk, results: Document) -> Section | None:
     """The risk map, where at least one family is known."""
     strips = risk.strips(results)
     if not strips:
@@ -65,7 +65,9 @@ def _risk(results: Document) -> Section | None:
     )
     padded = tuple((*r, *[""] * (len(head) - len(r))) for r in rows)
     svg = risk.drawing(strips)
-    one = Drawn("fig-risk", "risk", "Error share by family", says, Table(head, padded), svg=svg)
+    one = Drawn(
+        desk.anchor("risk"), "risk", "Error share by family", says, Table(head, padded), svg=svg
+    )
     return section("risk", figures=(one,))
 
 
@@ -100,7 +102,7 @@ def sections(desk: Desk, results: Document, run: Document, baseline: Document) -
     sure, same = [c for c in diff if c.state != "same"], [c for c in diff if c.state == "same"]
     every: list[Section | None] = [
         _envelope(desk, results, baseline),
-        _risk(results),
+        _risk(desk, results),
         _failures(desk, results),
         _clean(desk, results),
         *checks,

@@ -16,7 +16,7 @@ from holdfast.report.parts import Section, section
 def cost(run: Document) -> Section | None:
     """Seconds by check and whatever else the run tells in plain values."""
     spent = mapping(run.get("seconds")) or mapping(run.get("checks"))
-    by_check = [(text(k, 80), number(v)) for k, v in spent.items()]
+    by_check = [(text(k, 80).removeprefix("check:"), number(v)) for k, v in spent.items()]
     longest = max((s for _, s in by_check if s is not None), default=0.0)
     rows = [
         (name, f"{s:.1f} s", Markup('<svg class="cost" width="100%" height="8" aria-hidden="true">'
@@ -26,7 +26,7 @@ def cost(run: Document) -> Section | None:
     facts = [
         (text(k, 60).replace("_", " "), entry(v))
         for k, v in run.items()
-        if isinstance(v, str | int | float | bool) and k != "schema_version"
+        if isinstance(v, str | int | float | bool) and k not in {"schema_version", "folder", "host"}
     ]
     return section("cost", more={"rows": rows, "facts": facts}) if rows or facts else None
 

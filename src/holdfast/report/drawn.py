@@ -14,8 +14,9 @@ from holdfast.report.risk import level, low_is_bad
 
 _PICTURE = re.compile(r"data:image/png;base64,[A-Za-z0-9+/]+={0,2}")
 _ORDER = (
-    "title", "caption", "label", "series", "row", "column", "norm", "bound", "radius", "x", "y",
-    "confidence", "accuracy", "left", "right", "count", "value", "low", "high", "n",
+    "title", "caption", "method", "check", "label", "result", "series", "row", "column", "norm",
+    "bound", "radius", "x", "y", "confidence", "accuracy", "left", "right", "count", "value", "low",
+    "high", "n", "tried on", "rows proved", "of", "broken", "forwards", "backwards",
 )  # fmt: skip
 _HEAT = 24
 
@@ -73,6 +74,7 @@ class Drawn:
     note: str = ""
     svg: Any = ""
     chart: bool = False
+    marked: Any = None  # the finding that it shows, where its sentence is the caption
 
 
 @dataclass
@@ -126,7 +128,10 @@ def _heat(figure: Document) -> Any:
         return None
     shares = all(0 <= v <= 1 for v in known)
     low, high = (0.0, 1.0) if shares else (min(known), max(known))
-    risky = low_is_bad(figure) and "accura" in " ".join(map(text, figure.values())).lower()
+    risky = (
+        low_is_bad(figure)
+        and "accura" in " ".join(text(figure.get(k)) for k in ("title", "x", "y", "says")).lower()
+    )
 
     def cell(value: float | None) -> HeatCell:
         if value is None:

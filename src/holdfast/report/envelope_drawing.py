@@ -63,7 +63,7 @@ def drawing(panel: Panel, x: str, says: str) -> Markup:
     shape = Markup('<polygon class="{}" points="{}"/>')
     line = Markup('<polyline class="{}" points="{}"/>')
     head = Markup(
-        '<svg class="drawing envelope" viewBox="0 0 640 312" role="img" aria-label="{}">'
+        '<svg class="drawing envelope" viewBox="0 0 660 312" role="img" aria-label="{}">'
     ).format(says)
     parts = [head, shape.format("gap", _path([*up, *reversed(low)], end))]
     if panel.lower:

@@ -8,7 +8,7 @@ from holdfast.report.document import Document, number, text, texts
 from holdfast.report.words import BOUNDS, label, split
 
 _COUNTS = {"count", "rows", "pixels", "passes", "samples", "steps"}
-_PLAIN = {"", "share", "score", "radius", "ratio", "1"}
+_PLAIN = {"", "probability", "share", "score", "radius", "ratio", "1"}
 _TINY, _HUGE = 1e-3, 1e9
 
 
@@ -48,8 +48,8 @@ def interval(low: float | None, high: float | None, unit: str) -> str:
 
 
 def limit(value: float | None, relation: str, unit: str) -> str:
-    """What a gate asks for: `>= 40%` with the typographic sign."""
-    sign = {">=": "≥ ", "<=": "≤ ", ">": "> ", "<": "< "}.get(relation, "")
+    """What a gate asks for: `≥40%`."""
+    sign = {">=": "≥", "<=": "≤", ">": ">", "<": "<"}.get(relation, "")
     if value is None:
         return f"{sign}?"
     return f"{sign}{100 * value:.4g}%" if unit == "share" else f"{sign}{amount(value, unit)}"

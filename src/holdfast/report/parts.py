@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from markupsafe import Markup
@@ -61,15 +61,32 @@ def said(finding: Document) -> Said:
     )  # fmt: skip
 
 
+def _finding(desk: Desk, finding: Document) -> tuple[Said | None, list[Drawn]]:
+    """A finding and its figures; a figure that says the same bears the finding as its caption."""
+    one: Said | None = said(finding) if text(finding.get("says")) else None
+    made = []
+    for figure in mappings(finding.get("figures")):
+        if figure.get("kind") in _APART:
+            one = None if one is not None and text(figure.get("says"), 400) == one.says else one
+            continue
+        done = drawn(desk, figure)
+        if done is None:
+            continue
+        if one is not None and done.says == one.says:
+            done, one = replace(done, marked=one), None
+        made.append(done)
+    return one, made
+
+
 def block(desk: Desk, outcome: Document) -> Block:
     """An outcome made ready; envelopes and galleries have sections of their own."""
     found = mappings(outcome.get("findings"))
-    figs = [f for one in found for f in mappings(one.get("figures")) if f.get("kind") not in _APART]
+    pairs = [_finding(desk, f) for f in found]
     numbers = [shown(r) for one in found for r in mappings(one.get("readings"))]
     return Block(
         question=text(outcome.get("question"), 200),
-        said=tuple(said(f) for f in found if text(f.get("says"))),
-        figures=tuple(d for f in figs if (d := drawn(desk, f)) is not None),
+        said=tuple(one for one, _ in pairs if one is not None),
+        figures=tuple(f for _, made in pairs for f in made),
         numbers=tuple((s, whisker(s)) for s in numbers),
     )
 

@@ -43,16 +43,16 @@ def level(share: float) -> int:
 
 
 def _attacks(results: Document) -> list[Strip]:
-    """One strip per norm from the attacked half of the envelope, radii spread over the levels."""
+    """One strip per norm from the attacked half of the envelope, by radius."""
     strips = []
     for panel in panels(results):
         points = [p for p in panel.upper if p.radius > 0]
         if not points:
             continue
-        spread = [points[round(i * (len(points) - 1) / (LEVELS - 1))] for i in range(LEVELS)]
-        cells = [1 - p.accuracy for p in spread] if len(points) >= LEVELS else (
-            [1 - p.accuracy for p in points] + [None] * (LEVELS - len(points))
-        )  # fmt: skip
+        last = len(points) - 1
+        if last >= LEVELS:
+            points = [points[round(i * last / (LEVELS - 1))] for i in range(LEVELS)]
+        cells = [1 - p.accuracy for p in points]
         strips.append(Strip(f"Attacks, {panel.norm}", tuple(cells), "envelope"))
     return strips
 
@@ -75,11 +75,9 @@ def _corruptions(results: Document) -> list[Strip]:
             if column is not None and value is not None:
                 error = 1 - value if low_is_bad(figure) else value
                 cells.setdefault(text(row.get("row"), 60), {})[column] = error
-        columns = sorted({c for row in cells.values() for c in row})[:LEVELS]
-        empty: list[float | None] = [None] * (LEVELS - len(columns))
+        columns = sorted({c for row in cells.values() for c in row})[-LEVELS:]
         strips += [
-            Strip(name, (*[row.get(c) for c in columns], *empty), section)
-            for name, row in cells.items()
+            Strip(name, tuple(row.get(c) for c in columns), section) for name, row in cells.items()
         ]
     return strips
 
@@ -145,10 +143,8 @@ def drawing(rows: list[Strip]) -> Markup:
         'family and severity">'
     ).format(height)
     parts = [head]
-    for i, word in enumerate(("mild", "", "", "", "severe")):
-        x = 36.0 + 64.0 / LEVELS * (i + 0.5)
-        tick = Markup('<text class="head" x="{}%" y="14" text-anchor="middle">{}</text>')
-        parts.append(tick.format(f"{x:.2f}", word))
+    tick = Markup('<text class="head" x="{}%" y="14" text-anchor="{}">{}</text>')
+    parts += [tick.format("36.5", "start", "mild"), tick.format("99.5", "end", "severe")]
     for i, strip in enumerate(rows):
         y = 24 + (_ROW + _GAP) * i
         name = strip.family if len(strip.family) <= 22 else strip.family[:21] + "…"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
@@ -24,6 +24,7 @@ class Gate:
     mark: str
     word: str
     drawing: Markup
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,9 @@ def gates(results: Document) -> list[Gate]:
         bound = number(gate.get("limit"))
         state, mark, word = verdict(gate.get("verdict"))
         picture = whisker(number_of, bound, relation)
+        why = text(gate.get("says"), 300)
         wants = limit(bound, relation, number_of.unit)
-        made.append(Gate(number_of, wants, state, mark, word, picture))
+        made.append(Gate(number_of, wants, state, mark, word, picture, why))
     return made
 
 
@@ -78,11 +80,15 @@ def worst(results: Document) -> Shown | None:
 
 
 def actions(results: Document) -> list[Fix]:
-    """All actions in their order."""
-    return [
-        Fix(text(a.get("says"), 200), text(a.get("command"), 300), text(a.get("effect"), 120))
-        for a in mappings(results.get("actions"))
-    ]
+    """All actions in their order; a command that ends the sentence stands for itself."""
+    made = []
+    for action in mappings(results.get("actions")):
+        says, command = text(action.get("says"), 400), text(action.get("command"), 300)
+        if not command and ": holdfast " in says:
+            says, _, rest = says.partition(": holdfast ")
+            command = f"holdfast {rest}"
+        made.append(Fix(says, command, text(action.get("effect"), 120)))
+    return made
 
 
 def day(run: Document) -> str:
@@ -102,7 +108,7 @@ def short(digest: object) -> str:
 
 
 def facts(results: Document, run: Document) -> tuple[str, ...]:
-    """The header line: model, data, suite, seed, day."""
+    """The header line: model, data, rows, suite, day."""
     subject = mapping(results.get("subject"))
     model, data = mapping(subject.get("model")), mapping(subject.get("data"))
     n = number(data.get("n"))
@@ -111,7 +117,6 @@ def facts(results: Document, run: Document) -> tuple[str, ...]:
         text(data.get("name"), 60),
         "" if n is None else f"n={n:,.0f}",
         text(results.get("suite"), 30),
-        f"seed {text(results.get('seed'), 30)}" if "seed" in results else "",
         day(run),
     )
     return tuple(f for f in line if f)
@@ -146,5 +151,5 @@ def screen(results: Document, run: Document) -> Screen:
         gates_from=text(results.get("gates_from"), 80),
         worst=least,
         worst_drawing=whisker(least) if least else Markup(""),
-        fixes=tuple(actions(results)[:_FIXES]),
+        fixes=tuple(replace(a, says=text(a.says, 76)) for a in actions(results)[:_FIXES]),
     )

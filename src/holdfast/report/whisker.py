@@ -12,7 +12,7 @@ _WIDTH = 100.0
 def span(shown: Shown, limit: float | None = None) -> tuple[float, float]:
     """The ends of the track: 0 to 1 for shares, else from 0 (or below) to a little above."""
     values = [v for v in (*shown.raw, limit) if v is not None]
-    if shown.unit == "share" and all(0.0 <= v <= 1.0 for v in values):
+    if shown.unit in {"share", "probability"} and all(0.0 <= v <= 1.0 for v in values):
         return 0.0, 1.0
     low, high = min([0.0, *values]), max([0.0, *values])
     return (low, high * 1.15) if high > low else (0.0, 1.0)

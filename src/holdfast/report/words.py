@@ -39,9 +39,9 @@ NAMES = {
     "envelope.attacked": "Attacked accuracy",
     "envelope.certified": "Proven accuracy",
     "certificates.proved": "Proven accuracy",
-    "ood.auroc": "Tells unfamiliar inputs apart",
-    "ood.auroc.far": "Tells far inputs apart",
-    "ood.auroc.near": "Tells near inputs apart",
+    "ood.auroc": "Novelty detection",
+    "ood.auroc.far": "Novelty detection, far",
+    "ood.auroc.near": "Novelty detection, near",
     "explanations.stability": "Stable explanations",
 }
 

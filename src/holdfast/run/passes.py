@@ -59,10 +59,10 @@ class Tap:
         self.forwards += _count(x)
         if self.access is Access.GRADIENT:
             outputs = self.model(x)
-            seen = logits(outputs)
+            seen = _inner(logits(outputs))
             if seen.requires_grad:
                 count = _count(x)
-                seen.register_hook(lambda _: self._back(count))  # type: ignore[no-untyped-call]
+                seen.register_hook(lambda _: self._back(count))
             return outputs
         with torch.no_grad():
             outputs = self.model(x)
@@ -80,6 +80,14 @@ def _detached(outputs: Outputs) -> Outputs:
         return outputs.detach()
     values = [v.detach() if isinstance(v, Tensor) else v for v in outputs]
     return type(outputs)(*values) if hasattr(outputs, "_fields") else tuple(values)
+
+
+def _inner(z: Tensor) -> Tensor:
+    """The tensor that gradients flow through, where `torch.vmap` has wrapped it."""
+    functorch = torch._C._functorch
+    while functorch.is_batchedtensor(z):
+        z = functorch.get_unwrapped(z)
+    return z
 
 
 def _count(x: Inputs) -> int:

@@ -36,9 +36,17 @@ def proportion(
     low, high = clopper_pearson(count, n, alpha) if n else (0.0, 1.0)
     value = count / n if n else float("nan")
     return Reading(
-        name=name, value=value, low=float(low), high=float(high), n=n, bound=bound,
-        better=better, threat=threat, seed=seed, flags=flags,
-    )  # fmt: skip
+        name=name,
+        value=value,
+        low=float(low),
+        high=float(high),
+        n=n,
+        bound=bound,
+        better=better,
+        threat=threat,
+        seed=seed,
+        flags=flags,
+    )
 
 
 def average(
@@ -69,6 +77,15 @@ def average(
     flat = values.detach().double().cpu()
     low, high = bootstrap_mean(flat, seed=seed, alpha=alpha)
     return Reading(
-        name=name, value=float(flat.mean()), low=float(low), high=float(high), n=len(flat),
-        bound=bound, better=better, unit=unit, threat=threat, seed=seed, flags=flags,
-    )  # fmt: skip
+        name=name,
+        value=float(flat.mean()),
+        low=float(low),
+        high=float(high),
+        n=len(flat),
+        bound=bound,
+        better=better,
+        unit=unit,
+        threat=threat,
+        seed=seed,
+        flags=flags,
+    )

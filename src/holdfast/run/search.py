@@ -79,7 +79,8 @@ def search(
     Rows that are lost without any change are not attacked. What the attack returns is projected
     into the threat, evaluated once by the judge, and kept only where it beats doing nothing, so
     a found margin is always that of an admissible change. The attack sees only what its access
-    allows. Model, gradients and global random state are left as they were.
+    allows. Under a coupled threat all rows are attacked together and one change is kept for all:
+    the one that breaks most of them. Model, gradients and global random state stay as they are.
 
     Args:
         attack: what looks for changes.
@@ -106,20 +107,36 @@ def search(
         before = since or clean(model, x, goal, threat, chunk=size)
         change, margin = before.change.clone(), before.margin.clone()
         finite, passes = before.finite.clone(), before.passes
-        open_ = (margin < 0) & ~margin.isneginf()
-        left = open_.nonzero().flatten()
-        for part in chunks(len(left), size):
+        shared = bool(getattr(threat, "coupled", False))  # one change serves all rows
+        left = _open(margin, shared)
+        for part in chunks(len(left), max(len(left), 1) if shared else size):
             index = left[part]
             tap = Tap(model, attack.access)
             found = _one(
                 attack, tap, x[index], goal.take(index), threat.take(index), dice=dice.part(index)
             )
             better = found.margin > margin[index]
+            if shared:
+                better = torch.full_like(better, stronger(found.margin, margin))
             change[index] = pick(better, found.change, change[index])
             margin[index] = torch.where(better, found.margin, margin[index])
             finite[index] &= found.finite
             passes = passes + found.passes
     return Found(change, margin, passes, before.clean, finite)
+
+
+def _open(margin: Tensor, shared: bool) -> Tensor:
+    """Rows worth attacking: safe so far and not closed to the adversary; all, where shared."""
+    if shared:
+        return torch.arange(len(margin), device=margin.device)
+    return ((margin < 0) & ~margin.isneginf()).nonzero().flatten()
+
+
+def stronger(margin: Tensor, than: Tensor) -> bool:
+    """Whether one change for all rows beats another: more broken rows, then the larger mean."""
+    ahead = (margin >= 0).sum() - (than >= 0).sum()
+    gain = margin.clamp(-1e30, 1e30).mean() > than.clamp(-1e30, 1e30).mean()
+    return bool((ahead > 0) | ((ahead == 0) & gain))
 
 
 def clean(

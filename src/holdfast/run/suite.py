@@ -43,6 +43,9 @@ class Suite:
         return audit(self, subject, store=store)
 
 
+_PRIOR = 2000.0  # passes that the first timing counts for: one cheap cell proves little
+
+
 @dataclass
 class _Clock:
     """Forecasts seconds from passes, corrected by what finished cells really took."""
@@ -53,12 +56,13 @@ class _Clock:
     seconds: float = 0.0
 
     def forecast(self, passes: float) -> float:
-        rate = self.seconds / self.passes if self.passes else self.per_pass
+        rate = (self.seconds + _PRIOR * self.per_pass) / (self.passes + _PRIOR)
         return passes * rate
 
     def learn(self, done: Done) -> None:
-        self.passes += done.cell.cost
-        self.seconds += done.outcome.seconds
+        if not done.outcome.skipped:
+            self.passes += done.cell.cost
+            self.seconds += done.outcome.seconds
 
     def allows(self, cell: Cell) -> bool:
         if self.deadline is None:

@@ -77,10 +77,9 @@ def decide(relation: str, limit: float, reading: Reading) -> Decision:
 
 def _missing(name: str, outcomes: Sequence[Outcome]) -> str:
     """Why a reading is not there, as far as it can be known."""
-    troubled = [o for o in outcomes if o.error or o.skipped]
-    reasons = {o.check: (o.error or o.skipped).partition("\n")[0] for o in troubled}
-    listed = "; ".join(f"{check}: {reason}" for check, reason in reasons.items())
-    return f"nothing measured {name}" + (f" ({listed})" if listed else " in this suite")
+    reasons = [(o.error or o.skipped).partition("\n")[0] for o in outcomes]
+    first = list(dict.fromkeys(r for r in reasons if r))[:2]
+    return f"nothing measured {name} ({'; '.join(first) or 'no check of the suite does'})"
 
 
 def judge(

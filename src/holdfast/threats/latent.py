@@ -17,6 +17,7 @@ from holdfast.core.goal import Outputs
 from holdfast.core.kinds import Model, Threat
 from holdfast.core.quiet import quiet
 from holdfast.ops.batch import fit, take
+from holdfast.ops.geometry import norm, toward_zero
 from holdfast.threats.number import read, shown
 from holdfast.threats.weights import _module
 
@@ -122,12 +123,12 @@ class Latent(Threat):
     def project(self, x: Tensor, change: Tensor) -> Tensor:
         clean = torch.nan_to_num(change, nan=0.0)
         length = self.size(x, clean)
-        slack = 8 * torch.finfo(change.dtype).eps
-        return clean * fit(torch.where(length > 1 + slack, 1 / length, 1.0), clean)
+        slack = 8 * torch.finfo(length.dtype).eps
+        scale = torch.where(length > 1 + slack, 1 / length, 1.0)
+        return toward_zero(change, clean * fit(scale, clean))
 
     def size(self, x: Tensor, change: Tensor) -> Tensor:
-        length: Tensor = change.flatten(1).norm(dim=1)
-        return length
+        return norm(change, 2)
 
     def steepest(self, x: Tensor, change: Tensor, gradient: Tensor) -> Tensor:
         return _unit(gradient)
@@ -146,8 +147,8 @@ class Latent(Threat):
             if not isinstance(out, Tensor) or out.shape != change.shape:
                 return None
             reached.append(True)
-            length = out.detach().flatten(1).norm(dim=1)
-            return out + fit(self.radius * length, out) * change.to(out)
+            length = (self.radius * norm(out.detach(), 2)).to(out)
+            return out + fit(length, out) * change.to(out)
 
         handle = self._at(_module(model, self.spec)).register_forward_hook(add)
         try:
@@ -164,5 +165,5 @@ class Latent(Threat):
 
 def _unit(way: Tensor) -> Tensor:
     """Rows scaled to length 1; zeros stay."""
-    length = way.flatten(1).norm(dim=1)
-    return way * fit(torch.where(length > 0, 1 / length, 0.0), way)
+    length = norm(way, 2)
+    return toward_zero(way, way * fit(torch.where(length > 0, 1 / length, 0.0), way))

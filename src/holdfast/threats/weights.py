@@ -18,6 +18,7 @@ from holdfast.core.goal import Outputs
 from holdfast.core.kinds import Model, Threat
 from holdfast.core.quiet import modules_of
 from holdfast.ops.batch import fit
+from holdfast.ops.geometry import norm, toward_zero
 from holdfast.threats.number import read, shown
 
 
@@ -32,11 +33,11 @@ class _Called(nn.Module):
     def __init__(self, module: nn.Module, call: Callable[[Any], Any]) -> None:
         super().__init__()
         self.module = module
-        self.call = call
+        self.calls = (call,)  # in a tuple: a module must not be registered twice
 
     def forward(self, x: Any) -> Any:
         """The function itself."""
-        return self.call(x)
+        return self.calls[0](x)
 
 
 @register("threat", name="weights", cites="awp")
@@ -103,14 +104,14 @@ class Weights(Threat):
         return first.new_zeros(len(x), sum(w.numel() for w in weights.values()))
 
     def _lengths(self, x: Tensor, change: Tensor) -> list[tuple[slice, Tensor]]:
-        return [(s, change[:, s].norm(dim=1)) for s in self.slices(x).values()]
+        return [(s, norm(change[:, s], 2)) for s in self.slices(x).values()]
 
     def _unit(self, x: Tensor, change: Tensor) -> Tensor:
         """Each tensor's part scaled to length 1; zeros stay."""
         result = torch.zeros_like(change)
         for s, length in self._lengths(x, change):
             scale = torch.where(length > 0, 1 / length, 0.0)
-            result[:, s] = change[:, s] * fit(scale, change)
+            result[:, s] = toward_zero(change, change[:, s] * fit(scale, change))
         return result
 
     def sample(self, x: Tensor, dice: Dice) -> Tensor:
@@ -130,10 +131,10 @@ class Weights(Threat):
 
     def project(self, x: Tensor, change: Tensor) -> Tensor:
         result = torch.nan_to_num(change, nan=0.0)
-        slack = 8 * torch.finfo(change.dtype).eps
         for s, length in self._lengths(x, result):
+            slack = 8 * torch.finfo(length.dtype).eps
             scale = torch.where(length > 1 + slack, 1 / length, 1.0)
-            result[:, s] = result[:, s] * fit(scale, change)
+            result[:, s] = toward_zero(change, result[:, s] * fit(scale, change))
         return result
 
     def size(self, x: Tensor, change: Tensor) -> Tensor:

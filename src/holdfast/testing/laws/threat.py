@@ -1,4 +1,4 @@
-"""Laws of threats: what is admissible, what projecting and sampling keep, and who depends on whom."""
+"""Laws of threats: what is admissible, what projecting keeps, which rows depend on which."""
 
 from __future__ import annotations
 

@@ -1,0 +1,184 @@
+"""Any data: a built-in name, a file, a folder or a Python entry becomes rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from holdfast.core.catalog import entries, find
+from holdfast.core.data import Batches
+from holdfast.core.dice import Dice
+from holdfast.core.errors import ConfigError, UntrustedFile
+from holdfast.readers.archive import MAX_BYTES, is_zip
+from holdfast.readers.arrays import from_pair, read_npz
+from holdfast.readers.entry import called, is_entry, load_entry
+from holdfast.readers.idx import idx_in_folder, is_idx, read_idx, start
+from holdfast.readers.images import read_folder
+from holdfast.readers.origin import Origin, marked, origin
+from holdfast.readers.split import limited
+from holdfast.readers.tables import read_table
+
+SYNTHETIC_ROWS = 1000
+
+
+def _digits() -> Batches:
+    from sklearn.datasets import load_digits
+
+    raw = load_digits()
+    x = torch.from_numpy(raw.images / 16.0).float()[:, None]
+    names = tuple(str(k) for k in range(10))
+    truth = Origin(name="digits", total=len(x))
+    return Batches(x=x, y=torch.from_numpy(raw.target).long(), classes=names, truth=truth)
+
+
+def _breast_cancer() -> Batches:
+    from sklearn.datasets import load_breast_cancer
+
+    raw = load_breast_cancer()
+    columns = tuple(str(n) for n in raw.feature_names)
+    x = torch.from_numpy(raw.data).float()
+    return Batches(
+        x=x,
+        y=torch.from_numpy(raw.target).long(),
+        classes=tuple(str(n) for n in raw.target_names),
+        truth=Origin(name="breast-cancer", form="table", columns=columns, total=len(x)),
+    )
+
+
+BUILT_IN = {"digits": _digits, "breast-cancer": _breast_cancer}
+
+
+def _synthetic(spec: str, seed: int) -> Batches:
+    """`synthetic:NAME` or `synthetic:NAME:ROWS`."""
+    name, _, count = spec.partition(":")
+    if count and not count.isdigit():
+        raise ConfigError(
+            f"synthetic:{spec}: {count!r} is no number of rows",
+            fix=f"Write synthetic:{name}:1000.",
+            code="E0131",
+        )
+    rows = int(count) if count else SYNTHETIC_ROWS
+    known = [e.name for e in entries("source")]
+    if name not in known:
+        raise ConfigError(
+            f"there is no synthetic source {name!r}", fix=f"Choose of {', '.join(known)}.",
+            code="E0131",
+        )  # fmt: skip
+    made: Batches = find(f"source:{name}").thing(rows, Dice.of(rows, seed, "source"))
+    table = isinstance(made.x, torch.Tensor) and made.x.dim() == 2  # in [0, 1]: stays as it is
+    return marked(
+        made, name=f"synthetic:{name}", form="tensor" if table else "images", inner=made.truth
+    )
+
+
+def _entry(spec: str) -> Batches:
+    thing = load_entry(spec)
+    found: Any = called(thing, spec) if callable(thing) else thing
+    name = Path(spec.rpartition(":")[0]).name + ":" + spec.rpartition(":")[2]
+    if isinstance(found, Batches):
+        return marked(found, name=name)
+    if not isinstance(found, tuple | list) or len(found) != 2:
+        raise ConfigError(
+            f"{spec} gave {type(found).__name__}, not a pair (x, y)",
+            fix="Return inputs and labels, rows first.",
+            code="E0115",
+        )
+    return from_pair(found[0], found[1], name)
+
+
+def _file(path: Path, target: str | None, max_bytes: int) -> Batches:
+    """Rows of one file, recognised by its contents."""
+    first = start(path)
+    if is_zip(path):
+        return read_npz(path, max_bytes)
+    if first.startswith(b"PAR1"):
+        return read_table(path, target, parquet=True, max_bytes=max_bytes)
+    if is_idx(first):
+        return read_idx(path, max_bytes)
+    if first.startswith(b"\x80"):
+        raise UntrustedFile(
+            f"{path.name} is a pickle, and reading it would run code",
+            fix="Save the rows as numbers: numpy.savez(file, x=x, y=y)",
+            code="E0405",
+        )
+    if first.startswith(b"\x93NUMPY"):
+        raise ConfigError(
+            f"{path.name} holds one array; inputs and labels are needed",
+            fix="numpy.savez(file, x=inputs, y=labels)",
+            code="E0133",
+        )
+    if b"\0" in first or not first:
+        raise ConfigError(
+            f"{path.name} is {'not a known format' if first else 'empty'}",
+            fix="Give .npz, idx, CSV, Parquet, a folder of pictures, or file.py:function.",
+            code="E0131",
+        )
+    return read_table(path, target, max_bytes=max_bytes)
+
+
+def _any(spec: str, target: str | None, limit: int | None, seed: int, max_bytes: int) -> Batches:
+    if spec in BUILT_IN:
+        return BUILT_IN[spec]()
+    if spec.startswith("synthetic:"):
+        return _synthetic(spec.removeprefix("synthetic:"), seed)
+    path = Path(spec)
+    if path.is_dir():
+        images = idx_in_folder(path)
+        if images is not None:
+            return marked(read_idx(images, max_bytes), name=path.resolve().name)
+        return read_folder(path.resolve(), limit=limit, seed=seed, max_bytes=max_bytes)
+    if path.is_file():
+        return _file(path, target, max_bytes)
+    if is_entry(spec):
+        return _entry(spec)
+    raise ConfigError(
+        f"there is no data {spec!r}: no file, no folder, no built-in set",
+        fix=f"Built in: {', '.join(BUILT_IN)}, synthetic:blobs. Or file.py:function.",
+        code="E0131",
+    )
+
+
+def read_data(
+    spec: Any,
+    *,
+    target: str | None = None,
+    limit: int | None = None,
+    seed: int = 0,
+    max_bytes: int = MAX_BYTES,
+) -> Batches:
+    """Rows from a built-in name, a file, a folder, a Python entry or a pair `(x, y)`.
+
+    Files are recognised by their contents and never run code. Images lie in [0, 1] if the file
+    holds bytes; other numbers stay as they are. `Batches.truth` is the `Origin` of the rows.
+
+    Args:
+        spec: `digits`, `breast-cancer`, `synthetic:NAME[:ROWS]`, a folder `root/class/x.png` or
+            of idx files, `.npz`, idx(.gz), CSV, TSV or Parquet, `module:function` or
+            `file.py:function` returning `(x, y)` or `Batches`; in Python also these themselves.
+        target: the column of the class in a table.
+        limit: at most so many rows, a stratified sample that is the same each time.
+        seed: of the sample and of synthetic rows.
+        max_bytes: nothing larger is unpacked.
+
+    Raises:
+        ConfigError, ShapeError: what is wrong and how to repair it.
+        UntrustedFile: for files that would run code or are not what they claim to be.
+    """
+    if limit is not None and limit < 1:
+        raise ConfigError(f"--limit must be at least 1, got {limit}", fix="--limit 1000")
+    if isinstance(spec, Batches):
+        found = spec
+    elif isinstance(spec, tuple | list) and len(spec) == 2:
+        found = from_pair(spec[0], spec[1], "data")
+    else:
+        found = _any(str(spec), target, limit, seed, max_bytes)
+    if not len(found):
+        raise ConfigError("the data have no rows", fix="Check the file.", code="E0137")
+    return limited(found, limit, seed) if limit is not None else found
+
+
+def is_sampled(batches: Batches) -> bool:
+    """Whether rows of the source were left out."""
+    return len(batches) < origin(batches).total

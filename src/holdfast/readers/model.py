@@ -1,0 +1,251 @@
+"""Any model: weights with an architecture, a saved program, a Python entry or a callable."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from holdfast.core.digest import digest
+from holdfast.core.errors import ConfigError, ShapeError, Unsupported, UntrustedFile
+from holdfast.core.goal import logits
+from holdfast.core.kinds import Model
+from holdfast.core.quiet import modules_of, quiet
+from holdfast.readers.affine import normalised
+from holdfast.readers.archive import MAX_BYTES, head, is_zip, opened
+from holdfast.readers.entry import called, is_entry, load_entry
+from holdfast.readers.weights import (
+    load_into,
+    needs_architecture,
+    read_safetensors,
+    read_weights,
+)
+
+CLASS_ARGUMENTS = ("classes", "num_classes", "n_classes")
+
+
+@dataclass(frozen=True, eq=False)
+class ReadModel:
+    """A model and what identifies it.
+
+    Args:
+        model: inputs -> logits first; a module is in evaluation mode.
+        about: `name`, `digest`, `parameters` and `kind`, as plain values.
+        make: builds the same architecture with fresh weights from a seed, where that is known.
+    """
+
+    model: Model
+    about: Mapping[str, Any]
+    make: Callable[[int], Model] | None = None
+
+    def __call__(self, x: Any) -> Any:
+        return self.model(x)
+
+
+def _built(arch: str, classes: int | None) -> nn.Module:
+    """The architecture that an entry names, with fresh weights."""
+    thing = load_entry(arch)
+    if not isinstance(thing, nn.Module) and callable(thing):
+        wanted = inspect.signature(thing).parameters.values()
+        names = [p.name for p in wanted if p.default is p.empty and p.name in CLASS_ARGUMENTS]
+        values = {names[0]: classes} if names and classes is not None else {}
+        thing = called(thing, arch, **values)
+    if not isinstance(thing, nn.Module):
+        raise ConfigError(
+            f"{arch} gave {type(thing).__name__}, not a torch.nn.Module",
+            fix="Return the model, with or without trained weights.",
+            code="E0115",
+        )
+    return thing
+
+
+def _maker(
+    arch: str, classes: int | None, wrap: Callable[[Model], Model]
+) -> Callable[[int], Model]:
+    def make(seed: int) -> Model:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return wrap(_built(arch, classes))
+
+    return make
+
+
+def _program(path: Path, names: tuple[str, ...]) -> str:
+    """`torchscript` or `pt2` for archives that hold a program, empty for weights."""
+    if any(n.startswith("code/") for n in names) or "constants.pkl" in names:
+        return "torchscript"
+    if "archive_format" in names or any(
+        n.startswith("models/") or n.startswith("serialized_exported_program") for n in names
+    ):
+        return "pt2"
+    return "" if "data.pkl" in names else "zip"
+
+
+def _load_program(path: Path, kind: str, trust: bool) -> Model:
+    """A saved program; refused unless trusted, without ever being loaded."""
+    if not trust:
+        what = "TorchScript" if kind == "torchscript" else "an exported program (.pt2)"
+        raise UntrustedFile(
+            f"{path.name} is {what}, and loading a program can run any code",
+            fix="Say --trust if you made the file; else ask for weights (.safetensors) and --arch.",
+            code="E0402",
+        )
+    if kind == "torchscript":
+        loaded: Model = torch.jit.load(str(path), map_location="cpu")
+        return loaded
+    program: Model = torch.export.load(str(path)).module()  # it cannot be told .eval()
+    return program
+
+
+def _from_file(
+    path: Path, arch: str | None, trust: bool, classes: int | None, max_bytes: int
+) -> tuple[Model, str]:
+    """A model from a file, recognised by its contents, and what kind of file it was."""
+    first = head(path, 16)
+    if is_zip(path):
+        kind = _program(path, opened(path, max_bytes).names)
+        if kind in ("torchscript", "pt2"):
+            return _load_program(path, kind, trust), kind
+        if kind == "zip":
+            raise ConfigError(
+                f"{path.name} is a zip archive without weights",
+                fix="torch.save(model.state_dict(), file)", code="E0116",
+            )  # fmt: skip
+    size = int.from_bytes(first[:8], "little")
+    if first[8:9] == b"{" and 1 < size < path.stat().st_size:
+        found: Any = read_safetensors(path, max_bytes)
+        kind = "safetensors"
+    elif (
+        is_zip(path)
+        or first.startswith((b"\x80", b"(", b"c", b"}", b"]"))
+        or b"ustar" in head(path)
+    ):
+        found = read_weights(path, trust=trust, max_bytes=max_bytes)
+        kind = "state_dict"
+    else:
+        onnx = path.suffix == ".onnx"
+        raise Unsupported(
+            f"{path.name} is {'an ONNX graph' if onnx else 'no model in a known format'}",
+            fix="Give weights (.safetensors, .pt) with --arch, or a Python entry file.py:function.",
+            code="E0302",
+        )
+    if isinstance(found, nn.Module):
+        return found, "pickle"
+    if arch is None:
+        raise needs_architecture(path, found)
+    model = _built(arch, classes)
+    load_into(model, found, path, arch)
+    return model, kind
+
+
+def _from_entry(spec: str) -> Model:
+    thing = load_entry(spec)
+    made = thing if isinstance(thing, nn.Module) else called(thing, spec)
+    if not callable(made):
+        raise ConfigError(
+            f"{spec} gave {type(made).__name__}, which cannot be called",
+            fix="Return the model.", code="E0115",
+        )  # fmt: skip
+    return made  # type: ignore[no-any-return]
+
+
+def _quietened(model: Model) -> None:
+    """Evaluation mode, where the model knows one; exported programs do not."""
+    if isinstance(model, nn.Module):
+        try:
+            model.eval()
+        except NotImplementedError:
+            return
+
+
+def _tried(model: Model, shape: tuple[int, ...], classes: int | None, name: str) -> None:
+    with quiet(model), torch.no_grad():
+        try:
+            found = logits(model(torch.full((2, *shape), 0.5)))
+        except Exception as error:
+            raise ShapeError(
+                f"{name} does not take inputs of shape {tuple(shape)}: {error}",
+                fix="Check that model and data belong together.",
+                code="E0201",
+            ) from error
+    if found.dim() != 2 or (classes is not None and found.shape[1] < classes):
+        raise ShapeError(
+            f"{name} gives outputs of shape {tuple(found.shape)} for 2 rows of {classes} classes",
+            fix="The model must return logits (rows, classes).",
+            code="E0201",
+        )
+
+
+def read_model(
+    spec: Any,
+    *,
+    arch: str | None = None,
+    trust: bool = False,
+    mean: Any = None,
+    std: Any = None,
+    shape: tuple[int, ...] | None = None,
+    classes: int | None = None,
+    max_bytes: int = MAX_BYTES,
+) -> ReadModel:
+    """A model from a file, a Python entry or a callable, in evaluation mode.
+
+    Files are recognised by their contents. Weights run no code; TorchScript, `.pt2` and whole
+    pickled models are programs, and without `trust` they are refused unread. What a Python entry
+    or `arch` names is run, because the user has named it.
+
+    Args:
+        spec: a file, `module:function`, `file.py:function`, a module or any callable.
+        arch: who builds the architecture of weights, `module:function` or `file.py:function`.
+        trust: also load files that run code.
+        mean: of the inputs that the model expects; it is then wrapped and takes [0, 1].
+        std: likewise.
+        shape: of one input; if given, the model is tried on two rows of it.
+        classes: how many the data have; passed to `arch` if that requires it.
+        max_bytes: nothing larger is unpacked.
+
+    Raises:
+        ConfigError: E0117 without an architecture, E0118 where weights do not fit it.
+        UntrustedFile: for files that would run code or are not what they claim to be.
+
+    Cost: no pass, or one of two rows with `shape`.
+    """
+    if isinstance(spec, ReadModel):
+        model, kind, name = spec.model, str(spec.about["kind"]), str(spec.about["name"])
+    elif callable(spec):
+        model, kind, name = spec, "python", type(spec).__name__
+    elif (path := Path(str(spec))).is_file() and path.suffix != ".py":
+        model, kind = _from_file(path, arch, trust, classes, max_bytes)
+        name = path.name
+    elif is_entry(str(spec)):
+        place, _, own = str(spec).rpartition(":")
+        model, kind, name = _from_entry(str(spec)), "python", f"{Path(place).name}:{own}"
+    else:
+        raise ConfigError(
+            f"there is no model {str(spec)!r}: no file, no Python entry",
+            fix=f"For a Python file name the function too: {spec}:make"
+            if str(spec).endswith(".py")
+            else "Give weights with --arch, or file.py:function.",
+            code="E0110",
+        )
+    _quietened(model)
+    wrap = _wrapper(mean, std, shape)
+    model = wrap(model)
+    _quietened(model)
+    if shape is not None:
+        _tried(model, shape, classes, name)
+    parameters = sum(p.numel() for m in modules_of(model) for p in m.parameters())
+    about = {"name": name, "digest": digest(model), "parameters": parameters, "kind": kind}
+    make = _maker(arch, classes, wrap) if arch is not None else None
+    return ReadModel(model, about, make)
+
+
+def _wrapper(mean: Any, std: Any, shape: tuple[int, ...] | None) -> Callable[[Model], Model]:
+    if mean is None and std is None:
+        return lambda model: model
+    channels = shape[0] if shape is not None and len(shape) == 3 else None
+    return lambda model: normalised(model, mean, std, channels)

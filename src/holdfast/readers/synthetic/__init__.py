@@ -1,0 +1,1 @@
+"""Generators of rows about which the truth is known."""

@@ -1,0 +1,189 @@
+"""Laws of certifiers: what is proved is true, and only what is known is proved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from holdfast.attacks.pgd import PGD
+from holdfast.core.dice import Dice
+from holdfast.core.digest import digest
+from holdfast.core.errors import Unsupported
+from holdfast.core.kinds import Certifier, Model, Threat
+from holdfast.core.records import Certificate
+from holdfast.defend.smoothed import smoothed
+from holdfast.run.search import search
+from holdfast.testing.laws import LawBroken
+from holdfast.testing.worlds import Images, Linear, TinyReLU, three_class
+from holdfast.threats.norms import L1, L2, LInf
+
+World = Linear | Images | TinyReLU
+KEYS = torch.tensor([7, 3, 11, 0, 5, 2])
+
+
+def _scenes(certifier: Certifier) -> Iterator[tuple[World, Model, Threat]]:
+    """Worlds, the function to be certified, and threats that the certifier accepts."""
+    answered = False
+    for world in (three_class(rows=6), TinyReLU.make(rows=6), Images.make(rows=6)):
+        for model in (world.model, smoothed(world.model, sigma=0.1)):
+            for threat in (LInf(radius=0.02), L2(radius=0.05), L1(radius=0.1)):
+                try:
+                    certifier(model, world.x[:1], world.goal.take(slice(0, 1)), threat)
+                except Unsupported:
+                    continue
+                answered = True
+                yield world, model, threat
+    if not answered:
+        raise LawBroken(f"{certifier!r} refuses every world")
+
+
+def _ask(certifier: Certifier, world: World, model: Model, threat: Threat) -> Certificate:
+    found = certifier(model, world.x, world.goal, threat, dice=Dice(1, KEYS))
+    if found.margin.shape != (len(world.x),):
+        raise LawBroken(f"{certifier!r}: margin is {tuple(found.margin.shape)}, not (B,)")
+    return found
+
+
+def _same(a: Tensor, b: Tensor, says: str, tolerance: float = 1e-9) -> None:
+    if a.shape != b.shape or not torch.allclose(a, b, rtol=tolerance, atol=tolerance):
+        raise LawBroken(says)
+
+
+def law_no_change_beats_it(certifier: Certifier) -> None:
+    """No sampled change and none that gradient ascent finds has a margin above the bound."""
+    for world, model, threat in _scenes(certifier):
+        found = _ask(certifier, world, model, threat)
+        if found.confidence < 1:
+            continue  # speaks of the limit of infinitely many samples
+        attack = PGD(steps=10)
+        margins = [search(attack, model, world.x, world.goal, threat).margin]
+        with torch.no_grad():
+            for stream in range(10):
+                change = threat.sample(world.x, Dice(stream, KEYS))
+                margins.append(world.goal(threat.through(model, world.x, change)))
+        best = torch.stack([m.double() for m in margins]).amax(0)
+        if bool((best > found.margin).any()):
+            raise LawBroken(
+                f"{certifier!r} on {threat.spec}: an admissible change exceeds the bound by "
+                f"{float((best - found.margin).max()):.3g}"
+            )
+
+
+def law_exact_worlds_lie_below(certifier: Certifier) -> None:
+    """On a net small enough to enumerate, the exact worst margin does not exceed the bound."""
+    world, radius = TinyReLU.make(), 0.05
+    try:
+        found = certifier(world.model, world.x, world.goal, LInf(radius=radius))
+    except Unsupported:
+        return
+    if bool((world.worst(radius) > found.margin).any()):
+        raise LawBroken(f"{certifier!r} bounds a net below its exact worst margin")
+
+
+def law_larger_threats_are_harder(certifier: Certifier) -> None:
+    """A larger radius never has a smaller bound."""
+    for world, model, threat in _scenes(certifier):
+        small, large = (_ask(certifier, world, model, threat.scaled(f)).margin for f in (0.5, 1.0))
+        if bool((small > large + 1e-9).any()):
+            raise LawBroken(f"{certifier!r}: the bound falls as {threat.spec} grows")
+
+
+def law_proves_something(certifier: Certifier) -> None:
+    """Somewhere, at a small radius, a row is proved; a method that never proves is useless."""
+    for world, model, threat in _scenes(certifier):
+        if bool(_ask(certifier, world, model, threat.scaled(0.01)).proved.any()):
+            return
+    raise LawBroken(f"{certifier!r} proves nothing anywhere, even at tiny radii")
+
+
+def law_radius_zero_is_the_clean_margin(certifier: Certifier) -> None:
+    """Without room for a change the bound is at least the clean margin, and a proof's equals it."""
+    for world, model, threat in _scenes(certifier):
+        found = _ask(certifier, world, model, threat.scaled(0.0))
+        if found.confidence < 1:
+            continue
+        with torch.no_grad():
+            clean = world.goal(model(world.x))
+        _same(found.margin, clean, f"{certifier!r}: radius 0 differs from the clean margin", 1e-6)
+
+
+def law_broken_weights_prove_nothing(certifier: Certifier) -> None:
+    """Where weights that are not finite reach the outputs nothing is proved."""
+    for bad in (float("nan"), float("inf"), -float("inf")):
+        for world in (three_class(rows=6), TinyReLU.make(rows=6)):
+            layer: Any = next(m for m in world.model.modules() if isinstance(m, nn.Linear))
+            with torch.no_grad():
+                layer.weight[0, 0] = bad
+            for model, threat in (
+                (world.model, LInf(radius=0.01)),
+                (smoothed(world.model, sigma=0.1), L2(radius=0.01)),
+            ):
+                try:
+                    found = _ask(certifier, world, model, threat)
+                except Unsupported:
+                    continue
+                with torch.no_grad():
+                    broken = ~world.model(world.x).isfinite().all(1)
+                if bool((found.proved & broken).any()):
+                    raise LawBroken(f"{certifier!r} proves a model with weight {bad}")
+
+
+def law_same_dice_same_result(certifier: Certifier) -> None:
+    """The same dice give the same bounds, bit by bit."""
+    for world, model, threat in _scenes(certifier):
+        a, b = (_ask(certifier, world, model, threat).margin for _ in range(2))
+        if not torch.equal(a, b):
+            raise LawBroken(f"{certifier!r} answers differently the second time")
+
+
+def law_rows_are_independent(certifier: Certifier) -> None:
+    """A row's bound does not depend on the rows beside it, nor on their order."""
+    order = torch.tensor([4, 0, 2])
+    for world, model, threat in _scenes(certifier):
+        whole = _ask(certifier, world, model, threat).margin[order]
+        part = certifier(
+            model, world.x[order], world.goal.take(order), threat, dice=Dice(1, KEYS[order])
+        )
+        _same(part.margin, whole, f"{certifier!r}: rows depend on each other")
+
+
+def law_an_empty_batch_works(certifier: Certifier) -> None:
+    """No rows in, no rows out."""
+    for world, model, threat in _scenes(certifier):
+        none = slice(0, 0)
+        found = certifier(model, world.x[none], world.goal.take(none), threat)
+        if found.margin.shape != (0,) or found.proved.shape != (0,):
+            raise LawBroken(f"{certifier!r}: an empty batch gives {tuple(found.margin.shape)}")
+
+
+def law_leaves_the_model_as_it_was(certifier: Certifier) -> None:
+    """Weights, gradients, modes, hooks and the global random state are untouched."""
+    for world, model, threat in _scenes(certifier):
+        module = world.model
+        before, state = digest(module), torch.get_rng_state()
+        traces = [
+            [(p.requires_grad, p.grad is None) for p in module.parameters()],
+            [m.training for m in module.modules()],
+        ]
+        _ask(certifier, world, model, threat)
+        after = [
+            [(p.requires_grad, p.grad is None) for p in module.parameters()],
+            [m.training for m in module.modules()],
+        ]
+        hooks = sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in module.modules())
+        quiet = digest(module) == before and torch.equal(torch.get_rng_state(), state)
+        if not quiet or after != traces or hooks:
+            raise LawBroken(f"{certifier!r} changes the model or the random state")
+
+
+def law_names_what_it_is_about(certifier: Certifier) -> None:
+    """The certificate names the very model and threat that were asked about."""
+    for world, model, threat in _scenes(certifier):
+        found = _ask(certifier, world, model, threat)
+        if found.about is not model or found.threat is not threat:
+            raise LawBroken(f"{certifier!r} speaks of another model or threat")
+        if not (0 < found.confidence <= 1 and 0 < found.mass <= 1):
+            raise LawBroken(f"{certifier!r}: confidence and mass must lie in (0, 1]")

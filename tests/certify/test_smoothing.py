@@ -1,0 +1,98 @@
+"""Randomized smoothing against the closed form of linear models and exact coverage."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from holdfast.certify.ibp import IBP
+from holdfast.certify.radius import certified_radius
+from holdfast.certify.smoothing import Smoothing, votes
+from holdfast.core.dice import Dice
+from holdfast.core.errors import Unsupported
+from holdfast.core.goal import AtLeast, Targeted, Untargeted
+from holdfast.defend.smoothed import smoothed
+from holdfast.testing.worlds import Linear, two_class
+from holdfast.threats.norms import L2, LInf
+
+
+def test_linear_radius_is_the_distance() -> None:
+    """sigma * quantile(P[right side]) is exactly the distance to the hyperplane."""
+    world = Linear.make(2, 60, 8)
+    distance = world.radius(2.0)
+    model = smoothed(world.model, sigma=0.25)
+    found = Smoothing(selection=1000, samples=20_000)(model, world.x, world.goal, L2(radius=0.1))
+    assert found.radius is not None
+    assert (found.radius <= distance).all()
+    near = distance < 0.4  # beyond, all samples may agree
+    assert (found.radius[near] > distance[near] - 0.03).all()
+    assert torch.equal(found.proved, found.radius > 0.1)
+
+
+def test_no_radius_beyond_unanimity() -> None:
+    world = Linear.make(2, 8, 8)
+    found = Smoothing()(smoothed(world.model, sigma=0.01), world.x, world.goal, L2(radius=0.01))
+    limit = 0.01 * torch.special.ndtri(torch.tensor(0.001 ** (1 / 1000), dtype=torch.float64))
+    assert found.radius is not None
+    assert found.radius.max() <= limit + 1e-12
+    assert torch.isclose(found.radius.max(), limit)
+    assert found.confidence == 0.999
+
+
+def test_pure_noise_abstains() -> None:
+    """A base that guesses among ten classes: choosing and counting must use separate draws."""
+
+    def guess(x: torch.Tensor) -> torch.Tensor:
+        bits = (x * 1e6).long().sum(1) % 10
+        return torch.nn.functional.one_hot(bits, 10).double()
+
+    x = torch.rand(200, 3, dtype=torch.float64)
+    goal = Untargeted(guess(x).argmax(1))
+    found = Smoothing(selection=20, samples=20)(smoothed(guess), x, goal, L2(radius=0.0))
+    assert found.proved.float().mean() < 0.02
+
+
+def test_wrong_classes_and_other_goals() -> None:
+    world = two_class()
+    model = smoothed(world.model, sigma=0.05)
+    wrong = Smoothing()(model, world.x, Untargeted(1 - world.y), L2(radius=0.01))
+    assert not wrong.proved.any()
+    other = Smoothing()(model, world.x, Targeted(1 - world.y), L2(radius=0.01))
+    right = Smoothing()(model, world.x, world.goal, L2(radius=0.01))
+    assert torch.equal(other.margin, right.margin)
+    assert right.proved.any()
+
+
+def test_refuses_base_models_other_threats_and_goals() -> None:
+    world = two_class()
+    model = smoothed(world.model)
+    for args in (
+        (world.model, world.goal, L2(radius=0.1)),
+        (smoothed(world.model, sigma=0.0), world.goal, L2(radius=0.1)),
+        (model, world.goal, LInf(radius=0.1)),
+        (model, AtLeast(torch.zeros(16)), L2(radius=0.1)),
+    ):
+        with pytest.raises(Unsupported):
+            Smoothing()(args[0], world.x, args[1], args[2])
+
+
+def test_votes_do_not_depend_on_the_batch() -> None:
+    world = two_class()
+    model, dice = smoothed(world.model, sigma=0.5), Dice.of(16, seed=4)
+    whole = votes(model, world.x, 300, dice.spawn("a"))
+    order = torch.tensor([5, 1, 9])
+    part = votes(model, world.x[order], 300, dice.take(order).spawn("a"))
+    assert torch.equal(whole[order], part)
+    assert (whole.sum(1) == 300).all()
+
+
+def test_certified_radius_is_proved_and_close() -> None:
+    world = two_class()
+    exact = world.radius(torch.inf)
+    found = certified_radius(IBP(), world.model, world.x, world.goal, LInf(radius=0.3), steps=8)
+    lowest = torch.minimum(exact / 0.3, torch.ones(())) - 2**-8
+    inside = exact < 0.25  # beyond, the box of inputs cuts the ball
+    assert (found[inside] <= exact[inside] / 0.3).all()
+    assert (found >= lowest - 1e-9).all()
+    none = certified_radius(IBP(), world.model, world.x[:0], world.goal.take(slice(0, 0)), LInf())
+    assert none.shape == (0,)

@@ -1,0 +1,53 @@
+"""Recipes on data that can be learned perfectly."""
+
+import pytest
+import torch
+from torch import nn
+
+from holdfast.core import catalog
+from holdfast.core.data import Batches
+from holdfast.core.fields import Later
+from holdfast.recipes.pgd_at import PGDAdversarialTraining
+from holdfast.recipes.standard import Standard
+from holdfast.recipes.trades import TradesTraining
+from holdfast.run.search import search
+from holdfast.core.goal import Untargeted
+from holdfast.attacks.pgd import PGD
+from holdfast.threats.norms import LInf
+
+
+def world() -> Batches:
+    """One wide feature that survives the threat, forty narrow ones that fit better and do not."""
+    g = torch.Generator().manual_seed(0)
+    y = torch.randint(2, (256,), generator=g)
+    sign = (2.0 * y - 1)[:, None]
+    wide = 0.5 + 0.25 * sign + 0.12 * torch.randn(256, 1, generator=g)
+    narrow = 0.5 + 0.05 * sign + 0.01 * torch.randn(256, 40, generator=g)
+    return Batches(x=torch.cat([wide, narrow], 1).clamp(0, 1), y=y, size=32)
+
+
+def robust(model: nn.Module) -> float:
+    data = world()
+    found = search(PGD(steps=20), model, data.x, Untargeted(data.y), LInf(radius=0.1))
+    return 1 - float(found.broken.double().mean())
+
+
+@pytest.mark.parametrize("recipe", [PGDAdversarialTraining, TradesTraining])
+def test_hardening_hardens(recipe) -> None:
+    torch.manual_seed(0)
+    plain, hard = nn.Linear(41, 2), nn.Linear(41, 2)
+    hard.load_state_dict(plain.state_dict())
+    fast = Later("torch:Adam", lr=0.05)
+    Standard(optimizer=fast, epochs=10)(plain, world())
+    recipe(optimizer=fast, epochs=10).against(LInf(radius=0.1))(hard, world())
+    assert robust(plain) < 0.5 < 0.75 < robust(hard)
+
+
+def test_recipes_are_built_from_text() -> None:
+    built = catalog.build(
+        "recipe:pgd-at", epochs="3", optimizer={"use": "torch:Adam", "lr": 0.01},
+        hooks=[{"use": "hook:ema", "decay": 0.9}],
+        objective={"use": "objective:pgd-at", "threat": {"use": "threat:linf", "radius": 0.2}},
+    )  # fmt: skip
+    assert built.epochs == 3 and built.objective.threat == LInf(radius=0.2)
+    assert built.hooks[0].decay == 0.9
