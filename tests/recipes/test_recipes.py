@@ -4,15 +4,15 @@ import pytest
 import torch
 from torch import nn
 
+from holdfast.attacks.pgd import PGD
 from holdfast.core import catalog
 from holdfast.core.data import Batches
 from holdfast.core.fields import Later
+from holdfast.core.goal import Untargeted
 from holdfast.recipes.pgd_at import PGDAdversarialTraining
 from holdfast.recipes.standard import Standard
 from holdfast.recipes.trades import TradesTraining
 from holdfast.run.search import search
-from holdfast.core.goal import Untargeted
-from holdfast.attacks.pgd import PGD
 from holdfast.threats.norms import LInf
 
 

@@ -204,9 +204,7 @@ def test_overflow_in_half_precision_moves_nothing() -> None:
             return 1e36 * run.model(batch.x).float().sum(1)
 
     model, start = net(dtype=torch.float32), net(dtype=torch.float32)
-    run = Training(objective=Huge(), precision="fp16", epochs=1)(
-        model, data(dtype=torch.float32)
-    )
+    run = Training(objective=Huge(), precision="fp16", epochs=1)(model, data(dtype=torch.float32))
     assert same(model, start) and run.memory("scaler")["factor"] == 2.0**11
 
 
@@ -239,7 +237,8 @@ from test_loop import data, net, SGD
 from holdfast.run.loop import Training
 model = net()
 run = Training(optimizer=SGD, epochs=2)(model, data(n=41))
-torch.save([model.state_dict(), torch.tensor(run.history[-1]["loss"], dtype=torch.float64)], sys.argv[1])
+loss = torch.tensor(run.history[-1]["loss"], dtype=torch.float64)
+torch.save([model.state_dict(), loss], sys.argv[1])
 """
 
 

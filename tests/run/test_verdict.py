@@ -107,5 +107,5 @@ def test_gates_come_from_either_file(tmp_path):
     file.write_text("[audit]\n")
     assert read_gates(file) is None
     file.write_text("[gate\n")
-    with pytest.raises(ConfigError, match="holdfast.toml"):
+    with pytest.raises(ConfigError, match=r"holdfast\.toml"):
         read_gates(file)

@@ -44,9 +44,9 @@ class OOD(Check):
     needs: ClassVar = ("model", "batches", "trusted")
 
     detectors: tuple[Part[Detector], ...] = (
+        "detector:knn",
         "detector:energy",
         "detector:max-softmax",
-        "detector:knn",
         "detector:mahalanobis",
     )
     limit: Count = 300

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from holdfast.attacks.pgd import PGD
 from holdfast.core.data import Batches
+from holdfast.core.fields import Later
 from holdfast.core.goal import Untargeted
 from holdfast.core.kinds import Objective
-from holdfast.core.fields import Later
 from holdfast.run.loop import Training
 from holdfast.run.search import search
 from holdfast.threats.norms import LInf
@@ -66,3 +66,17 @@ def robust_accuracy(model: nn.Module, data: Batches, radius: float) -> float:
     attack, threat = PGD(steps=40, climb="margin"), LInf(radius=radius)
     found = search(attack, model.eval(), rows.whole.x, Untargeted(rows.y), threat)  # type: ignore[arg-type]
     return 1 - float(found.broken.double().mean())
+
+
+@cache
+def plain_accuracy(seed: int, rows: int, noise: float, epochs: int, width: int) -> float:
+    """Clean accuracy after plain training on noisy labels: what robust losses are held against."""
+    data, test = split(seed, rows, noise)
+    return accuracy(trained(seed, data, "objective:supervised", epochs, width), test)
+
+
+@cache
+def plain_robust(seed: int, rows: int, epochs: int, radius: float) -> float:
+    """Robust accuracy after plain training: what hardening is held against."""
+    data, test = split(seed, rows)
+    return robust_accuracy(trained(seed, data, "objective:supervised", epochs), test, radius)

@@ -37,8 +37,8 @@ def trial(seed: int, mutant: str = "") -> Trial:
 CLAIM = Claim(
     paper="integrated-gradients",
     methods=("explainer:integrated-gradients",),
-    says="With 32 steps the attributions of a ReLU net add up to the change of the probability within "
-    "2 %, in the median.",
+    says="With 32 steps the attributions of a ReLU net add up to the change of the "
+    "probability within 2 %, in the median.",
     left="relative gap between sum and change (median)",
     right="0.02",
     trial=trial,

@@ -40,7 +40,7 @@ def trial(seed: int, mutant: str = "") -> Trial:
         lost = found.broken == (truth >= 0)
         return float(lost.double().mean()), inside and bool((found.margin <= truth + 1e-9).all())
 
-    many, honest = share(PGD(restarts=10, climb="margin", schedule="cosine"), threat)
+    many, honest = share(PGD(steps=20, restarts=8, climb="margin", schedule="cosine"), threat)
     one, _ = share(FGSM, LInf)
     return Trial(many, one, honest and many >= one and many >= 0.95)
 

@@ -34,7 +34,7 @@ class Timid(LInf):
 
 def trial(seed: int, mutant: str = "") -> Trial:
     """Accuracy of a staircase under scores and under gradients, same ball."""
-    world = staircase(rows=48, size=16, seed=seed)
+    world = staircase(rows=24, size=16, seed=seed)
     radius = 1.25 * float(world.radius(float("inf")).quantile(0.75))
     kind = {"": LInf, "keeps-still": Still, "stays-inside": Timid}[mutant]
     blind = search(PGD(), world.model, world.x, world.goal, LInf(radius=radius))

@@ -28,15 +28,15 @@ def trial(seed: int, mutant: str = "") -> Trial:
     )
     g = torch.Generator().manual_seed(seed)
     model = nn.Linear(50, 1, bias=False).double()
-    model.weight.data.fill_(3.0)
+    model.weight.data.fill_(30.0)
     run = TrainingRun(model, nn.ModuleDict(), Dice.of(1), 400)
     for _ in range(400):
         noise = torch.randn(1, 50, generator=g, dtype=torch.float64)
         with torch.no_grad():
-            model.weight -= 0.5 * (model.weight - 3.0 + noise)
+            model.weight -= 0.5 * (model.weight - 30.0 + noise)
         hook.stepped(run)
-    mean = float((hook.averaged(run)["weight"] - 3).square().mean())
-    last = float((model.weight.detach() - 3).square().mean())
+    mean = float((hook.averaged(run)["weight"] - 30).square().mean())
+    last = float((model.weight.detach() - 30).square().mean())
     return Trial(mean, last, mean < 0.2 * last)
 
 

@@ -23,7 +23,7 @@ STORE = ".holdfast"
 _REMEMBERED = (
     "data", "reference", "profile", "threat", "limit", "arch", "mean", "std", "target", "seed",
 )  # fmt: skip
-_LATER = {"profile": "standard", "threat": [], "seed": 0}
+_LATER = {"profile": "standard", "threat": ["linf:8/255"], "seed": 0}
 
 
 def audit(
@@ -165,11 +165,14 @@ def subject_of(model: str, chosen: dict[str, Any], trust: bool = False) -> Subje
         std=words.numbers(chosen.get("std"), "--std"),
     )  # fmt: skip
     target, seed = chosen.get("target"), chosen["seed"]
-    rows = read_data(chosen["data"], target=target, limit=chosen.get("limit"), seed=seed)
+    rows = read_data(chosen["data"], target=target, seed=seed)
     trusted = None
     if chosen.get("reference"):
         trusted = read_data(chosen["reference"], target=target, seed=seed)
-    return subject(read, rows, reference=trusted, threats=threats, seed=seed)
+    asked: Subject = subject(
+        read, rows, reference=trusted, threats=threats, seed=seed, limit=chosen.get("limit")
+    )
+    return asked
 
 
 def prepared(model: str, chosen: dict[str, Any], *, trust: bool, on: str) -> Any:

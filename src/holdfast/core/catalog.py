@@ -156,14 +156,16 @@ def build(key: str, **values: Any) -> Any:
         ConfigError: for an unknown name, an unknown setting or a value out of range.
     """
     thing = find(key).thing
-    if isinstance(thing, type):
-        return coerced(thing, values) if is_dataclass(thing) else Later(thing, **values)
+    if isinstance(thing, type) and is_dataclass(thing):
+        return coerced(thing, values)
     if is_dataclass(thing):
         own = {f.name: getattr(thing, f.name) for f in fields(thing) if f.init}
         return coerced(type(thing), own | values) if values else thing
     known = inspect.signature(thing).parameters
     if unknown := sorted(set(values) - set(known)):
         raise ConfigError(f"{key} has no setting {unknown[0]!r}", fix=f"It has: {', '.join(known)}")
+    if isinstance(thing, type):
+        return Later(thing, **values)
     return partial(thing, **values) if values else thing
 
 

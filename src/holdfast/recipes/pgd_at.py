@@ -13,11 +13,23 @@ from holdfast.run.loop import Training
 class PGDAdversarialTraining(Training):
     """Adversarial training: every batch is first attacked, then learned.
 
-    Choose the threat with `.against(threat)`. All settings are those of
-    `holdfast.run.loop.Training`; the attack is one of the objective's.
+    Choose the threat with `.against(threat)`. Of
+    all settings the attack is one of the objective's.
 
     Cost: with ten steps of attack, twelve forward and eleven backward passes over the data per
     epoch.
+
+    Args:
+        objective: one loss per row.
+        backward: how gradients are made from it.
+        optimizer: made for the parameters that need gradients.
+        hooks: called at each stage, in this order.
+        epochs: passes over the data.
+        schedule: form of the learning rate over the run.
+        warmup: share of the run in which the rate grows.
+        accumulate: batches per step.
+        precision: bits of matrix products.
+        turns: further players.
     """
 
     objective: Part[Objective] = "objective:pgd-at"

@@ -13,10 +13,21 @@ from holdfast.run.loop import Training
 class Standard(Training):
     """Standard training: least cross-entropy on the data as they are.
 
-    The yardstick of every other recipe: same loop, same budget, no defence. All settings are
-    those of `holdfast.run.loop.Training`.
+    The yardstick of every other recipe: same loop, same budget, no defence.
 
     Cost: one forward and one backward pass over the data per epoch.
+
+    Args:
+        objective: one loss per row.
+        backward: how gradients are made from it.
+        optimizer: made for the parameters that need gradients.
+        hooks: called at each stage, in this order.
+        epochs: passes over the data.
+        schedule: form of the learning rate over the run.
+        warmup: share of the run in which the rate grows.
+        accumulate: batches per step.
+        precision: bits of matrix products.
+        turns: further players.
     """
 
     objective: Part[Objective] = "objective:supervised"

@@ -190,11 +190,10 @@ def histogram(figure: Document) -> Spec | None:
         "color": colour,
     }  # fmt: skip
     mark: Spec = {"type": "bar", "opacity": 0.34 if named else 0.9, "binSpacing": 1}
-    edge: Spec = {"type": "rule", "strokeWidth": 2.5}
-    tops = {k: encoding[k] for k in ("x", "x2", "y", "color")}
     layers: list[Spec] = [{"mark": mark, "encoding": encoding}]
     if named:
-        layers.append({"mark": edge, "encoding": tops})
+        tops = {k: encoding[k] for k in ("x", "x2", "y", "color")}
+        layers += [{"mark": {"type": "rule", "strokeWidth": 2.5}, "encoding": tops}]
     return spec(layers, 220, rows)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from textwrap import shorten
 
 from markupsafe import Markup
 
@@ -151,5 +152,8 @@ def screen(results: Document, run: Document) -> Screen:
         gates_from=text(results.get("gates_from"), 80),
         worst=least,
         worst_drawing=whisker(least) if least else Markup(""),
-        fixes=tuple(replace(a, says=text(a.says, 76)) for a in actions(results)[:_FIXES]),
+        fixes=tuple(
+            replace(a, says=shorten(a.says, 76, placeholder="\u2026"))
+            for a in actions(results)[:_FIXES]
+        ),
     )

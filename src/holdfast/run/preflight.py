@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from time import perf_counter
 
 import torch
-from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
+from torch import Tensor, nn
 
 from holdfast.core.data import UNLABELLED, Batches
 from holdfast.core.goal import logits
@@ -89,11 +88,31 @@ def _model_findings(model: Model, batches: Batches) -> list[Finding]:
 def looked_at(model: Model, batches: Batches) -> Tensor:
     """Positions of the rows that are looked at: evenly spread, fewer for costly models."""
     first = take(batches.x, slice(0, 2))
-    with quiet(model), torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model(first)
-    per_row = counter.get_total_flops() / rows(first)
+    per_row = operations(model, first) / rows(first)
     count = int(min(MOST_ROWS, max(LEAST_ROWS, OPERATIONS / max(per_row, 1)), len(batches)))
     return torch.linspace(0, len(batches) - 1, count).round().long()
+
+
+def operations(model: Model, x: Inputs) -> int:
+    """Multiplications of the layers with weights in one pass, counted, not timed."""
+    total = 0
+
+    def note(layer: nn.Module, given: object, out: object) -> None:
+        nonlocal total
+        weight = getattr(layer, "weight", None)
+        if isinstance(weight, Tensor) and isinstance(out, Tensor) and weight.dim() > 1:
+            total += out.numel() * weight[0].numel()
+
+    layers = {s for m in modules_of(model) for s in m.modules()}
+    traced = [s for s in layers if not isinstance(s, torch.jit.ScriptModule)]
+    hooks = [s.register_forward_hook(note) for s in traced]
+    try:
+        with quiet(model), torch.no_grad():
+            model(x)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return total
 
 
 def _does_not_run(model: Model, x: Inputs, error: Exception) -> Finding:

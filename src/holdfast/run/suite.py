@@ -93,7 +93,7 @@ class _Audit:
             if self.run:
                 self.store.ledger.add(self.run, outcome)
         self.outcomes[done.cell.place] = outcome
-        self.left = [c for c in self.left if c is not done.cell]
+        self.left = [c for c in self.left if c.place != done.cell.place]
         if not found:
             self.clock.learn(done)
         self.progress.finished(done, found)
