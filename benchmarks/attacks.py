@@ -65,11 +65,13 @@ class Counted(nn.Module):
 
 
 def ours(model, x, y):
+    """This package: moved inputs and passes."""
     found = search(PGD(steps=STEPS, travel=2.5), model, x, Untargeted(y), LInf(radius=RADIUS))
     return x + found.change, found.passes
 
 
 def theirs(model, x, y):
+    """torchattacks: moved inputs and passes."""
     import torchattacks
 
     counted = Counted(model)
@@ -78,6 +80,7 @@ def theirs(model, x, y):
 
 
 def others(model, x, y):
+    """foolbox: moved inputs and passes."""
     import foolbox
 
     counted = Counted(model).eval()
@@ -101,6 +104,7 @@ def measured(run, model, x, y):
 
 
 def main() -> None:
+    """Measure, print, write."""
     from sklearn.datasets import load_digits
 
     torch.set_num_threads(1)

@@ -23,7 +23,8 @@ TIERS = (
     {"objectives", "backward", "hooks", "detect", "explain", "select"},
     {"recipes", "rl", "causal"},
     {"checks"},
-    {"suites", "readers", "report", "serve", "claims", "testing"},
+    {"suites", "readers", "report", "serve", "testing"},
+    {"claims"},  # experiments on the worlds of testing
     {"cli"},  # the front door: opens every room, is entered by none
 )
 TIER = {package: tier for tier, packages in enumerate(TIERS) for package in packages}
@@ -94,7 +95,8 @@ def imported(tree: ast.Module, path: Path) -> Iterator[tuple[str, int]]:
 def violations(tree: ast.Module, path: Path) -> list[str]:
     """Imports of `path` that do not point to a lower floor."""
     if len(path.parts) == 1:
-        own = -1  # the front of the house knows no room by name
+        # the front of the house knows no room by name; `python -m` opens the front door
+        own = len(TIERS) if path.name == "__main__.py" else -1
     else:
         own = TIER[path.parts[0]]
     found = []
@@ -177,8 +179,8 @@ def test_no_assert_in_the_package():
 def test_nothing_is_left_unimplemented():
     found = [
         f"{path}:{node.lineno}"
-        for path, node in each_node(ast.Name)
-        if node.id == "NotImplementedError"
+        for path, node in each_node(ast.Raise)
+        if "NotImplementedError" in ast.dump(node)
     ]
     assert not found, f"what cannot be done raises Unsupported: {found}"
 

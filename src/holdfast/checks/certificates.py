@@ -24,8 +24,8 @@ from holdfast.run.reading import proportion
 class Certificates(Check):
     """Rows on which no admissible change can win, proved by a ladder of bounds.
 
-    A row counts as proved if any rung proves it. What is not proved is attacked, and a seeded share of
-    the proved rows too: an attack that succeeds there aborts the audit with both witnesses.
+    A row counts as proved if any rung proves it. What is not proved is attacked, and a seeded
+    share of the proved rows too: an attack that wins there aborts the audit with both witnesses.
 
     Cost: about two passes per row and layer for interval bounds, one per row and output way
     and layer for linear bounds, and the witness attack.

@@ -142,7 +142,7 @@ def ledger_file() -> Path:
 def ledger() -> dict[str, dict[str, Any]]:
     """The last full run: results by key."""
     file = ledger_file()
-    return json.loads(file.read_text("utf-8")) if file.exists() else {}  # type: ignore[no-any-return]
+    return json.loads(file.read_text("utf-8")) if file.exists() else {}
 
 
 def stale(known: dict[str, dict[str, Any]] | None = None) -> list[str]:

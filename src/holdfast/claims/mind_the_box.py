@@ -70,5 +70,5 @@ CLAIM = Claim(
     right="1 up to rounding",
     trial=trial,
     mutants=("projects-in-turn", "ignores-the-box-in-steps"),
-    seconds=3,
+    seconds=5,
 )

@@ -7,9 +7,11 @@ import sys
 import tempfile
 import traceback
 from pathlib import Path
+from typing import Any
 
 import typer
 
+from holdfast import __version__
 from holdfast.cli import audit, claim, demo, diff, doctor, harden, init, lists, runs
 from holdfast.core.errors import Contradiction, HoldfastError, Interrupted
 
@@ -34,15 +36,6 @@ app.command("papers", rich_help_panel=EVIDENCE)(lists.papers)
 app.command("list", rich_help_panel=HELP)(lists.list_)
 app.command("doctor", rich_help_panel=HELP)(doctor.doctor)
 app.command("init", rich_help_panel=HELP)(init.init)
-
-
-@app.callback(invoke_without_command=True)
-def _version(version: bool = typer.Option(False, "--version", help="Print the version.")) -> None:
-    if version:
-        from holdfast import __version__
-
-        print(__version__)
-        raise typer.Exit
 
 
 def _say(text: str) -> None:
@@ -70,8 +63,16 @@ def run(arguments: list[str] | None = None) -> int:
     Returns:
         The exit code: 0 pass, 1 a gate fails, 2 usage, 3 undecided, 4 internal, 130 interrupted.
     """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words == ["--version"]:
+        print(__version__)
+        return 0
     try:
-        code = typer.main.get_command(app)(arguments, prog_name="holdfast", standalone_mode=False)
+        # Straight to the command: typer imports pydantic to coerce options of the whole program.
+        command: Any = typer.main.get_command(app)
+        inner = command.commands.get(words[0]) if words else None
+        name = "holdfast" if inner is None else f"holdfast {words.pop(0)}"
+        code = (inner or command)(words, prog_name=name, standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except BrokenPipeError:

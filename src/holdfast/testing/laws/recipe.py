@@ -27,7 +27,7 @@ def _world() -> tuple[nn.Module, Batches, Tensor]:
 def _brief(recipe: Recipe) -> Recipe:
     """One epoch of it, where it counts epochs: enough to see what it touches."""
     if is_dataclass(recipe) and "epochs" in {f.name for f in fields(recipe)}:
-        return replace(recipe, epochs=1)  # type: ignore[type-var,return-value]
+        return replace(recipe, epochs=1)
     return recipe
 
 
