@@ -187,7 +187,7 @@ def table(method: Any) -> Any:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Later):
-        return {"use": value.name, **value.settings}
+        return {"use": value.name, **{k: _plain(v) for k, v in value.settings.items()}}
     if isinstance(value, tuple | list):
         return [_plain(v) for v in value]
     if value is None or isinstance(value, str | int | float | bool):

@@ -1,7 +1,8 @@
 """Arrays become rows: `.npz` files and anything that numpy understands.
 
 Images: uint8 is divided by 255; `(N, H, W)` gets one channel; `(N, a, b, c)` counts as channels
-first if `a` is 1, 3 or 4, else as channels last (and is turned) if `c` is. Two axes are a table.
+first if `a` is 1 or 3, else as channels last (and is turned) if `c` is 1, 3 or 4, else as channels
+first. Two axes are a table.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from holdfast.core.errors import ConfigError, ShapeError, UntrustedFile
 from holdfast.readers.archive import MAX_BYTES, opened
 from holdfast.readers.origin import Origin
 
-CHANNELS = (1, 3, 4)
+FIRST, LAST = (1, 3), (1, 3, 4)
 PAIRS = (("x", "y"), ("images", "labels"), ("x_test", "y_test"), ("data", "target"),
          ("test_images", "test_labels"))  # fmt: skip
 
@@ -41,7 +42,7 @@ def as_inputs(array: Any) -> Tensor:
         values = values / np.float32(255)
     if array.ndim == 3:
         values = values[:, None]
-    elif array.ndim == 4 and array.shape[1] not in CHANNELS and array.shape[3] in CHANNELS:
+    elif array.ndim == 4 and array.shape[1] not in FIRST and array.shape[3] in LAST:
         values = np.moveaxis(values, 3, 1)
     return torch.from_numpy(np.ascontiguousarray(values, np.float32))
 

@@ -22,7 +22,7 @@ from holdfast.readers.origin import Origin
 USUAL_TARGETS = ("target", "label", "class", "y", "labels", "outcome")
 
 
-def _columns(path: Path, parquet: bool) -> dict[str, Any]:
+def _columns(path: Path, parquet: bool, target: str | None) -> dict[str, Any]:
     """All columns by name; the file is handed over as a relation, never as SQL text."""
     import duckdb
 
@@ -36,6 +36,9 @@ def _columns(path: Path, parquet: bool) -> dict[str, Any]:
     try:
         with duckdb.connect(":memory:", config=settings) as base:
             table = base.read_parquet(name) if parquet else base.read_csv(name)
+            kinds = dict(zip(table.columns, map(str, table.types), strict=True))
+            if not parquet and target is not None and kinds.get(target) == "BOOLEAN":
+                table = base.read_csv(name, dtype={target: "VARCHAR"})  # yes and no are names
             found: dict[str, Any] = table.fetchnumpy()
     except duckdb.Error as error:
         raise UntrustedFile(
@@ -93,7 +96,7 @@ def read_table(
             fix="Raise --max-bytes.",
             code="E0135",
         )
-    columns = _columns(path, parquet)
+    columns = _columns(path, parquet, target)
     own = _target(columns, target, path.name)
     answers = columns.pop(own)
     if np.ma.isMaskedArray(answers) and np.ma.getmaskarray(answers).any():

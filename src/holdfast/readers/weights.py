@@ -17,7 +17,7 @@ from holdfast.readers.archive import head, is_zip, opened
 from holdfast.readers.suggest import suggestions
 
 WRAPPINGS = ("state_dict", "model_state_dict", "model", "net", "weights", "ema", "params")
-HARMLESS = ("torch", "collections")
+HARMLESS = ("torch", "collections", "builtins.set", "builtins.dict", "builtins.list")
 
 
 def asked_for(path: Path) -> list[str]:
@@ -39,7 +39,8 @@ def asked_for(path: Path) -> list[str]:
                 texts.append(argument)
     except (ValueError, KeyError, EOFError, IndexError, zipfile.BadZipFile, UntrustedFile):
         return []
-    foreign = [name for name in found if name.partition(".")[0] not in HARMLESS]
+    found = [name.replace("__builtin__.", "builtins.") for name in found]  # as Python 2 said it
+    foreign = [name for name in found if not {name, name.partition(".")[0]} & set(HARMLESS)]
     return list(dict.fromkeys(foreign or [n for n in found if n.startswith("torch.nn")]))
 
 
