@@ -128,13 +128,13 @@ def lying_npz(folder: Path, marker: Path) -> Path:
     return path
 
 
-def twice(folder: Path, name: str) -> Path:
+def twice(folder: Path, name: str, second: str = "data.pkl") -> Path:
     """An archive with a member that is there twice."""
     path = folder / name
     with zipfile.ZipFile(path, "w") as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for _ in range(2):
-            file.writestr("archive/data.pkl", b"\x80\x02}.")
+        for member in ("data.pkl", second):
+            file.writestr(f"archive/{member}", b"\x80\x02}.")
     return path
 
 

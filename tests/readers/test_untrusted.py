@@ -16,7 +16,18 @@ from tests.readers import hostile
 from holdfast.core.errors import ConfigError, UntrustedFile
 from holdfast.readers import archive, read_data, read_model
 
-NET = "import torch\n\nclass Net(torch.nn.Module):\n    def __init__(self):\n        super().__init__()\n        self.conv1 = torch.nn.Linear(2, 3)\n        self.head = torch.nn.Linear(3, 2)\n\n    def forward(self, x):\n        return self.head(self.conv1(x))\n"
+NET = """
+import torch
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv1 = torch.nn.Linear(2, 3)
+        self.head = torch.nn.Linear(3, 2)
+
+    def forward(self, x):
+        return self.head(self.conv1(x))
+"""
 
 
 @pytest.mark.parametrize("make", hostile.MODELS, ids=lambda f: f.__name__)
@@ -92,9 +103,10 @@ def test_python_files_beside_weights_are_parsed_not_imported(tmp_path, monkeypat
     assert marker.exists()
 
 
+@pytest.mark.parametrize("second", ["data.pkl", "DATA.PKL"])
 @pytest.mark.parametrize("name", ["a.pt", "a.npz"])
-def test_duplicate_members_are_refused(name, tmp_path):
-    path = hostile.twice(tmp_path, name)
+def test_duplicate_members_are_refused(name, second, tmp_path):
+    path = hostile.twice(tmp_path, name, second)
     with pytest.raises(UntrustedFile, match="twice"):
         (read_data if name.endswith("npz") else read_model)(path)
 

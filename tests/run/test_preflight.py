@@ -24,6 +24,14 @@ def trained(batches, model, steps=150):
     return model.eval()
 
 
+def linear(rows, steps=150):
+    """A trained linear model."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = nn.Sequential(nn.Flatten(), nn.Linear(rows.x[0].numel(), len(rows.classes)))
+        return trained(rows, net, steps)
+
+
 def convolutional(channels, classes):
     return nn.Sequential(
         nn.Conv2d(channels, 6, 3, 2), nn.BatchNorm2d(6), nn.ReLU(), nn.Dropout(0.1),
@@ -42,17 +50,13 @@ def colours():
     x[y == 2, :, :2] += 0.3
     x[y == 3, :, :, :2] += 0.3
     rows = Batches(x=x, y=y, classes=("red", "blue", "top", "left"))
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return rows, trained(rows, nn.Sequential(nn.Flatten(), nn.Linear(108, 4)))
+    return rows, linear(rows)
 
 
 @functools.cache
 def digits():
     rows = read_data("digits").take(slice(0, 800))
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return rows, trained(rows, nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), 80)
+    return rows, linear(rows, 80)
 
 
 def worries(model, rows, **more):
@@ -126,10 +130,8 @@ def test_silent_on_many_classes_answered_by_chance_alone():
 
 
 def test_normalisation_left_out():
-    rows, net = colours()
-    strict = trained(
-        replace(rows, x=(rows.x - 0.5) / 0.2), nn.Sequential(nn.Flatten(), nn.Linear(108, 4))
-    )  # noqa: E501
+    rows, _ = colours()
+    strict = linear(replace(rows, x=(rows.x - 0.5) / 0.2))
     strict[1].bias.data += torch.tensor([0.0, 6.0, 0.0, 0.0])
     finding = said(strict, rows, "standardised")
     assert "--mean" in finding.advice and "--std" in finding.advice
@@ -171,12 +173,8 @@ def test_bytes_as_data():
 
 
 def test_a_model_that_wants_bytes():
-    rows, net = digits()
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        hungry = trained(
-            replace(rows, x=rows.x * 255), nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
-        )
+    rows, _ = digits()
+    hungry = linear(replace(rows, x=rows.x * 255))
     hungry[1].bias.data += torch.linspace(-20, 20, 10)
     assert "0.00392157" in said(hungry, rows, "in [0, 255]").advice
 
@@ -197,7 +195,7 @@ def test_swapped_axes():
 
 
 def test_channels_last():
-    rows, net = colours()
+    rows, _ = colours()
     last = Around(nn.Sequential(nn.Linear(3, 3), nn.Flatten(), nn.Linear(108, 4)))
     assert "permute" in said(last, rows, "channels last").advice
 
@@ -225,7 +223,7 @@ def test_duplicate_rows():
     assert finding.rows == tuple(range(400, 420))
     shared = said(
         net, rows.take(slice(0, 400)), "in the reference", trusted=rows.take(slice(380, 800))
-    )  # noqa: E501
+    )
     assert shared.rows == tuple(range(380, 400))
 
 

@@ -69,6 +69,7 @@ CLAIM = Claim(
     left="training loss with adaptive clipping, in nats",
     right="training loss without, in nats",
     trial=trial,
+    seeds=(11, 12, 13),
     mutants=("forgets-the-weights", "never-clips"),
     seconds=10,
 )

@@ -45,6 +45,7 @@ CLAIM = Claim(
     left="mean margin reached by APGD",
     right="mean margin reached by PGD",
     trial=trial,
+    seeds=(11, 12, 13),
     mutants=("descends", "halves-always"),
     seconds=5,
 )

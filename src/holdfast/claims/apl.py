@@ -44,6 +44,7 @@ CLAIM = Claim(
     left="clean test accuracy with the active and passive loss",
     right="clean test accuracy with cross-entropy",
     trial=trial,
+    seeds=(11, 12, 13),
     mutants=("forgets-to-normalise", "weighs-by-the-own-loss"),
     seconds=10,
 )

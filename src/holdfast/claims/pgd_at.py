@@ -61,6 +61,7 @@ CLAIM = Claim(
     left="robust accuracy after adversarial training",
     right="robust accuracy after plain training",
     trial=trial,
+    seeds=(11, 12, 13),
     mutants=("forgets-attack", "steps-downhill"),
     seconds=10,
 )

@@ -54,6 +54,7 @@ CLAIM = Claim(
     left="share of rows whose radius exceeds the true distance (alpha = 0.001)",
     right="largest share that chance allows at that alpha, at level 1e-4",
     trial=trial,
+    seeds=(11, 12, 13),
     mutants=("no-confidence-bound", "half-sigma"),
     seconds=4,
 )

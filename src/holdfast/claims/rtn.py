@@ -54,6 +54,7 @@ CLAIM = Claim(
     left="change of the held-out loss at 8 bits, in nats",
     right="0.005 nats",
     trial=trial,
+    seeds=(11, 12, 13),
     mutants=("forgets-the-sign", "cuts-the-range"),
     seconds=5,
 )

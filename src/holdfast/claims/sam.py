@@ -66,6 +66,7 @@ CLAIM = Claim(
     left="distance from the sharp minimum after SAM",
     right="distance from it after gradient descent",
     trial=trial,
+    seeds=(11, 12, 13),
     mutants=("forgets-to-normalise", "forgets-to-move"),
     seconds=5,
 )

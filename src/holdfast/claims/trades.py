@@ -51,6 +51,7 @@ CLAIM = Claim(
     left="robust accuracy at weight 6",
     right="robust accuracy at weight 0",
     trial=trial,
+    seeds=(11, 12, 13),
     mutants=("forgets-attack", "rewards-departure"),
     seconds=10,
 )

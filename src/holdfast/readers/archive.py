@@ -83,8 +83,9 @@ def opened(path: Path, max_bytes: int = MAX_BYTES) -> Archive:
             f"{path.name} is a broken zip archive ({error})", fix="Save it again.", code="E0411"
         ) from None
     names = [m.filename for m in members if not m.is_dir()]
-    if len(names) != len(set(names)):
-        twice = next(n for n in names if names.count(n) > 1)
+    seen = [n.casefold() for n in names]  # some readers of zip archives do not tell case
+    if len(seen) != len(set(seen)):
+        twice = next(n for n, low in zip(names, seen, strict=True) if seen.count(low) > 1)
         raise UntrustedFile(
             f"{path.name} holds {twice!r} twice, so that two readers could see different files",
             fix="Save it again with the library that made it.",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,21 +11,14 @@ import torch
 from torch import nn
 
 from holdfast.core.digest import digest
-from holdfast.core.errors import ConfigError, ShapeError, Unsupported, UntrustedFile
+from holdfast.core.errors import ConfigError, ShapeError
 from holdfast.core.goal import logits
 from holdfast.core.kinds import Model
 from holdfast.core.quiet import modules_of, quiet
 from holdfast.readers.affine import normalised
-from holdfast.readers.archive import MAX_BYTES, head, is_zip, opened
+from holdfast.readers.archive import MAX_BYTES
 from holdfast.readers.entry import called, is_entry, load_entry
-from holdfast.readers.weights import (
-    load_into,
-    needs_architecture,
-    read_safetensors,
-    read_weights,
-)
-
-CLASS_ARGUMENTS = ("classes", "num_classes", "n_classes")
+from holdfast.readers.saved import built, model_in_file
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,100 +39,15 @@ class ReadModel:
         return self.model(x)
 
 
-def _built(arch: str, classes: int | None) -> nn.Module:
-    """The architecture that an entry names, with fresh weights."""
-    thing = load_entry(arch)
-    if not isinstance(thing, nn.Module) and callable(thing):
-        wanted = inspect.signature(thing).parameters.values()
-        names = [p.name for p in wanted if p.default is p.empty and p.name in CLASS_ARGUMENTS]
-        values = {names[0]: classes} if names and classes is not None else {}
-        thing = called(thing, arch, **values)
-    if not isinstance(thing, nn.Module):
-        raise ConfigError(
-            f"{arch} gave {type(thing).__name__}, not a torch.nn.Module",
-            fix="Return the model, with or without trained weights.",
-            code="E0115",
-        )
-    return thing
-
-
 def _maker(
     arch: str, classes: int | None, wrap: Callable[[Model], Model]
 ) -> Callable[[int], Model]:
     def make(seed: int) -> Model:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return wrap(_built(arch, classes))
+            return wrap(built(arch, classes))
 
     return make
-
-
-def _program(path: Path, names: tuple[str, ...]) -> str:
-    """`torchscript` or `pt2` for archives that hold a program, empty for weights."""
-    if any(n.startswith("code/") for n in names) or "constants.pkl" in names:
-        return "torchscript"
-    if "archive_format" in names or any(
-        n.startswith("models/") or n.startswith("serialized_exported_program") for n in names
-    ):
-        return "pt2"
-    return "" if "data.pkl" in names else "zip"
-
-
-def _load_program(path: Path, kind: str, trust: bool) -> Model:
-    """A saved program; refused unless trusted, without ever being loaded."""
-    if not trust:
-        what = "TorchScript" if kind == "torchscript" else "an exported program (.pt2)"
-        raise UntrustedFile(
-            f"{path.name} is {what}, and loading a program can run any code",
-            fix="Say --trust if you made the file; else ask for weights (.safetensors) and --arch.",
-            code="E0402",
-        )
-    if kind == "torchscript":
-        loaded: Model = torch.jit.load(str(path), map_location="cpu")
-        return loaded
-    program: Model = torch.export.load(str(path)).module()  # it cannot be told .eval()
-    return program
-
-
-def _from_file(
-    path: Path, arch: str | None, trust: bool, classes: int | None, max_bytes: int
-) -> tuple[Model, str]:
-    """A model from a file, recognised by its contents, and what kind of file it was."""
-    first = head(path, 16)
-    if is_zip(path):
-        kind = _program(path, opened(path, max_bytes).names)
-        if kind in ("torchscript", "pt2"):
-            return _load_program(path, kind, trust), kind
-        if kind == "zip":
-            raise ConfigError(
-                f"{path.name} is a zip archive without weights",
-                fix="torch.save(model.state_dict(), file)", code="E0116",
-            )  # fmt: skip
-    size = int.from_bytes(first[:8], "little")
-    if first[8:9] == b"{" and 1 < size < path.stat().st_size:
-        found: Any = read_safetensors(path, max_bytes)
-        kind = "safetensors"
-    elif (
-        is_zip(path)
-        or first.startswith((b"\x80", b"(", b"c", b"}", b"]"))
-        or b"ustar" in head(path)
-    ):
-        found = read_weights(path, trust=trust, max_bytes=max_bytes)
-        kind = "state_dict"
-    else:
-        onnx = path.suffix == ".onnx"
-        raise Unsupported(
-            f"{path.name} is {'an ONNX graph' if onnx else 'no model in a known format'}",
-            fix="Give weights (.safetensors, .pt) with --arch, or a Python entry file.py:function.",
-            code="E0302",
-        )
-    if isinstance(found, nn.Module):
-        return found, "pickle"
-    if arch is None:
-        raise needs_architecture(path, found)
-    model = _built(arch, classes)
-    load_into(model, found, path, arch)
-    return model, kind
 
 
 def _from_entry(spec: str) -> Model:
@@ -219,7 +126,7 @@ def read_model(
     elif callable(spec):
         model, kind, name = spec, "python", type(spec).__name__
     elif (path := Path(str(spec))).is_file() and path.suffix != ".py":
-        model, kind = _from_file(path, arch, trust, classes, max_bytes)
+        model, kind = model_in_file(path, arch, trust, classes, max_bytes)
         name = path.name
     elif is_entry(str(spec)):
         place, _, own = str(spec).rpartition(":")
