@@ -281,9 +281,9 @@ def _third_parties(folder: Path) -> dict[str, Path]:
             elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
                 names = [node.module]
             found |= {name.split(".")[0]: path for name in names}
-    neighbours = {
-        path.stem for place in ("tests", "examples") for path in (ROOT / place).rglob("*.py")
-    }
+    places = ("tests", "examples", "benchmarks")
+    files = [path for place in places for path in (ROOT / place).rglob("*.py")]
+    neighbours = {path.stem for path in files} | {path.parent.name for path in files}
     known = sys.stdlib_module_names | neighbours | {"holdfast", "tests", "examples"}
     return {name: path for name, path in found.items() if name not in known}
 

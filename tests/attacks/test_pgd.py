@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from holdfast.attacks.pgd import BIM, FGSM, PGD
+from holdfast.core.dice import Dice
 from holdfast.core.errors import Unsupported
 from holdfast.core.goal import Targeted, Untargeted
 from holdfast.run.search import search
@@ -59,7 +60,7 @@ def test_many_steps_break_what_two_libraries_break(net):
 
     model, x, y = net
     eps = 0.02
-    attack = PGD(steps=10, travel=2.5, start="none")
+    attack = PGD(steps=10, travel=2.5, start="none", climb="soft")
     found = search(attack, model, x, Untargeted(y), LInf(radius=eps))
     theirs = torchattacks.PGD(model, eps=eps, alpha=eps / 4, steps=10, random_start=False)(x, y)
     box = foolbox.PyTorchModel(model, bounds=(0, 1), device="cpu")
@@ -128,3 +129,35 @@ def test_passes_of_rows_that_are_never_broken():
     world = two_class(rows=6)
     found = search(PGD(steps=5, restarts=2), world.model, world.x, world.goal, LInf(radius=1e-6))
     assert found.passes.forwards == 6 * (1 + 2 * 6 + 1) and found.passes.backwards == 6 * 10
+
+
+@pytest.mark.parametrize("climb", ["soft", "margin", "mixed"])
+def test_it_is_the_loop_of_the_paper_from_the_same_start(net, climb):
+    """Sign steps of 2.5 radii / steps, clamped to ball and box; the best point counts."""
+    model, x, y = net
+    eps, steps, goal = 0.02, 10, Untargeted(y)
+    threat, dice = LInf(radius=eps), Dice.of(len(x), seed=3)
+    moved, best = x + threat.sample(x, dice), torch.full((len(x),), -INF)
+    for step in range(steps + 1):
+        moved = moved.detach().requires_grad_()
+        z = model(moved)
+        margin = goal(z)
+        best = torch.maximum(best, margin.detach())
+        first = climb == "soft" or (climb == "mixed" and step < steps // 2)
+        height = torch.nn.functional.cross_entropy(z, y, reduction="sum") if first else margin.sum()
+        (gradient,) = torch.autograd.grad(height, moved)
+        ahead = moved + 2.5 * eps / steps * gradient.sign()
+        moved = torch.minimum(torch.maximum(ahead, x - eps), x + eps).clamp(0, 1)
+    found = search(
+        PGD(steps=steps, climb=climb), model, x, goal, threat, dice=Dice.of(len(x), seed=3)
+    )
+    assert torch.equal(found.broken, best >= 0)
+    left = ~found.broken
+    assert left.any() and torch.allclose(found.margin[left], best[left], atol=1e-5)
+
+
+def test_one_step_of_the_default_climbs_the_loss_of_the_paper(net):
+    model, x, y = net
+    threat, goal = LInf(radius=0.02), Untargeted(y)
+    ours = PGD(steps=1, travel=1.0, start="none")(model, x, goal, threat)
+    assert torch.equal(ours, FGSM(model, x, goal, threat))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
+from scipy.stats import binom
 
+from holdfast.certify import smoothing
 from holdfast.certify.ibp import IBP
 from holdfast.certify.radius import certified_radius
 from holdfast.certify.smoothing import Smoothing, votes
@@ -12,6 +15,7 @@ from holdfast.core.dice import Dice
 from holdfast.core.errors import Unsupported
 from holdfast.core.goal import AtLeast, Targeted, Untargeted
 from holdfast.defend.smoothed import smoothed
+from holdfast.ops.statistics import clopper_pearson_lower
 from holdfast.testing.worlds import Linear, two_class
 from holdfast.threats.norms import L2, LInf
 
@@ -27,6 +31,56 @@ def test_linear_radius_is_the_distance() -> None:
     near = distance < 0.4  # beyond, all samples may agree
     assert (found.radius[near] > distance[near] - 0.03).all()
     assert torch.equal(found.proved, found.radius > 0.1)
+
+
+CERTIFICATES, DRAWS, ALPHA = 20_000, 20, 0.1
+
+
+def wrong_and_expected() -> tuple[int, float, float]:
+    """How many of 20,000 radii exceed the true distance; mean and deviation of that number.
+
+    The share of noisy copies on the right side is `p = ndtr(distance / sigma)`, so the vote of
+    each row is a binomial draw with a known p, and the probability that its bound exceeds p,
+    after the right class was chosen, is a finite sum.
+    """
+    world = Linear.make(2, CERTIFICATES, 4, seed=77)
+    distance, sigma = world.radius(2.0), 0.25
+    found = Smoothing(selection=5, samples=DRAWS, alpha=ALPHA)(
+        smoothed(world.model, sigma=sigma), world.x, world.goal, L2(radius=0.1)
+    )
+    assert found.radius is not None
+    p = torch.special.ndtr(distance / sigma).numpy()
+    bounds = clopper_pearson_lower(torch.arange(DRAWS + 1), DRAWS, ALPHA).numpy()
+    first = np.searchsorted(bounds, p, side="right")  # fewest votes whose bound exceeds p
+    fails = binom.sf(2, 5, p) * binom.sf(first - 1, DRAWS, p)
+    spread = float((fails * (1 - fails)).sum() ** 0.5)
+    return int((found.radius > distance).sum()), float(fails.sum()), spread
+
+
+def test_radii_are_wrong_as_often_as_enumeration_says_and_no_more_than_promised() -> None:
+    wrong, expected, spread = wrong_and_expected()
+    assert abs(wrong - expected) < 5 * spread
+    assert expected < ALPHA * CERTIFICATES
+    assert wrong <= binom.ppf(1 - 1e-6, CERTIFICATES, ALPHA)
+
+
+@pytest.mark.parametrize("bug", ["two-sided-level", "no-bound", "noise-shared-by-rows"])
+def test_that_count_sees_bugs(bug: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = smoothing.clopper_pearson_lower, smoothing.votes
+    if bug == "noise-shared-by-rows":
+
+        def shared(model, x, samples, dice):
+            return real[1](model, x, samples, dice.keyed(torch.zeros_like(dice.keys)))
+
+        monkeypatch.setattr(smoothing, "votes", shared)
+    elif bug == "no-bound":
+        monkeypatch.setattr(smoothing, "clopper_pearson_lower", lambda k, n, alpha: k / (n + 1e-9))
+    else:
+        monkeypatch.setattr(
+            smoothing, "clopper_pearson_lower", lambda k, n, alpha: real[0](k, n, 2 * alpha)
+        )
+    wrong, expected, spread = wrong_and_expected()
+    assert abs(wrong - expected) > 8 * spread
 
 
 def test_no_radius_beyond_unanimity() -> None:

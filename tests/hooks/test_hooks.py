@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 
+import pytest
 import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from holdfast.core.data import Batches
 from holdfast.core.dice import Dice
+from holdfast.core.errors import ConfigError
 from holdfast.core.fields import Later
 from holdfast.hooks.clip import AdaptiveClip, ClipNorm
 from holdfast.hooks.early import EarlyStopping
@@ -51,6 +53,42 @@ def test_ema_is_the_weighted_sum_and_torchs_after_its_start() -> None:
     assert abs(float(corrected.detach()) - expected) < 1e-12
     hook.end(run)
     assert abs(float(model.weight[0, 0]) - expected) < 1e-12
+
+
+def test_statistics_of_the_mean_are_averaged_kept_or_estimated_anew() -> None:
+    """On one batch of all rows the fresh ones are the mean and variance of what comes in."""
+    rows = replace(data(), size=24)
+    ends = {}
+    for kind in ("mean", "last", "fresh"):
+        model = normed()
+        hook = EMA(decay=0.9, statistics=kind, rows=rows if kind == "fresh" else None)
+        live = EMA(decay=0.0, swap=False)
+        rate = Later("torch:SGD", lr=0.5)
+        plan = Training(epochs=3, optimizer=rate, schedule="constant", hooks=(live, hook))
+        run = plan(model, data())
+        ends[kind] = model, live.averaged(run)
+    for kind in ("last", "fresh"):  # weights are the same mean in each case
+        pairs = zip(ends[kind][0].parameters(), ends["mean"][0].parameters(), strict=True)
+        assert all(torch.equal(p, q) for p, q in pairs)
+    model, last = ends["last"]
+    assert torch.equal(model[1].running_var, last["1.running_var"])
+    assert not torch.equal(model[0].weight, last["0.weight"])
+    fresh = ends["fresh"][0]
+    with torch.no_grad():
+        into = fresh[0](rows.x)
+    assert torch.allclose(fresh[1].running_mean, into.mean(0), atol=1e-12)
+    assert torch.allclose(fresh[1].running_var, into.var(0), atol=1e-12)
+    assert not torch.allclose(ends["mean"][0][1].running_var, into.var(0), atol=1e-4)
+    with pytest.raises(ConfigError, match="rows"):
+        Training(epochs=1, hooks=(EMA(statistics="fresh"),))(normed(), data())
+
+
+def normed() -> nn.Sequential:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return nn.Sequential(
+            nn.Linear(4, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Dropout(0.3), nn.Linear(6, 2)
+        ).double()
 
 
 def test_ema_of_half_precision_weights_moves() -> None:

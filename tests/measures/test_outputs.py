@@ -123,6 +123,14 @@ def test_adaptive_ece_is_its_naive_twin():
     assert max(got.count) - min(got.count) <= 1
 
 
+def test_adaptive_ece_does_not_depend_on_the_order_of_tied_rows():
+    z = torch.tensor([[1.0, 0.0]]).expand(60, 2)
+    y = torch.tensor([0] * 20 + [1] * 40)
+    gap = float(z.softmax(1)[0, 0]) - 20 / 60
+    for rows in (y, y.flip(0), y.roll(7)):
+        assert adaptive_ece(z, rows).error.value == pytest.approx(gap, rel=1e-5)
+
+
 def test_certain_answers_fall_into_the_last_bin():
     z = torch.tensor([[1000.0, 0.0], [1000.0, 0.0]])
     got = ece(z, torch.tensor([0, 1]))

@@ -1,14 +1,20 @@
 """Soups against means by hand and a naive greedy twin."""
 
+import copy
+from dataclasses import replace
 from itertools import permutations
 
 import pytest
 import torch
 from torch import nn
+from torch.optim.swa_utils import update_bn
 
 from holdfast.core.data import Batches
+from holdfast.core.dice import Dice
 from holdfast.core.errors import ConfigError, ShapeError, Unsupported
 from holdfast.merge.soup import accuracy, greedy_soup, uniform_soup
+from holdfast.run.loop import Training
+from holdfast.run.restated import restated
 
 
 def states(n: int = 4):
@@ -68,10 +74,68 @@ def test_greedy_is_its_naive_twin_and_never_worse_than_the_best() -> None:
     assert net.training and all(torch.equal(v, before[k]) for k, v in net.state_dict().items())
 
 
+def apart() -> tuple[nn.Sequential, list, Batches]:
+    """Four nets from starts of their own: units of their mean vary less than they do."""
+    g = torch.Generator().manual_seed(0)
+    x = torch.randn(400, 6, generator=g, dtype=torch.float64)
+    rows = Batches(x=x, y=(x[:, :3].sum(1) > 0).long(), size=100)
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        model = nn.Sequential(
+            nn.Linear(6, 32), nn.BatchNorm1d(32), nn.ReLU(), nn.Linear(32, 2)
+        ).double()
+        made = []
+        for _ in range(4):
+            model[0].reset_parameters()
+            model[1].reset_running_stats()
+            Training(epochs=8)(model, rows)
+            made.append({k: v.detach().clone() for k, v in model.state_dict().items()})
+    return model, made, rows
+
+
+def test_fresh_statistics_are_torchs_and_mend_a_soup_of_states_far_apart() -> None:
+    model, made, rows = apart()
+    plain = uniform_soup(made, model=model, batches=rows)
+    fresh = uniform_soup(made, model=model, batches=rows, statistics="fresh")
+    twin = copy.deepcopy(model)
+    twin.load_state_dict(plain)
+    update_bn([b.x for b in rows.draw(Dice.of(0, stream="restated"))], twin)
+    for name, value in twin.state_dict().items():
+        assert torch.allclose(fresh[name], value, atol=1e-12), name
+    with torch.no_grad():
+        spread = plain["0.weight"] @ rows.x.T  # what comes in varies less than the mean says
+    assert (spread.var(1) < plain["1.running_var"]).all()
+    greedy = greedy_soup(made, model=model, batches=rows, statistics="fresh")
+    singles = [restated(model, state, rows) for state in made]
+    best = max(accuracy(model, state, rows) for state in singles)
+    assert accuracy(model, greedy, rows) >= best
+
+
+def test_estimating_anew_ignores_dropout_labels_order_and_lone_rows() -> None:
+    rows = Batches(x=torch.rand(9, 3).double(), y=torch.full((9,), -100), size=4)
+    net = nn.Sequential(nn.Dropout(0.5), nn.Linear(3, 4), nn.BatchNorm1d(4)).double()
+    state, before = net.state_dict(), torch.get_rng_state()
+    first, again = restated(net, state, rows), restated(net, state, rows)
+    assert all(torch.equal(first[k], again[k]) for k in first)
+    assert torch.equal(before, torch.get_rng_state()) and net.training
+    assert int(first["2.num_batches_tracked"]) == 2
+    whole = restated(net, state, replace(rows, size=9))
+    into = net[1](rows.x).detach()
+    assert torch.allclose(whole["2.running_mean"], into.mean(0), atol=1e-12)
+    assert torch.allclose(whole["2.running_var"], into.var(0), atol=1e-12)
+    with pytest.raises(Unsupported, match="two rows"):
+        restated(net, state, rows.take(slice(0, 1)))
+    plain = nn.Linear(3, 2).double()
+    kept = restated(plain, plain.state_dict(), rows.take(slice(0, 0)))
+    assert torch.equal(kept["weight"], plain.weight)
+
+
 def test_refusals() -> None:
     _, made = states(1)
     with pytest.raises(Unsupported, match="held-out"):
         greedy_soup(made)
+    with pytest.raises(Unsupported, match="rows"):
+        uniform_soup(made, statistics="fresh")
     with pytest.raises(ConfigError, match="no states"):
         uniform_soup([])
     with pytest.raises(ShapeError, match="differ"):

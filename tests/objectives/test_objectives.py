@@ -101,18 +101,101 @@ def test_the_attack_leaves_the_model_as_found(mode: str) -> None:
     assert int(attacked[1].num_batches_tracked) == int(plain[1].num_batches_tracked) == 1
 
 
-def test_trades_terms_are_those_of_the_formula() -> None:
-    model, batch = net().eval(), data().whole
-    objective = Trades(weight=2.0, threat=LInf(radius=0.05))
-    run = run_of(model, 48)
-    losses = objective(run, batch)
-    clean = F.cross_entropy(model(batch.x), batch.y, reduction="none")
-    kl = (losses - clean) / 2
-    assert (kl >= -1e-12).all() and kl.mean() > 1e-4
-    change = objective._departed(run_of(model, 48), batch.x, objective.threat)
-    p, q = model(batch.x).softmax(1), model(batch.x + change).log_softmax(1)
-    naive = (p * (p.log() - q)).sum(1)
-    assert torch.allclose(kl, naive, atol=1e-3)
+def settled() -> nn.Sequential:
+    """A net in training mode whose running statistics are far from those of the batch."""
+    model = net().train()
+    with torch.no_grad():
+        model[0].weight.mul_(4.0)
+        model[3].weight.mul_(4.0)
+        model(2 * data().x.flip(1) - 1)
+    return model
+
+
+def clipped(x: torch.Tensor, change: torch.Tensor, radius: float) -> torch.Tensor:
+    change = change.clamp(-radius, radius)
+    return (x + change).clamp(0, 1) - x
+
+
+def climbed(model, x, height, start, radius: float, steps: int, length: float) -> torch.Tensor:
+    """The best point of plain sign ascent, row by row."""
+    change, best = start.clone(), start.clone()
+    top = torch.full((len(x),), -torch.inf).double()
+    for step in range(steps + 1):
+        moved = change.clone().requires_grad_()
+        value = height(model(x + moved))
+        (slope,) = torch.autograd.grad(value.sum(), moved)
+        better = value.detach() > top
+        best[better], top[better] = change[better], value.detach()[better]
+        if step < steps:
+            change = clipped(x, change + length * radius * slope.sign(), radius)
+    return best
+
+
+def gradients(losses: torch.Tensor, model: nn.Module) -> list[torch.Tensor]:
+    weights = list(model.parameters())
+    return list(torch.autograd.grad(losses.mean(), weights, retain_graph=True))
+
+
+def close(a, b, tolerance: float = 1e-10) -> bool:
+    return all(torch.allclose(p, q, atol=tolerance, rtol=0) for p, q in zip(a, b, strict=True))
+
+
+@pytest.mark.parametrize("mode", ["eval", "train"])
+def test_adversarial_training_is_its_naive_twin_with_batch_normalisation(mode: str) -> None:
+    """Attack in the chosen mode on the statistics as they are; loss in training mode."""
+    batch, radius = data().whole, 0.1
+    attack = PGD(steps=3, travel=2.1, start="none", climb="soft")
+    objective = AdversarialTraining(threat=LInf(radius=radius), attack=attack, mode=mode)
+    ours, twin = settled(), settled()
+    losses = objective(run_of(ours, 48), batch)
+    kept = {name: b.clone() for name, b in twin.named_buffers()}
+
+    def height(z: torch.Tensor) -> torch.Tensor:
+        others = z.masked_fill(F.one_hot(batch.y, 3).bool(), -torch.inf)
+        return others.logsumexp(1) - z.gather(1, batch.y[:, None]).squeeze(1)
+
+    change = climbed(
+        twin.train(mode == "train"), batch.x, height, torch.zeros_like(batch.x), radius, 3, 0.7
+    )
+    for name, buffer in twin.named_buffers():
+        buffer.copy_(kept[name])
+    expected = F.cross_entropy(twin.train()(batch.x + change), batch.y, reduction="none")
+    assert torch.allclose(losses, expected, atol=1e-10)
+    assert close(gradients(losses, ours), gradients(expected, twin))
+    assert close(dict(ours.named_buffers()).values(), dict(twin.named_buffers()).values())
+    other = replace(objective, mode="train" if mode == "eval" else "eval")
+    assert not torch.allclose(other(run_of(settled(), 48), batch), losses, atol=1e-4)
+
+
+def divergences(clean: torch.Tensor, moved: torch.Tensor) -> torch.Tensor:
+    """KL(clean || moved), written out."""
+    p, q = clean.softmax(1), moved.softmax(1)
+    return (p * (p / q).log()).sum(1)
+
+
+def test_trades_is_its_naive_twin_with_batch_normalisation() -> None:
+    """The start is drawn from the threat, the attack sees fixed p(x) and evaluation mode, the
+    divergence is from p(x) to p(x'), and its gradient flows through both."""
+    batch, radius = data().whole, 0.1
+    threat = LInf(radius=radius)
+    objective = Trades(weight=2.0, threat=threat, attack=PGD(steps=3, travel=2.1, climb="soft"))
+    ours, twin = settled(), settled()
+    losses = objective(run_of(ours, 48), batch)
+    start = threat.sample(batch.x, Dice.of(48).spawn("attack"))
+    fixed = twin.eval()(batch.x).detach()
+    change = climbed(twin, batch.x, lambda z: divergences(fixed, z), start, radius, 3, 0.7)
+    twin.train()
+    clean = twin(batch.x)
+    moved = twin(batch.x + change)
+    plain = F.cross_entropy(clean, batch.y, reduction="none")
+    expected = plain + 2 * divergences(clean, moved)
+    assert torch.allclose(losses, expected, atol=1e-10)
+    assert close(gradients(losses, ours), gradients(expected, twin))
+    assert close(dict(ours.named_buffers()).values(), dict(twin.named_buffers()).values())
+    turned = plain + 2 * divergences(moved, clean)
+    held = plain + 2 * divergences(clean.detach(), moved)
+    assert (turned - expected).abs().max() > 1e-2  # both mistakes would show
+    assert not close(gradients(expected, twin), gradients(held, twin), 1e-3)
 
 
 def test_clean_share_mixes() -> None:

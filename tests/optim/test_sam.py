@@ -122,6 +122,26 @@ def test_schedulers_and_state_pass_through() -> None:
     assert torch.equal(w, other_w)
 
 
+def test_leaves_a_sharp_minimum_for_a_flat_one_where_its_base_stays() -> None:
+    """A narrow hole, 0.2 deep, at 1 on the slope of a wide valley around 0."""
+    ends = []
+    for radius in (0.4, 0.0):
+        w = nn.Parameter(torch.tensor([1.08], dtype=torch.float64))
+        optimizer = SAM([w], base=Later("torch:SGD", lr=0.05), radius=radius)
+
+        def closure(w=w):
+            w.grad = None
+            hole = 0.2 * torch.exp(-((w - 1) ** 2).sum() / (2 * 0.15**2))
+            loss = 0.1 * w.square().sum() - hole
+            loss.backward()
+            return loss
+
+        for _ in range(150):
+            optimizer.step(closure)
+        ends.append(float(w.detach()))
+    assert ends[0] < 0.7 and abs(ends[1] - 1) < 0.1
+
+
 def test_needs_a_closure_and_a_radius() -> None:
     with pytest.raises(ConfigError, match="closure"):
         SAM([start()]).step()

@@ -10,10 +10,12 @@ import torch
 from torch import nn
 
 from holdfast import readers
+from holdfast.core.catalog import build
 from holdfast.core.data import Batches
 from holdfast.core.errors import ShapeError
 from holdfast.readers import read_data, read_model, subject
 from holdfast.readers.join import scaled, split, table_range
+from holdfast.threats.grammar import parse
 
 NET = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
 
@@ -104,6 +106,25 @@ def test_images_are_not_scaled():
     rows = read_data("digits")
     asked = subject(NET, rows)
     assert asked.model is NET and torch.equal(asked.batches.x, rows.x[asked.batches.index])
+
+
+def test_any_callable_can_be_audited():
+    """A plain function, without a module or a gradient in sight, goes through whole checks."""
+    rows = read_data("synthetic:blobs:240")
+    centres = rows.truth.inner.centres
+
+    def nearest(x):
+        return -torch.cdist(x, centres).detach()
+
+    asked = subject(nearest, rows, threats=(parse("linf:0.15"),))
+    clean = list(build("check:clean")(asked))
+    assert clean[0].readings[0].value > 0.95
+    worst = [r for f in build("check:worst-case")(asked) for r in f.readings]
+    (found,) = [r for r in worst if r.name == "attacks.worst@linf:0.15"]
+    safe = (asked.batches.x - 0.5).abs().amin(1) > 0.15  # the borders are the middle lines
+    right = nearest(asked.batches.x).argmax(1) == asked.batches.y
+    assert found.value == pytest.approx(float((safe & right).double().mean()), abs=0.03)
+    assert found.flags, "without a gradient the number is said to be doubtful"
 
 
 def test_about_is_plain_repeats_and_holds_no_path(tmp_path, monkeypatch):

@@ -137,6 +137,13 @@ def test_mean_and_std_go_inside(saved):
         assert caught.value.code == "E0119"
 
 
+def test_mean_and_std_of_tables_are_per_column():
+    rows = torch.rand(6, 3)
+    seen = read_model(lambda x: x, mean=(1.0, 2.0, 3.0), std=(1.0, 2.0, 4.0))(rows)
+    assert torch.allclose(seen, (rows - torch.tensor([1.0, 2, 3])) / torch.tensor([1.0, 2, 4]))
+    assert read_model(lambda x: x, mean=0.5, std=2.0)(rows).shape == (6, 3)
+
+
 def test_whole_models_only_with_trust(place):
     model = nn.Sequential(nn.Flatten(), nn.Linear(16, 2))
     torch.save(model, "whole.pt")

@@ -2,7 +2,6 @@
 
 import gzip
 import pickle
-import socket
 import struct
 import sys
 
@@ -12,8 +11,9 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 from tests.readers import hostile
+from tests.watched import watched
 
-from holdfast.core.errors import ConfigError, UntrustedFile
+from holdfast.core.errors import ConfigError, HoldfastError, UntrustedFile
 from holdfast.readers import archive, read_data, read_model
 
 NET = """
@@ -131,6 +131,23 @@ def test_limits_are_the_promised_ones():
         archive.checked_size("f", (4 << 30) + 1, 4 << 30)
 
 
+def test_every_reader_keeps_to_the_limit(tmp_path):
+    save_file({"weight": torch.zeros(999)}, tmp_path / "w.safetensors")
+    torch.save({"weight": torch.zeros(999)}, tmp_path / "w.pt")
+    for name in ("w.safetensors", "w.pt"):
+        with pytest.raises(HoldfastError, match=r"--max-bytes|the limit is"):
+            read_model(tmp_path / name, max_bytes=500)
+    (tmp_path / "t.csv").write_text("a,y\n" + "0.5,0\n" * 200)
+    np.savez(tmp_path / "r.npz", x=np.zeros((99, 9)), y=np.zeros(99))
+    (tmp_path / "images").write_bytes(b"\0\0\x08\x01\0\0\x03\xe7" + bytes(999))
+    (tmp_path / "labels").write_bytes(b"\0\0\x08\x01\0\0\x03\xe7" + bytes(999))
+    (tmp_path / "folder" / "class").mkdir(parents=True)
+    Image.new("L", (20, 20)).save(tmp_path / "folder" / "class" / "a.png")
+    for name in ("t.csv", "r.npz", "images", "folder"):
+        with pytest.raises(HoldfastError, match=r"--max-bytes|the limit is|more than 500 bytes"):
+            read_data(tmp_path / name, target="y", max_bytes=500)
+
+
 def test_gzip_bombs_are_refused(tmp_path):
     path = tmp_path / "t10k-images-idx3-ubyte.gz"
     with gzip.open(path, "wb") as file:
@@ -142,6 +159,59 @@ def test_gzip_bombs_are_refused(tmp_path):
         read_data(path)
 
 
+def test_packed_tables_are_not_unpacked_beyond_the_limit(tmp_path):
+    import duckdb
+
+    path = tmp_path / "bomb.csv.gz"
+    with gzip.open(path, "wb") as file:
+        file.write(b"a,y\n" + b"1.0,0\n" * 400_000)
+    with pytest.raises(UntrustedFile, match="at least") as caught:
+        read_data(path, target="y", max_bytes=1 << 20)
+    assert "--max-bytes" in caught.value.fix
+    assert len(read_data(path, target="y", max_bytes=1 << 22)) == 400_000
+    (path := path.with_suffix("")).write_bytes((tmp_path / "bomb.csv.gz").read_bytes())
+    assert len(read_data(path, target="y")) == 400_000  # recognised by contents
+    path = tmp_path / "bomb.parquet"
+    query = "select 1.0::double as a, 0 as y from range(1000000)"
+    duckdb.sql(f"copy ({query}) to '{path}' (format parquet, compression zstd)")
+    assert path.stat().st_size < 1 << 17
+    with pytest.raises(UntrustedFile, match="the limit is"):
+        read_data(path, target="y", max_bytes=1 << 22)
+
+
+def test_hostile_files_start_no_process_and_open_no_socket(tmp_path):
+    """All of them in one process that tells what it asked the system for."""
+    code = """
+from pathlib import Path
+from tests.readers import hostile
+from tests.watched import watched
+from holdfast.core.errors import HoldfastError
+from holdfast.readers import read_data, read_model
+made, before = [], None
+marker = Path("marker").resolve()
+for make in hostile.MODELS + hostile.DATA:
+    folder = Path(make.__name__)
+    folder.mkdir()
+    made.append((make, make(folder, marker)))
+(Path("wicked.py")).write_text(f"open({str(marker)!r}, 'w').close()")
+Path("pickled_pth/wicked.py").write_text(f"open({str(marker)!r}, 'w').close()")
+_SEEN.clear()
+for make, path in made:
+    for read in (read_model, read_data):
+        try:
+            read(path)
+        except HoldfastError:
+            continue
+        raise SystemExit(f"{path} was read")
+assert not marker.exists()
+"""
+    import tests
+
+    code = f"import sys; sys.path.insert(0, {str(next(iter(tests.__path__)))!r} + '/..')\n" + code
+    seen, _ = watched(code, tmp_path)
+    assert seen == []
+
+
 def test_html_in_names_stays_plain_text(tmp_path):
     nasty = "<img src=x onerror=alert(1)>"
     for name in (nasty, "plain"):
@@ -150,28 +220,3 @@ def test_html_in_names_stays_plain_text(tmp_path):
         Image.new("L", (4, 4), 9).save(folder / "<i>.png")
     batches = read_data(tmp_path / "<b>data")
     assert batches.classes == (nasty, "plain") and batches.truth.name == "<b>data"
-
-
-def test_no_reader_opens_a_socket(tmp_path, monkeypatch):
-    def refused(*args, **kwargs):
-        raise AssertionError("a reader wants to reach the network")
-
-    for name in ("connect", "connect_ex", "bind"):
-        monkeypatch.setattr(socket.socket, name, refused)
-    monkeypatch.setattr(socket, "getaddrinfo", refused)
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "t.csv").write_text("a,y\n0.5,0\n0.1,1\n")
-    np.savez("r.npz", x=np.zeros((3, 2)), y=np.arange(3))
-    (tmp_path / "nets.py").write_text(NET)
-    model = torch.nn.ModuleDict({"conv1": torch.nn.Linear(2, 3), "head": torch.nn.Linear(3, 2)})
-    torch.save(model.state_dict(), "w.pt")
-    save_file(model.state_dict(), "w.safetensors")
-    for spec in ("digits", "breast-cancer", "synthetic:blobs:9", "t.csv", "r.npz"):
-        assert len(read_data(spec, target="y"))
-    for spec in ("w.pt", "w.safetensors"):
-        assert read_model(spec, arch="nets.py:Net").about["parameters"] == 17
-    for spec in ("http://example.org/m.pt", "hf:org/name"):
-        with pytest.raises(ConfigError):
-            read_model(spec)
-        with pytest.raises(ConfigError):
-            read_data(spec)

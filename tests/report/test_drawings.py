@@ -49,6 +49,15 @@ def test_risk_map_is_sorted_and_reads_errors_from_accuracies() -> None:
     )
 
 
+def test_risk_of_a_doubted_attack_says_so() -> None:
+    document = sample.results()
+    envelope = next(o for o in document["outcomes"] if o["section"] == "envelope")
+    flagged = sample.reading("envelope.attacked@linf:8/255", 0.3, flags=["slopes exist: none"])
+    envelope["findings"][0]["readings"] = [flagged]
+    families = {s.family for s in risk.strips(document)}
+    assert "Attacks, linf, doubted" in families and "Attacks, l2" in families
+
+
 def test_a_change_is_sure_only_where_intervals_lie_apart() -> None:
     def one(value: float, spread: float, **more: str) -> sample.Plain:
         readings = [sample.reading("a.b", value, spread, **more)]

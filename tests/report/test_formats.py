@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
+import pytest
 from tests.report import sample
 
-from holdfast.report import render_json, render_junit, render_markdown, render_sarif
+from holdfast.cli.diff import diff
+from holdfast.cli.progress import Told
+from holdfast.cli.verdict import show
+from holdfast.core.records import Finding, Outcome, Reading, Severity
+from holdfast.report import render_html, render_json, render_junit, render_markdown, render_sarif
 from holdfast.report.markdown import code, escape
 
 
@@ -56,7 +63,11 @@ def test_junit_counts_what_it_lists() -> None:
     document = sample.results()
     document["outcomes"][0]["error"] = "boom \x00 <x>"
     document["outcomes"][1]["skipped"] = "too few rows"
-    suite = ElementTree.fromstring(render_junit(document))
+    root = ElementTree.fromstring(render_junit(document))
+    (suite,) = root
+    assert root.tag == "testsuites" and suite.tag == "testsuite"
+    for key in ("tests", "failures", "errors", "skipped"):
+        assert root.get(key) == suite.get(key)
     assert suite.get("tests") == str(len(suite)) == "8"
     for kind, attribute, count in (
         ("failure", "failures", 2), ("error", "errors", 2), ("skipped", "skipped", 1),
@@ -75,6 +86,109 @@ def test_sarif_lists_failed_gates_with_known_rules() -> None:
         "gate/attacks.worst@linf:8/255": "error", "gate/calibration.ece": "error",
         "gate/ood.auroc.far": "warning",
     }  # fmt: skip
+
+
+def test_junit_has_the_form_that_its_schema_asks_for() -> None:
+    """The published schema (Jenkins, xUnit): elements, their order, attributes, plain counts."""
+    root = ElementTree.fromstring(render_junit(sample.results()))
+    for case in root.iter("testcase"):
+        assert case.get("name") and case.get("classname") and float(str(case.get("time"))) >= 0
+        assert [c.tag for c in case] in (["failure"], ["error"], ["skipped"], ["system-out"])
+        for child in case:
+            assert child.text
+            if child.tag in ("failure", "error"):
+                assert set(child.keys()) == {"message", "type"}
+    names = [(c.get("classname"), c.get("name")) for c in root.iter("testcase")]
+    assert len(names) == len(set(names))
+
+
+def test_sarif_has_the_form_that_its_schema_asks_for() -> None:
+    document = json.loads(render_sarif(sample.results()))
+    assert document["$schema"].endswith("sarif-2.1.0.json")
+    (run,) = document["runs"]
+    driver = run["tool"]["driver"]
+    assert driver["name"] and all(r["shortDescription"]["text"] for r in driver["rules"])
+    for one in run["results"]:
+        assert driver["rules"][one["ruleIndex"]]["id"] == one["ruleId"]
+        assert one["level"] in ("none", "note", "warning", "error") and one["message"]["text"]
+        (place,) = one["locations"]
+        file = place["physicalLocation"]
+        assert file["artifactLocation"]["uri"] and file["region"]["startLine"] >= 1
+        assert place["logicalLocations"][0]["name"] == "demo.pt"
+        assert len(one["partialFingerprints"]["holdfast/v1"]) == 32
+    marks = [(r["ruleId"], r["partialFingerprints"]["holdfast/v1"]) for r in run["results"]]
+    assert len({m for _, m in marks}) == len({r for r, _ in marks})
+
+
+FLAG = "slopes exist: the slope is exactly zero on 64 of 64 rows"
+
+
+def doubted() -> sample.Plain:
+    """The sample with a doubt about its worst number and the gate on it."""
+    document = sample.results()
+    name = "attacks.worst@linf:8/255"
+    for outcome in document["outcomes"]:
+        for finding in outcome["findings"]:
+            for reading in finding["readings"]:
+                if reading["name"] == name:
+                    reading["flags"] = [FLAG]
+                    finding["severity"] = "failure"
+    for gate in document["gates"]:
+        gate["flags"] = [FLAG] if gate["name"] == name else []
+    return document
+
+
+def test_a_flagged_number_never_stands_without_its_flag_in_any_format() -> None:
+    document, value = doubted(), "31.2%"
+    page = re.sub(r"<script.*?</script>|<style.*?</style>", "", render_html(document), flags=re.S)
+    places = [m.start() for m in re.finditer(re.escape(value), page)]
+    assert len(places) >= 4  # worst number, card, table of numbers, table of gates
+    for place in places:
+        near = page[place - 200 : place + 900]
+        assert "slopes exist" in near, near
+    for text in (render_markdown(document), render_sarif(document), render_junit(document)):
+        kept = text.replace("\\", "")
+        lines = [x for x in kept.splitlines() if value in x]
+        assert lines and all("slopes exist" in x for x in lines)
+    held = json.loads(render_json(document))
+    same = [r for o in held["outcomes"] for f in o["findings"] for r in f["readings"]]
+    flagged = [r for r in [*same, *held["gates"]] if r["name"] == "attacks.worst@linf:8/255"]
+    assert len(flagged) == 2 and all(r["flags"] == [FLAG] for r in flagged)
+    out = io.StringIO()
+    show(document, seconds=1.0, report="report.html", stream=out)
+    lines = [x for x in out.getvalue().splitlines() if value in x]
+    assert lines and all("slopes exist" in x for x in lines)
+
+
+def test_progress_and_diff_print_the_flag_beside_the_number(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reading = Reading(
+        name="attacks.worst@linf:8/255", value=0.312, low=0.284, high=0.341, n=360, bound="upper",
+        threat="linf:8/255", flags=(FLAG,),
+    )  # fmt: skip
+    finding = Finding(severity=Severity.FAILURE, says="x", readings=(reading,))
+    outcome = Outcome(check="check:worst-case", findings=(finding,))
+    out = io.StringIO()
+    told = Told(out)
+    cell = SimpleNamespace(name="check:worst-case")
+    told.finished(SimpleNamespace(outcome=outcome, cell=cell), False)  # type: ignore[arg-type]
+    assert "31.2%" in out.getvalue() and "slopes exist" in out.getvalue()
+    assert "31.2%" in told.status() and "1 self-checks failed" in told.status()
+
+    class Fixed:
+        def __init__(self, *_: object) -> None: ...
+
+        def find_run(self, name: str) -> SimpleNamespace:
+            return SimpleNamespace(id=name)
+
+        def results(self, name: str) -> sample.Plain:
+            return sample.baseline() if name == "a" else doubted()
+
+    monkeypatch.setattr("holdfast.run.store.Store", Fixed)
+    diff("a", "b", json=False, all_=True)
+    lines = [x for x in capsys.readouterr().out.splitlines() if "31.2%" in x]
+    assert lines and all("slopes exist" in x for x in lines)
 
 
 def test_all_formats_bear_nothing_at_all() -> None:

@@ -214,3 +214,53 @@ def test_vendored_files_are_the_published_ones() -> None:
         assert "Redistribution" in (VEGA / f"{name}.LICENSE").read_text()
         source = (VEGA / f"{name}.min.js").read_text(encoding="utf-8").lower()
         assert "</script" not in source and "<!--" not in source and "\r" not in source
+
+
+def top(document: Any) -> str:
+    """The words of the first screen."""
+    return Seen(render_html(document).split("</header>")[0]).words
+
+
+def test_radii_stand_in_both_units_where_rows_are_a_table() -> None:
+    document = sample.results()
+    document["subject"]["units"] = [{"column": "area", "low": 100.0, "high": 300.0}]
+    assert "up to 3.14% of every column's range" in top(document)
+    assert "linf:8/255" in top(document)
+    assert "share of each column's range)" in render_html(document)
+    assert "up to 3.14% per value" in top(sample.results())
+
+
+def test_a_stopped_audit_says_how_to_go_on() -> None:
+    document = sample.results()
+    document["verdict"] = {"word": "INCOMPLETE", "code": 130, "says": "It was stopped."}
+    words = top(document)
+    assert "Finish the audit" in words and document["command"] in words
+
+
+def test_a_gate_without_a_number_says_why() -> None:
+    document = sample.results()
+    gate = document["gates"][0]
+    gate |= {"verdict": "missing", "value": None, "low": None, "high": None, "says": "no rows"}
+    words = top(document)
+    assert "MISSING not tested no rows" in words
+
+
+def test_equal_names_are_told_apart_by_their_threat() -> None:
+    document = sample.results()
+    twin = document["gates"][0] | {"name": "attacks.worst@l2:0.5"}
+    document["gates"].append(twin)
+    document["verdict"]["says"] = "2 fail: attacks.worst@linf:8/255 and attacks.worst@l2:0.5."
+    assert "worst-case accuracy (linf:8/255) and worst-case accuracy (l2:0.5)" in top(document)
+
+
+def test_attributions_stand_with_the_explanations_not_with_the_failures() -> None:
+    document = sample.results()
+    picture = sample.png(1)
+    row = {"title": "why 3", "caption": "row 5", "image": picture, "reasons": picture}
+    figure = sample.figure("attributions", "gallery", "Attributions", "They hold.", [row])
+    kept = next(o for o in document["outcomes"] if o["section"] == "explanations")
+    kept["findings"].append(sample.finding("good", "They hold.", figures=[figure]))
+    page = render_html(document)
+    parts = {m[1]: m[2] for m in re.finditer(r'<section id="([\w-]+)">(.*?)</section>', page, re.S)}
+    assert "why 3" in parts["explanations"] and "attribution" in parts["explanations"]
+    assert "why 3" not in parts["failures"]

@@ -1,8 +1,5 @@
 """The training loop against hand-written loops and against itself."""
 
-import os
-import subprocess
-import sys
 from dataclasses import replace
 
 import pytest
@@ -227,38 +224,3 @@ def test_states_come_back_exactly_and_a_crash_keeps_the_old(tmp_path) -> None:
         write_state(file, {"a": object()})
     assert read_state(file)["c"] == 0.1 + 0.2
     assert [p.name for p in tmp_path.iterdir()] == ["s.safetensors"]
-
-
-PROGRAM = """
-import sys, torch
-sys.path.insert(0, {tests!r})
-torch.set_num_threads(1)
-from test_loop import data, net, SGD
-from holdfast.run.loop import Training
-model = net()
-run = Training(optimizer=SGD, epochs=2)(model, data(n=41))
-loss = torch.tensor(run.history[-1]["loss"], dtype=torch.float64)
-torch.save([model.state_dict(), loss], sys.argv[1])
-"""
-
-
-def test_two_processes_learn_what_one_learns(tmp_path) -> None:
-    program = tmp_path / "train.py"
-    program.write_text(PROGRAM.format(tests=os.path.dirname(__file__)))
-    common = os.environ | {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "OMP_NUM_THREADS": "1"}
-    common["MASTER_PORT"] = str(29500 + os.getpid() % 2000)
-    common["PYTHONPATH"] = os.pathsep.join(sys.path)
-    started = [
-        subprocess.Popen(
-            [sys.executable, str(program), str(tmp_path / f"{rank}.pt")],
-            env=common | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
-        )
-        for rank in range(2)
-    ]
-    assert [p.wait(60) for p in started] == [0, 0]
-    model = net()
-    run = Training(optimizer=SGD, epochs=2)(model, data(n=41))
-    for rank in range(2):
-        state, loss = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
-        assert all(torch.allclose(v, state[k], atol=1e-6) for k, v in model.state_dict().items())
-        assert float(loss) == pytest.approx(run.history[-1]["loss"], abs=1e-9)

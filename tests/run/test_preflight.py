@@ -1,6 +1,7 @@
 """Each planted mistake is detected, and sound subjects are left in peace."""
 
 import functools
+import json
 from dataclasses import replace
 
 import pytest
@@ -8,18 +9,27 @@ import torch
 from torch import nn
 
 from holdfast.core.data import Batches
-from holdfast.core.records import Severity, Subject
+from holdfast.core.records import Report, Severity, Subject
 from holdfast.readers import read_data, subject
+from holdfast.report import render_html, render_json
+from holdfast.run.document import document
 from holdfast.run.preflight import MOST_ROWS, forecast, looked_at, operations, preflight
-from holdfast.run.preflight_labels import clearly_better, paired_p
+from holdfast.run.preflight_readings import clearly_better, paired_p
+from holdfast.run.verdict import verdict
+from holdfast.threats.grammar import parse
 
 
-def trained(batches, model, steps=150):
-    """The model after some steps of full-batch Adam, in evaluation mode."""
+def trained(batches, model, steps=150, radius=0.0):
+    """The model after some steps of full-batch Adam, in evaluation mode; hardened with a radius."""
     optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
     for _ in range(steps):
+        x = batches.x
+        if radius:  # one step along the sign of the gradient from a random start
+            start = (x + radius * (2 * torch.rand_like(x) - 1)).requires_grad_()
+            nn.functional.cross_entropy(model(start), batches.y).backward()
+            x = (start.detach() + 1.25 * radius * start.grad.sign() - x).clamp(-radius, radius) + x
         optimizer.zero_grad()
-        nn.functional.cross_entropy(model(batches.x), batches.y).backward()
+        nn.functional.cross_entropy(model(x), batches.y).backward()
         optimizer.step()
     return model.eval()
 
@@ -108,6 +118,60 @@ def test_silent_on_a_network_with_batch_norm_and_dropout():
     assert not worries(net, rows)
 
 
+def dense(rows):
+    """A small net that standardises inside; it takes the units of the rows."""
+    mean, std = rows.x.mean(0), rows.x.std(0).clamp(min=1e-3)
+    size, classes = rows.x[0].numel(), len(rows.classes)
+    inner = nn.Sequential(nn.Flatten(), nn.Linear(size, 24), nn.ReLU(), nn.Linear(24, classes))
+    return Around(inner, lambda x: (x - mean) / std)
+
+
+def plain_net(rows):
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(rows.x[0].numel(), 32), nn.ReLU(), nn.Linear(32, len(rows.classes))
+    )
+
+
+def small_cnn(rows):
+    channels, classes = rows.x.shape[1], len(rows.classes)
+    return nn.Sequential(
+        nn.Conv2d(channels, 8, 3, 2), nn.ReLU(), nn.Flatten(), nn.LazyLinear(classes)
+    )
+
+
+HEALTHY = {
+    "digits, dense": ("digits", plain_net, 0.0),
+    "digits, dense, hardened": ("digits", plain_net, 0.1),
+    "digits, CNN": ("digits", small_cnn, 0.0),
+    "digits, CNN, hardened": ("digits", small_cnn, 8 / 255),
+    "digits, CNN, hardened far": ("digits", small_cnn, 0.3),
+    "stripes, CNN": ("synthetic:stripes:400", small_cnn, 0.0),
+    "stripes, CNN, hardened": ("synthetic:stripes:400", small_cnn, 0.1),
+    "colours, CNN": ("colours", small_cnn, 0.0),
+    "colours, dense, hardened": ("colours", plain_net, 0.1),
+    "breast-cancer": ("breast-cancer", dense, 0.0),
+    "breast-cancer, hardened": ("breast-cancer", dense, 0.5),
+    "blobs": ("synthetic:blobs:400", plain_net, 0.0),
+    "blobs, hardened": ("synthetic:blobs:400", plain_net, 0.2),
+}
+
+
+@pytest.mark.parametrize("name", HEALTHY)
+def test_silent_on_healthy_subjects_plain_and_hardened(name):
+    """Images and tables; a hardened model has given up accuracy, which must raise no suspicion."""
+    data, make, radius = HEALTHY[name]
+    rows = colours()[0] if data == "colours" else read_data(data)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = make(rows)
+        net(rows.x[:2])
+        net = trained(rows, net, 60, radius)
+    found = preflight(subject(net, rows))
+    assert max(f.severity for f in found) == Severity.GOOD, [f.says for f in found]
+    accuracy = found[0].readings[0].value
+    assert accuracy > 0.6, "no healthy subject"
+
+
 @pytest.mark.parametrize("share", [0.4, 0.7, 0.9])
 def test_silent_on_a_mediocre_model(share):
     """A model that is simply wrong at random gives no reason to suspect labels or units."""
@@ -135,6 +199,53 @@ def test_normalisation_left_out():
     strict[1].bias.data += torch.tensor([0.0, 6.0, 0.0, 0.0])
     finding = said(strict, rows, "standardised")
     assert "--mean" in finding.advice and "--std" in finding.advice
+
+
+def test_a_table_that_was_standardised_outside():
+    rows = read_data("breast-cancer")
+    mean, std = rows.x.mean(0), rows.x.std(0)
+    outside = trained(replace(rows, x=(rows.x - mean) / std), nn.Linear(30, 2), 60)
+    found = preflight(subject(outside, rows))
+    (finding,) = [f for f in found if "standardised per column" in f.says]
+    assert finding.severity == Severity.WARNING and finding.readings[0].value > 0.95
+    assert not any("permuted" in f.says for f in found)
+
+
+def test_a_table_that_was_scaled_outside():
+    rows = read_data("breast-cancer")
+    low, high = rows.x.amin(0), rows.x.amax(0)
+    outside = trained(replace(rows, x=(rows.x - low) / (high - low)), nn.Linear(30, 2), 60)
+    found = preflight(subject(outside, rows))
+    (finding,) = [f for f in found if "scaled to [0, 1] per column" in f.says]
+    assert finding.readings[0].value > 0.9
+
+
+def test_permuted_labels_of_a_table():
+    rows = read_data("breast-cancer")
+    net = trained(rows, dense(rows), 40)
+    asked = subject(net, replace(rows, y=1 - rows.y))
+    assert any("permuted" in f.says for f in preflight(asked))
+
+
+def test_a_constant_answer_is_no_permutation():
+    """Renaming the one class that a model knows gains accuracy, and explains nothing."""
+    rows = read_data("breast-cancer")
+    found = preflight(subject(lambda x: x[:, :2] * 0 + torch.tensor([1.0, 0.0]), rows))
+    assert not any("permuted" in f.says for f in found)
+    assert any("no more than always answering" in f.says for f in found)
+
+
+def test_radii_of_tables_are_shown_in_both_units():
+    rows = read_data("breast-cancer")
+    threats = (parse("linf:8/255"), parse("l2:0.5"))
+    asked = subject(dense(rows).eval(), rows, threats=threats)
+    (finding,) = [f for f in preflight(asked) if f.figures]
+    first = finding.figures[0].rows[0]
+    width = float(rows.x[:, 0].max() - rows.x[:, 0].min())
+    assert first["column"] == "mean radius" and len(finding.figures[0].rows) == 30
+    assert first["+/- at linf:8/255"] == pytest.approx(8 / 255 * width)
+    assert first["+/- at l2:0.5"] == pytest.approx(0.5 * width)
+    assert f"{8 / 255 * width:.3g}" in finding.says
 
 
 def test_normalisation_outside_the_model():
@@ -268,6 +379,36 @@ def test_mcnemar_by_hand():
     assert paired_p(before, after) == pytest.approx(p)
     assert not clearly_better(before, after) and paired_p(before, before) == 1.0
     assert clearly_better(torch.zeros(63).bool(), torch.ones(63).bool())
+
+
+@pytest.mark.parametrize(
+    ("won", "lost", "rows", "better"),
+    [
+        (499, 0, 10_000, False),  # nearly certain, but less than five points
+        (500, 0, 10_000, True),
+        (9, 0, 60, False),  # 15 points, but p = 2 / 512
+        (11, 0, 60, True),
+        (40, 12, 250, True),
+        (40, 27, 250, False),
+    ],
+)
+def test_another_reading_must_gain_five_points_and_surely(won, lost, rows, better):
+    before = torch.zeros(rows).bool()
+    before[:lost] = True
+    after = torch.zeros(rows).bool()
+    after[lost : lost + won] = True
+    assert clearly_better(before, after) == better
+
+
+def test_the_report_shows_radii_in_both_units():
+    rows = read_data("breast-cancer")
+    asked = subject(dense(rows).eval(), rows, threats=(parse("linf:0.05"),))
+    report = Report(suite="quick", subject={}, outcomes=())
+    results = document(report, asked, (), verdict((), (), ()), preflight=preflight(asked))
+    html = render_html(json.loads(render_json(results)))
+    units = results["subject"]["units"]
+    first = 0.05 * (units[0]["high"] - units[0]["low"])
+    assert "+/- at linf:0.05" in html and "mean radius" in html and f"{first:.3g}" in html
 
 
 def test_rows_are_fewer_for_costly_models_and_never_depend_on_time():

@@ -8,7 +8,7 @@ import pytest
 from holdfast.core.errors import ConfigError
 from holdfast.core.records import Outcome, Reading
 from holdfast.run.gates import Gate, gate, read_gates
-from holdfast.run.verdict import CUT, STOPPED, decide, verdict
+from holdfast.run.verdict import CUT, LACKS, STOPPED, decide, verdict
 from holdfast.suites import default_gates
 
 
@@ -109,3 +109,70 @@ def test_gates_come_from_either_file(tmp_path):
     file.write_text("[gate\n")
     with pytest.raises(ConfigError, match=r"holdfast\.toml"):
         read_gates(file)
+
+
+def _applied(outcomes, gates=None, readings=()):
+    fine = [reading(0.95, 0.99), reading(0.8, 0.9, "attacks.worst@linf:0.1", bound="upper")]
+    return verdict([*fine, *readings], gates or default_gates(), outcomes)
+
+
+def _skipped(section, why):
+    return Outcome(check=f"check:{section}", section=section, skipped=why)
+
+
+CANNOT = [
+    _skipped("corruptions", "blur changes images"),
+    _skipped("certificates", "no layers can be read"),
+    _skipped("calibration", "there are no probabilities"),
+    _skipped("ood", "foreign inputs are made for tensors only"),
+]
+
+
+def test_default_gates_of_checks_that_cannot_apply_fall_away_and_say_so():
+    v = _applied(CANNOT)
+    assert (v.word, v.code) == ("READY", 0)
+    assert v.says.startswith("All 2 gates pass. Not applicable: ")
+    beside = [g for g in v.gates if g.verdict == "not applicable"]
+    assert [g.name for g in beside] == [
+        "certificates.proved@*", "corruptions.mean", "calibration.ece", "ood.auroc",
+    ]  # fmt: skip
+    assert beside[1].says == "blur changes images"
+
+
+def test_a_gate_that_the_user_set_and_nobody_measured_gives_incomplete():
+    own = tuple(gate(g.name, f"{g.relation} {g.limit}") for g in default_gates())
+    assert not any(g.default for g in own)
+    v = _applied(CANNOT, own)
+    assert (v.word, v.code) == ("INCOMPLETE", 3)
+    assert [g.verdict for g in v.gates].count("missing") == 4
+
+
+@pytest.mark.parametrize("why", [STOPPED, CUT, f"{LACKS}a second set of rows"])
+def test_what_could_have_been_measured_is_missing_even_by_default(why):
+    v = _applied([*CANNOT[:3], _skipped("ood", why)])
+    assert v.word == "INCOMPLETE" and v.code == (130 if why == STOPPED else 3)
+    assert next(g for g in v.gates if g.name == "ood.auroc").verdict == "missing"
+
+
+def test_a_check_that_crashed_is_missing_even_by_default():
+    v = _applied([*CANNOT[:3], Outcome(check="check:ood", section="ood", error="boom")])
+    assert (v.word, v.code) == ("INCOMPLETE", 3)
+
+
+def test_nothing_is_ready_without_a_clean_and_a_worst_case_number():
+    both = [_skipped("attacks", "no gradients, no scores"), _skipped("clean", "no labels")]
+    v = verdict([], default_gates(), [*CANNOT, *both])
+    assert (v.word, v.code) == ("INCOMPLETE", 3)
+    assert [g.name for g in v.gates if g.verdict == "missing"] == [
+        "clean.accuracy", "attacks.worst@*",
+    ]  # fmt: skip
+
+
+def test_there_is_one_card_for_each_default_gate_where_there_is_one_threat():
+    names = (
+        "clean.accuracy", "attacks.worst@linf:8/255", "certificates.proved@linf:8/255",
+        "certificates.proved_within@linf:2/255", "corruptions.mean", "calibration.ece",
+        "ood.auroc", "envelope.attacked@linf:8/255",
+    )  # fmt: skip
+    v = verdict([reading(0.9, 0.95, name) for name in names], default_gates(), [])
+    assert len(v.gates) == len(default_gates()) == 6

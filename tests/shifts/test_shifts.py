@@ -16,9 +16,11 @@ from holdfast.core.errors import ConfigError, ShapeError, Unsupported
 from holdfast.ops.image import clouds, coarse, poisson, smear
 from holdfast.ops.jpeg import jpeg
 from holdfast.shifts.blur import MOTION
-from holdfast.shifts.noise import GAUSSIAN, SHOT
-from holdfast.shifts.weather import FOG
-from holdfast.testing.conform import laws
+from holdfast.shifts.digital import CONTRAST, PIXELS, QUALITY
+from holdfast.shifts.noise import GAUSSIAN, IMPULSE, SHOT
+from holdfast.shifts.weather import BRIGHT, FOG
+from holdfast.testing.laws import LawBroken
+from holdfast.testing.laws.shift import law_change_grows_with_severity
 
 NAMES = [e.name for e in entries("shift")]
 
@@ -45,27 +47,97 @@ def test_all_nine_are_there():
     } <= set(NAMES)  # fmt: skip
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_laws(name):
-    for law in laws("shift"):
-        law(find(f"shift:{name}").thing)
+TABLES = {
+    "gaussian": GAUSSIAN, "shot": SHOT, "impulse": IMPULSE, "motion": MOTION, "fog": FOG,
+    "bright": BRIGHT, "contrast": CONTRAST, "pixels": PIXELS, "quality": QUALITY,
+}  # fmt: skip
+# Strengths as published, levels 1 to 5, at 32, 64 and 224 pixels (what one size lacks it shares
+# with the next smaller one). Shot noise is published as counts at full brightness.
+PUBLISHED = {
+    "gaussian": (
+        (0.04, 0.06, 0.08, 0.09, 0.10), (0.04, 0.08, 0.12, 0.15, 0.18),
+        (0.08, 0.12, 0.18, 0.26, 0.38),
+    ),
+    "shot": (
+        (1 / 500, 1 / 250, 1 / 100, 1 / 75, 1 / 50), (1 / 250, 1 / 100, 1 / 50, 1 / 30, 1 / 15),
+        (1 / 60, 1 / 25, 1 / 12, 1 / 5, 1 / 3),
+    ),
+    "impulse": (
+        (0.01, 0.02, 0.03, 0.05, 0.07), (0.01, 0.02, 0.05, 0.08, 0.14),
+        (0.03, 0.06, 0.09, 0.17, 0.27),
+    ),
+    "motion": (
+        ((6, 1), (6, 1.5), (6, 2), (8, 2), (9, 2.5)),
+        ((10, 1), (10, 1.5), (10, 2), (10, 2.5), (12, 3)),
+        ((10, 3), (15, 5), (15, 8), (15, 12), (20, 15)),
+    ),
+    "fog": (
+        ((0.2, 3), (0.5, 3), (0.75, 2.5), (1, 2), (1.5, 1.75)),
+        ((0.4, 3), (0.7, 3), (1, 2.5), (1.5, 2), (2, 1.75)),
+        ((1.5, 2), (2, 2), (2.5, 1.7), (2.5, 1.5), (3, 1.4)),
+    ),
+    "bright": ((0.05, 0.1, 0.15, 0.2, 0.3), (0.1, 0.2, 0.3, 0.4, 0.5), (0.1, 0.2, 0.3, 0.4, 0.5)),
+    "contrast": (
+        (0.75, 0.5, 0.4, 0.3, 0.15), (0.4, 0.3, 0.2, 0.1, 0.05), (0.4, 0.3, 0.2, 0.1, 0.05),
+    ),
+    "pixels": (
+        (0.95, 0.9, 0.85, 0.75, 0.65), (0.9, 0.8, 0.7, 0.6, 0.5), (0.6, 0.5, 0.4, 0.3, 0.25),
+    ),
+    "quality": ((80, 65, 58, 50, 40), (65, 58, 50, 40, 25), (25, 18, 15, 10, 7)),
+}  # fmt: skip
 
 
-def test_published_levels_are_met_at_published_sizes():
-    assert GAUSSIAN.at(0.6, 224) == pytest.approx((0.18,))
-    assert GAUSSIAN.at(1.0, 64) == pytest.approx((0.18,))
-    assert GAUSSIAN.at(0.2, 32) == pytest.approx((0.04,))
-    assert GAUSSIAN.at(0.1, 8) == pytest.approx((0.02,))
-    assert MOTION.at(1.0, 32) == pytest.approx((9, 2.5))
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_levels_are_met_at_published_sizes(name):
+    table = TABLES[name]
+    for size, levels in zip((32, 64, 224), PUBLISHED[name], strict=True):
+        for level, row in enumerate(levels, 1):
+            want = row if isinstance(row, tuple) else (row,)
+            assert table.at(level / 5, size) == pytest.approx(want)
+            below = table.at((level - 1) / 5, size)
+            between = table.at((level - 0.5) / 5, size)  # levels are interpolated
+            assert between == pytest.approx([(a + b) / 2 for a, b in zip(below, want, strict=True)])
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_between_published_sizes_the_parameters_lie_between(name):
+    """Lengths as shares of the shorter side; outside the published sizes the nearest one's."""
+    table = TABLES[name]
+    lengths = table.lengths or (False,) * len(table.none)
+
+    def shares(severity, size):
+        row = table.at(severity, size)
+        return [v / size if own else v for v, own in zip(row, lengths, strict=True)]
+
+    for severity in (0.2, 0.5, 1.0):
+        for small, large in ((32, 64), (64, 224)):
+            ends = list(zip(shares(severity, small), shares(severity, large), strict=True))
+            middle = shares(severity, round(math.sqrt(small * large)))
+            for value, (a, b) in zip(middle, ends, strict=True):
+                assert min(a, b) - 1e-9 <= value <= max(a, b) + 1e-9
+                assert value == pytest.approx((a + b) / 2, rel=0.02)
+        assert shares(severity, 8) == pytest.approx(shares(severity, 32))
+        assert shares(severity, 512) == pytest.approx(shares(severity, 224))
+
+
+def test_kernel_sizes_scale_with_the_shorter_side():
     assert MOTION.at(1.0, 448) == pytest.approx((40, 30))
-    assert FOG.at(0.8, 224) == pytest.approx((2.5, 1.5))
+    assert MOTION.at(1.0, 16) == pytest.approx((4.5, 1.25))
+    x = torch.zeros(1, 1, 64, 200)  # one bright dot: how far it is smeared is the kernel
+    x[..., 32, 100] = 1
+    wide, tall = (shifted("motion-blur", v, 1.0)[0, 0] for v in (x, x.transpose(2, 3)))
+    spread = [int((v > 1e-6).sum()) for v in (wide, tall)]
+    (radius, _) = MOTION.at(1.0, 64)
+    assert all(n <= 2 * radius + 1 for n in spread), "the shorter side decides, not the longer"
 
 
-def test_between_two_sizes_on_a_logarithmic_scale():
-    half = round(math.sqrt(32 * 64))
-    (sd,) = GAUSSIAN.at(1.0, half)
-    assert 0.10 < sd < 0.18
-    assert sd == pytest.approx(0.14, abs=0.001)
+def test_the_law_of_growth_sees_levels_in_the_wrong_order():
+    def mutant(batch, severity, dice=None):
+        swapped = {0.6: 0.8, 0.8: 0.6}.get(round(severity, 3), severity)
+        return find("shift:contrast").thing(batch, swapped, dice)
+
+    with pytest.raises(LawBroken, match="does not grow"):
+        law_change_grows_with_severity(mutant)
 
 
 def test_gaussian_moments():

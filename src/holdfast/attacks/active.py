@@ -36,11 +36,17 @@ class Active:
         self.dice = dice_or(dice, len(x))
         self.coupled = bool(getattr(threat, "coupled", False))
         self.index = torch.arange(len(x), device=x.device)
-        self.best = threat.none(x).detach().clone()
-        self.margin = torch.full((len(x),), -torch.inf, device=x.device, dtype=self.best.dtype)
+        self._left = threat.none(x).detach().clone()  # best changes of rows that have left
+        self._best = self._left  # best changes of the active rows, and their margins
+        self._margin = torch.full((len(x),), -torch.inf, device=x.device, dtype=self._left.dtype)
 
     def __len__(self) -> int:
         return len(self.index)
+
+    @property
+    def best(self) -> Tensor:
+        """The best change seen of every row, those that have left included."""
+        return self._left.index_copy(0, self.index, self._best)
 
     def see(self, change: Tensor, margin: Tensor) -> Tensor | None:
         """Remember a change of every active row; drop the rows that it broke.
@@ -52,18 +58,19 @@ class Active:
         Returns:
             Positions among the active rows that stay, or None if all of them do.
         """
-        change, margin = change.detach(), margin.detach().to(self.margin)
+        change, margin = change.detach().to(self._left), margin.detach().to(self._margin)
         if self.coupled:
-            if stronger(margin, self.margin):
-                self.best, self.margin = change.clone(), margin
+            if stronger(margin, self._margin):
+                self._best, self._margin = change.clone(), margin
             return None
-        before = self.margin[self.index]
-        better = margin > before
-        self.best[self.index] = pick(better, change, self.best[self.index])
-        self.margin[self.index] = torch.where(better, margin, before)
+        better = margin > self._margin
+        self._best = pick(better, change, self._best)
+        self._margin = torch.maximum(margin, self._margin)
         stay = (margin < 0).nonzero().flatten()
         if len(stay) == len(self.index):
             return None
+        self._left = self.best
+        self._best, self._margin = self._best[stay], self._margin[stay]
         self.index, self.x, self.dice = self.index[stay], self.x[stay], self.dice.take(stay)
         self.goal, self.threat = self.goal.take(stay), self.threat.take(stay)
         return stay

@@ -114,10 +114,14 @@ class APGD(Attack):
     ) -> Tensor:
         active = Active(model, x, goal, threat, dice)
         ranks = self._ranked(active) if self.climb == "targeted" and len(x) else None
+        ends, end = {}, 0
+        for length in windows(self.steps):
+            end += length
+            ends[end] = length
         for number in range(self.restarts * (1 if ranks is None else ranks.shape[1])):
             if not len(active):
                 break
-            self._run(active, None if ranks is None else ranks[:, number // self.restarts])
+            self._run(active, None if ranks is None else ranks[:, number // self.restarts], ends)
         return active.best
 
     def _ranked(self, active: Active) -> Tensor:
@@ -128,14 +132,10 @@ class APGD(Attack):
         order: Tensor = ways.sort(dim=1, descending=True, stable=True).indices
         return order[:, : self.targets]
 
-    def _run(self, active: Active, chosen: Tensor | None) -> None:
-        """One start and its steps, on the rows that are still active."""
+    def _run(self, active: Active, chosen: Tensor | None, ends: dict[int, int]) -> None:
+        """One start and its steps, on the rows that are still active; `ends` are checkpoints."""
         change = active.threat.sample(active.x, active.dice).detach()
         state = self._look(active, change, chosen, None)
-        ends, end, lengths = {}, 0, windows(self.steps)
-        for length in lengths:
-            end += length
-            ends[end] = length
         for step in range(1, self.steps):
             if state is None:
                 return
@@ -155,6 +155,8 @@ class APGD(Attack):
             active.model, active.x, active.goal, active.threat, change,
             climb=self.climb if chosen is None else "margin", chosen=way,
         )  # fmt: skip
+        if active.coupled:  # one change for all rows: its step and its best point are common too
+            height = height.mean().expand_as(height)
         if state is None:
             state = _Climber(
                 change, change, gradient, height, change, height, gradient,

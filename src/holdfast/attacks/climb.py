@@ -99,4 +99,4 @@ def ascend(
             fix="Use a score attack (attack:square), or a model that is differentiable.",
         )
     reached, _ = judged(goal, outputs)
-    return reached, height.detach(), gradient.nan_to_num(0.0, 0.0, 0.0)
+    return reached, height.detach(), gradient.contiguous().nan_to_num_(0.0, 0.0, 0.0)

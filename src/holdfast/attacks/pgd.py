@@ -38,11 +38,14 @@ class PGD(Attack):
             first restart does; later ones are random).
         schedule: steps of `constant` length, or falling to zero along a `linear` or `cosine`
             curve of equal mean.
-        climb: what is climbed: `soft` (the cross-entropy's direction), `margin`, or `dlr`.
+        climb: what is climbed: `soft` (the cross-entropy's direction), `margin`, `dlr`, or
+            `mixed`: `soft` for the first half of the steps, `margin` for the rest.
 
     Cost: `steps + 1` forwards and `steps` backwards per restart and unbroken row.
 
-    Unlike the paper: the best point is kept, decided rows leave, `soft` cannot underflow.
+    Unlike the paper: the best point is kept, decided rows leave, `soft` cannot underflow, and
+    the second half climbs the margin: all classes together lead to the right region, the best
+    of them alone then crosses the boundary. The paper's loss throughout is `climb="soft"`.
     """
 
     access: ClassVar[Access] = Access.GRADIENT
@@ -52,7 +55,7 @@ class PGD(Attack):
     momentum: Decay = 0.0
     start: Literal["random", "none"] = "random"
     schedule: Literal["constant", "linear", "cosine"] = "constant"
-    climb: Climb = "soft"
+    climb: Literal["mixed", "soft", "margin", "dlr"] = "mixed"
 
     def __call__(
         self, model: Model, x: Tensor, goal: Goal, threat: Threat, *, dice: Dice | None = None
@@ -71,7 +74,7 @@ class PGD(Attack):
         memory = None
         for step in range(self.steps):
             margin, _, gradient = ascend(
-                active.model, active.x, active.goal, active.threat, change, climb=self.climb
+                active.model, active.x, active.goal, active.threat, change, climb=self._climb(step)
             )
             stay = active.see(change, margin)
             if stay is not None:
@@ -86,8 +89,14 @@ class PGD(Attack):
                 memory = gradient
             x, threat = active.x, active.threat
             move = threat.steepest(x, change, gradient)
-            change = threat.project(x, change + self._length(step) * move).detach()
+            change = threat.project(x, change.add(move, alpha=self._length(step))).detach()
         active.see(change, active.margins(change))
+
+    def _climb(self, step: int) -> Climb:
+        """What a step climbs."""
+        if self.climb == "mixed":
+            return "soft" if 2 * step < self.steps else "margin"
+        return self.climb
 
     def _length(self, step: int) -> float:
         """Length of a step in radii."""
@@ -98,7 +107,7 @@ class PGD(Attack):
 
 FGSM = register(
     "attack", cites="fgsm", name="fgsm", says="One full step along the steepest direction."
-)(PGD(steps=1, travel=1.0, start="none"))
+)(PGD(steps=1, travel=1.0, start="none", climb="soft"))
 BIM = register(
     "attack", cites="bim", name="bim", says="The basic iterative method: PGD without a start."
-)(PGD(steps=10, travel=1.25, start="none"))
+)(PGD(steps=10, travel=1.25, start="none", climb="soft"))

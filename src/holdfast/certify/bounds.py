@@ -1,45 +1,33 @@
-"""Bounds on every value of a network over a region: boxes forward, linear bounds backward."""
+"""Bounds on every value of a network over a region: boxes forward, refined by linear bounds.
+
+The bounds hold for what the model computes, not only for real numbers: each node's box is
+widened by all that sums of products can lose when they are rounded in the node's own type, in
+whatever order they are added, and rows on which a value may leave the range of its type are
+never proved. What is not covered are algorithms that multiply other numbers than those of the
+formula (Winograd or Fourier convolutions).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from math import prod
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from holdfast.certify.backward import Bounds, lower_bound
 from holdfast.certify.graph import Graph, Node
 from holdfast.certify.region import Region
 from holdfast.ops.batch import chunks
-from holdfast.ops.interval import TINY, UNIT, Box, affine, gamma, intersect, relu
-from holdfast.ops.linear import Lines, lower_on_box, relu_lines
+from holdfast.ops.interval import Box, affine, gamma, intersect, relu, widen
+from holdfast.ops.linear import relu_lines
 
 Intermediate = Literal["ibp", "crown"]
 NUMBERS = 2**20  # float64 coefficients held at once: 8 MiB per copy
 MATRIX = 2**23  # entries of the matrix of one operator that are held: 64 MiB
 ALONE = 32  # from this many coefficients per row on, rows are taken one by one
-
-
-@dataclass(frozen=True, eq=False)
-class Bounds:
-    """What is known of each value of a network.
-
-    Args:
-        graph: the network.
-        region: its inputs.
-        boxes: ends `(B, ...)` of each node.
-        lines: around each ReLU, by position of the ReLU.
-        peaks: `(B,)` per node, the largest sum of absolute terms in one coordinate; it turns
-            coefficients into rounding errors.
-    """
-
-    graph: Graph
-    region: Region
-    boxes: list[Box]
-    lines: dict[int, Lines]
-    peaks: list[Tensor]
+ROUNDINGS = 8  # of one output besides its sum: bias, factors made of several numbers, casts
 
 
 def propagate(graph: Graph, region: Region, intermediate: Intermediate) -> Bounds:
@@ -50,26 +38,45 @@ def propagate(graph: Graph, region: Region, intermediate: Intermediate) -> Bound
     Where the region is a ball, this is done with `ibp` as well for values affine in the input,
     because there the dual norm is exact.
     """
-    bounds = Bounds(graph, region, [], {}, [])
+    overflow = torch.zeros(len(region.centre), dtype=torch.bool, device=region.centre.device)
+    bounds = Bounds(graph, region, [], {}, [], [], overflow)
     unsure = set(graph.relus) - (graph.exact if region.radius is None else frozenset())
     for i, node in enumerate(graph.nodes):
         parents = [bounds.boxes[p] for p in node.parents]
+        error: Tensor | None = None
         if node.is_input:
             box = region.box
-            bounds.peaks.append(_peak(box.magnitude))
+            peak = _peak(box.magnitude)
         elif node.operator is None:
             box = relu(parents[0])
             bounds.lines[i] = relu_lines(parents[0])
-            bounds.peaks.append(_peak(parents[0].magnitude))
+            peak = _peak(parents[0].magnitude)
         else:
             op = node.operator
             box = affine(parents, op.linear, op.spread, op.bias, op.terms)
             mass = op.spread([b.magnitude for b in parents])
-            bounds.peaks.append(_peak(mass if op.bias is None else mass + op.bias.abs()))
+            mass = mass if op.bias is None else mass + op.bias.abs()
+            peak, error = _peak(mass), _error(node, mass)
+            box = box if error is None else widen(box.low, box.high, error)
+        bounds.peaks.append(peak)
+        bounds.errors.append(error)
         bounds.boxes.append(box)
+        # The sum of absolute terms bounds every partial sum, in any order.
+        bounds.overflow.logical_or_(~(peak < torch.finfo(node.dtype).max / 4))
         if i in unsure and (intermediate == "crown" or i in graph.affine):
             bounds.boxes[i] = _refined(bounds, i)
     return bounds
+
+
+def _error(node: Node, mass: Tensor) -> Tensor | None:
+    """How far the model's own result of an affine node may lie from the exact one.
+
+    The second part is what underflow loses, flushed to zero or not.
+    """
+    if node.operator is None or node.unit == 0:
+        return None
+    terms = node.operator.terms + ROUNDINGS
+    return gamma(terms, node.unit) * mass + terms * torch.finfo(node.dtype).tiny
 
 
 def _peak(mass: Tensor) -> Tensor:
@@ -133,87 +140,6 @@ def parts(owner: Tensor, count: int, limit: int) -> Iterator[slice]:
             start = min(start + limit, end)
 
 
-def lower_bound(
-    bounds: Bounds,
-    start: int,
-    a: Tensor,
-    owner: Tensor,
-    *,
-    relax: bool,
-    first: Tensor | None = None,
-) -> Tensor:
-    """`(P,)`: numbers below `a . value` for every input of the owner's region.
-
-    Coefficients travel from the value back to the input. Through an affine operator they are
-    multiplied by its matrix, which loses nothing. Through a ReLU they take the line that bounds
-    from below: the lower line where they are positive, the upper line where they are negative.
-    Without `relax` they stop at each ReLU, whose box bounds the rest: interval bounds with the
-    last affine layers merged into the question.
-
-    Each step's rounding error is at most gamma times the sum of absolute products, which is at
-    most the sum of absolute coefficients times the peak of the node; these errors are summed and
-    subtracted in the end.
-
-    Args:
-        bounds: what is known of the nodes up to `start`.
-        start: position of the value asked about.
-        a: `(P, *shape)` coefficients.
-        owner: `(P,)` the row each of them is about.
-        relax: whether to pass through ReLUs.
-        first: `(P, ...)` the coefficients on the only parent of `start`, if already known.
-    """
-    single = len(owner) > 0 and bool((owner == owner[0]).all())
-    rows: Tensor | slice = slice(int(owner[0]), int(owner[0]) + 1) if single else owner
-    waiting: dict[int, Tensor] = {start: a}
-    total = torch.zeros(len(a), dtype=a.dtype, device=a.device)
-    mass, error = torch.zeros_like(total), torch.zeros_like(total)
-    for i in range(start, -1, -1):
-        if i not in waiting:
-            continue
-        a, node = waiting.pop(i), bounds.graph.nodes[i]
-        if not node.is_input:
-            reach = a.flatten(1).abs().sum(1) * bounds.peaks[i][rows]
-            size = prod(node.shape) + sum(prod(bounds.graph.nodes[p].shape) for p in node.parents)
-            error = error + 4 * gamma(size + 16) * reach
-            mass = mass + reach
-        if node.is_input:
-            found = bounds.region.lower(a, rows)
-            total, mass = total + found, mass + found.abs()
-        elif node.is_relu and not relax:
-            found = lower_on_box(a.flatten(1), bounds.boxes[i].take(rows).flat())
-            total, mass = total + found, mass + found.abs()
-        elif node.is_relu:
-            lines = Lines(*(line[rows] for line in bounds.lines[i]))
-            negative = a.clamp(max=0)
-            offset = (negative * lines.upper_offset).flatten(1).sum(1)
-            _give(waiting, node.parents[0], a.clamp(min=0) * lines.lower_slope
-                  + negative * lines.upper_slope)  # fmt: skip
-            # Slopes lie in [0, 1] and offsets within the magnitude of the box.
-            total = total + offset
-        else:
-            total = total + _backwards(waiting, node, a, first if i == start else None)
-    steps = len(bounds.graph.nodes) + 8
-    return total - 2 * error - 4 * steps * UNIT * (mass + total.abs()) - TINY
-
-
-def _backwards(
-    waiting: dict[int, Tensor], node: Node, a: Tensor, known: Tensor | None
-) -> Tensor | float:
-    """Hand coefficients to the parents of an affine node; returns the bias's part `(P,)`."""
-    op = node.operator
-    if op is None:
-        return 0.0
-    found = op.back(a) if known is None else (known,)
-    for parent, part in zip(node.parents, found, strict=True):
-        _give(waiting, parent, part)
-    return 0.0 if op.bias is None else (a * op.bias).flatten(1).sum(1)
-
-
-def _give(waiting: dict[int, Tensor], node: int, a: Tensor) -> None:
-    """Coefficients of a value used in several places add up."""
-    waiting[node] = waiting[node] + a if node in waiting else a
-
-
 def margins(bounds: Bounds, c: Tensor, constant: Tensor, *, relax: bool) -> Tensor:
     """`(B, W)`: upper bounds of `c z + constant` of the logits z; infinite where unknown.
 
@@ -233,5 +159,5 @@ def margins(bounds: Bounds, c: Tensor, constant: Tensor, *, relax: bool) -> Tens
     below = torch.cat(found).reshape(count, ways)
     upper = torch.nextafter(constant - below, torch.full_like(below, torch.inf))
     # An overflow proves nothing, in whichever direction it went.
-    unknown = ~below.isfinite() & (constant != -torch.inf)
+    unknown = (~below.isfinite() | bounds.overflow[:, None]) & (constant != -torch.inf)
     return upper.masked_fill(unknown, torch.inf)

@@ -31,7 +31,7 @@ class CROWN(Certifier):
     computed along the way and kept where they are better.
 
     Unlike the paper, only neurons whose sign is open are bounded anew, per row; everything is
-    computed in float64 and rounded outward.
+    computed in float64 and rounded outward, by what the model's own type may lose as well.
 
     Args:
         intermediate: how the interval of each ReLU is found: `crown` by the same backward pass
@@ -46,7 +46,10 @@ class CROWN(Certifier):
     def __call__(
         self, model: Model, x: Tensor, goal: Goal, threat: Threat, *, dice: Dice | None = None
     ) -> Certificate:
-        """Upper bounds of the margin over the whole threat, in real arithmetic on the weights.
+        """Upper bounds of the margin over the whole threat, of the model as it is computed.
+
+        The rounding of the model's own arithmetic is included, whatever the order of its sums
+        (see `bounds`), and so is that of changed inputs; rows that may overflow are not proved.
 
         Args:
             model: in eval mode, made of the operators that can be read.

@@ -7,7 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from holdfast.certify.operators import Operator, Permute, Reshape, Scale, Shape
+from holdfast.certify.operators import Convolution, Dense, Operator, Scale, Shape
+from holdfast.certify.rearrange import Permute, Reshape
+from holdfast.ops.interval import UNIT
+
+SHORTCUTS = {"highest": 0.0, "high": 2.0**-11, "medium": 2.0**-8}  # TF32, bfloat16
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,11 +22,15 @@ class Node:
         operator: how it comes from its parents; None for the input and for a ReLU.
         parents: positions of the values it is made of; none for the input.
         shape: of one row.
+        unit: relative error of one rounding where the model computes this value.
+        dtype: type in which the model computes this value.
     """
 
     operator: Operator | None
     parents: tuple[int, ...]
     shape: Shape
+    unit: float = UNIT
+    dtype: torch.dtype = torch.float64
 
     @property
     def is_input(self) -> bool:
@@ -33,6 +41,22 @@ class Node:
     def is_relu(self) -> bool:
         """Whether it is a ReLU of its parent."""
         return self.operator is None and bool(self.parents)
+
+
+def rounding_unit(operator: Operator | None, out: Tensor) -> float:
+    """Relative error of one rounding in the operation that made `out`.
+
+    Half of the distance from 1 to the next number of its type, or more where torch is allowed to
+    multiply float32 in a shorter format.
+    """
+    unit = float(torch.finfo(out.dtype).eps) / 2
+    if out.dtype != torch.float32:
+        return unit
+    if isinstance(operator, Dense):
+        return max(unit, SHORTCUTS[torch.get_float32_matmul_precision()])
+    if isinstance(operator, Convolution) and out.is_cuda and torch.backends.cudnn.allow_tf32:
+        return SHORTCUTS["high"]
+    return unit
 
 
 @dataclass(frozen=True, eq=False)

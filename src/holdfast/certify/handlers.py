@@ -2,37 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from holdfast.certify.operators import (
-    Convolution,
-    Dense,
-    Mean,
-    Permute,
-    Reshape,
-    Scale,
-    Total,
+from holdfast.certify.moves import (
+    Args,
+    Named,
+    only,
+    permute,
+    reshape,
+    same,
+    summed,
+    transpose,
 )
-from holdfast.certify.reader import Handler, Recorder, unsupported
-
-Args = Sequence[Any]
-Named = Mapping[str, Any]
-
-
-def _row(t: Tensor) -> tuple[int, ...]:
-    return tuple(t.shape[1:])
-
-
-def _only(recorder: Recorder, value: Any, *constants: Any) -> int:
-    """The node of the one argument that may depend on the input."""
-    position = recorder.position(value)
-    if position is None or any(recorder.position(c) is not None for c in constants):
-        raise unsupported("a product of two values that both depend on the input")
-    return position
+from holdfast.certify.operators import Convolution, Dense, Scale
+from holdfast.certify.rearrange import Total
+from holdfast.certify.recorder import Handler, Recorder, unsupported
 
 
 def _weight(value: Tensor) -> Tensor:
@@ -42,10 +30,10 @@ def _weight(value: Tensor) -> Tensor:
 def _dense(
     r: Recorder, x: Tensor, weight: Tensor, bias: Tensor | None, out: Tensor, across: bool = False
 ) -> int:
-    position = _only(r, x, weight, bias)
+    position = only(r, x, weight, bias)
     fixed = None if bias is None else r.constant(bias, out)
     matrix = _weight(weight).T.contiguous() if across else _weight(weight)
-    return r.add(Dense(matrix, fixed), [position], _row(out))
+    return r.add(Dense(matrix, fixed), [position], out)
 
 
 def _addmm(r: Recorder, args: Args, named: Named, out: Tensor) -> int:
@@ -75,7 +63,7 @@ def _convolution(r: Recorder, args: Args, named: Named, out: Tensor) -> int:
     operator = Convolution(
         _weight(weight), fixed, each(stride), each(padding), each(dilation), groups, spatial
     )
-    return r.add(operator, [_only(r, x, weight, bias)], _row(out))
+    return r.add(operator, [only(r, x, weight, bias)], out)
 
 
 def _average_pool(r: Recorder, args: Args, named: Named, out: Tensor) -> int:
@@ -92,7 +80,7 @@ def _average_pool(r: Recorder, args: Args, named: Named, out: Tensor) -> int:
     weight = weight / weight[0].numel()
     ones = (1,) * len(spatial)
     operator = Convolution(weight, None, stride, padding, ones, x.shape[1], spatial)
-    return r.add(operator, [_only(r, x)], _row(out))
+    return r.add(operator, [only(r, x)], out)
 
 
 _POOL = ((), (), (0,), False, True, None)
@@ -103,7 +91,7 @@ def _batch_norm(r: Recorder, args: Args, named: Named, out: Tensor) -> int:
     if mean is None or (len(args) > 7 and args[5]):
         raise unsupported("BatchNorm in training mode", "Call model.eval() before certifying.")
     axes = [1] * (x.dim() - 2)
-    position = _only(r, x, weight, bias, mean, variance)
+    position = only(r, x, weight, bias, mean, variance)
     eps = args[-1]
     factor = 1 / (_weight(variance) + eps).sqrt()
     if weight is not None:
@@ -112,14 +100,14 @@ def _batch_norm(r: Recorder, args: Args, named: Named, out: Tensor) -> int:
     # Two nodes: folding the mean into the bias would lose digits where they cancel.
     one = torch.ones((), dtype=torch.float64, device=x.device)
     centred = Scale(one, -_weight(mean).reshape(-1, *axes))
-    middle = r.add(centred, [position], _row(out))
-    return r.add(Scale(factor.reshape(-1, *axes), shift), [middle], _row(out))
+    middle = r.add(centred, [position], out)
+    return r.add(Scale(factor.reshape(-1, *axes), shift), [middle], out)
 
 
 def _scaled(r: Recorder, x: Tensor, factor: Tensor, bias: Tensor | None, out: Tensor) -> int:
     if x.shape != out.shape:
         raise unsupported("a constant that broadcasts the input to a larger shape")
-    return r.add(Scale(factor, bias), [_only(r, x)], _row(out))
+    return r.add(Scale(factor, bias), [only(r, x)], out)
 
 
 def _sum_of(sign: float) -> Handler:
@@ -131,7 +119,7 @@ def _sum_of(sign: float) -> Handler:
         if left is not None and right is not None:
             if a.shape != b.shape:
                 raise unsupported("a sum of two values of different shapes")
-            return r.add(Total((1.0, factor)), [left, right], _row(out))
+            return r.add(Total((1.0, factor)), [left, right], out)
         if left is not None:
             return _scaled(r, a, one, factor * r.constant(b, out), out)
         return _scaled(r, b, factor * one, r.constant(a, out), out)
@@ -143,16 +131,22 @@ def _multiply(r: Recorder, args: Args, named: Named, out: Tensor) -> int:
     a, b = args[:2]
     if r.position(a) is None:
         a, b = b, a
-    _only(r, a, b)
+    only(r, a, b)
     return _scaled(r, a, r.constant(b, out), None, out)
 
 
 def _divide(r: Recorder, args: Args, named: Named, out: Tensor) -> int:
     a, b = args[:2]
-    _only(r, a, b)
+    only(r, a, b)
     if named.get("rounding_mode") is not None:
         raise unsupported("division with rounding")
     return _scaled(r, a, 1 / r.constant(b, out), None, out)
+
+
+def _subtracted(r: Recorder, args: Args, named: Named, out: Tensor) -> int:
+    if len(args) > 2 or named.get("alpha", 1) != 1:
+        raise unsupported("rsub with a factor")
+    return _scaled(r, args[0], r.constant(-1, out), r.constant(args[1], out), out)
 
 
 def _negate(r: Recorder, args: Args, named: Named, out: Tensor) -> int:
@@ -160,7 +154,7 @@ def _negate(r: Recorder, args: Args, named: Named, out: Tensor) -> int:
 
 
 def _relu(r: Recorder, args: Args, named: Named, out: Tensor) -> int:
-    return r.add(None, [_only(r, args[0])], _row(out))
+    return r.add(None, [only(r, args[0])], out)
 
 
 def _clamp_min(r: Recorder, args: Args, named: Named, out: Tensor) -> int:
@@ -169,51 +163,12 @@ def _clamp_min(r: Recorder, args: Args, named: Named, out: Tensor) -> int:
     return _relu(r, args, named, out)
 
 
-def _reshape(r: Recorder, args: Args, named: Named, out: Tensor) -> int:
-    x = args[0]
-    if out.dim() == 0 or len(out) != len(x):
-        raise unsupported("a reshape that mixes rows")
-    return r.add(Reshape(_row(x), _row(out)), [_only(r, x)], _row(out))
-
-
-def _permuted(r: Recorder, x: Tensor, order: Sequence[int], out: Tensor) -> int:
-    order = tuple(i % x.dim() for i in order)
-    if order[0] != 0:
-        raise unsupported("a transpose that moves the rows")
-    return r.add(Permute(order), [_only(r, x)], _row(out))
-
-
-def _permute(r: Recorder, args: Args, named: Named, out: Tensor) -> int:
-    return _permuted(r, args[0], args[1], out)
-
-
-def _transpose(r: Recorder, args: Args, named: Named, out: Tensor) -> int:
-    order = list(range(args[0].dim()))
-    i, j = args[1], args[2]
-    order[i], order[j] = order[j], order[i]
-    return _permuted(r, args[0], order, out)
-
-
-def _same(r: Recorder, args: Args, named: Named, out: Tensor) -> int:
-    if not out.dtype.is_floating_point:
-        raise unsupported(f"a cast to {out.dtype}")
-    return _only(r, args[0])
-
-
-def _summed(mean: bool) -> Handler:
-    def handler(r: Recorder, args: Args, named: Named, out: Tensor) -> int:
-        x = args[0]
-        axes = tuple(sorted(i % x.dim() for i in (args[1] if len(args) > 1 else [])))
-        if not axes or 0 in axes:
-            raise unsupported("a sum or mean over the rows")
-        keep = bool(args[2]) if len(args) > 2 else False
-        count = 1
-        for i in axes:
-            count *= x.shape[i]
-        operator = Mean(axes, _row(x), keep, 1 / count if mean else 1.0)
-        return r.add(operator, [_only(r, x)], _row(out))
-
-    return handler
+def _clamp(r: Recorder, args: Args, named: Named, out: Tensor) -> int:
+    low = named.get("min", args[1] if len(args) > 1 else None)
+    high = named.get("max", args[2] if len(args) > 2 else None)
+    if high is not None or isinstance(low, Tensor) or low != 0:
+        raise unsupported("clamp at another value than zero")
+    return _relu(r, args, named, out)
 
 
 HANDLERS: dict[str, Handler] = {
@@ -222,9 +177,10 @@ HANDLERS: dict[str, Handler] = {
     "miopen_batch_norm": _batch_norm, "_native_batch_norm_legit_no_training": _batch_norm,
     "avg_pool1d": _average_pool, "avg_pool2d": _average_pool, "avg_pool3d": _average_pool,
     "add": _sum_of(1.0), "sub": _sum_of(-1.0), "mul": _multiply, "div": _divide, "neg": _negate,
-    "relu": _relu, "clamp_min": _clamp_min, "mean": _summed(True), "sum": _summed(False),
-    "view": _reshape, "_unsafe_view": _reshape, "reshape": _reshape, "flatten": _reshape,
-    "unsqueeze": _reshape, "squeeze": _reshape, "_reshape_alias": _reshape,
-    "permute": _permute, "transpose": _transpose,
-    "detach": _same, "clone": _same, "alias": _same, "_to_copy": _same, "contiguous": _same,
+    "rsub": _subtracted, "clamp": _clamp,
+    "relu": _relu, "clamp_min": _clamp_min, "mean": summed(True), "sum": summed(False),
+    "view": reshape, "_unsafe_view": reshape, "reshape": reshape, "flatten": reshape,
+    "unsqueeze": reshape, "squeeze": reshape, "_reshape_alias": reshape,
+    "permute": permute, "transpose": transpose,
+    "detach": same, "clone": same, "alias": same, "_to_copy": same, "contiguous": same,
 }  # fmt: skip

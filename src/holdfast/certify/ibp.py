@@ -37,7 +37,10 @@ class IBP(Certifier):
     def __call__(
         self, model: Model, x: Tensor, goal: Goal, threat: Threat, *, dice: Dice | None = None
     ) -> Certificate:
-        """Upper bounds of the margin over the whole threat, in real arithmetic on the weights.
+        """Upper bounds of the margin over the whole threat, of the model as it is computed.
+
+        The rounding of the model's own arithmetic is included, whatever the order of its sums
+        (see `bounds`), and so is that of changed inputs; rows that may overflow are not proved.
 
         Args:
             model: in eval mode, made of the operators that can be read.

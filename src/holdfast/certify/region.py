@@ -71,7 +71,9 @@ def region(threat: Threat, x: Tensor) -> Region:
     centre = x.double()
     if inner.order == torch.inf:
         return Region(box, centre)
-    # The changed input is rounded to the precision of x, which moves it by less than this.
+    # The changed input is rounded to the precision of x, which moves it by less than this, and
+    # the norm of a change is itself known up to rounding when it is projected.
+    eps = torch.finfo(x.dtype).eps
     reach = torch.linalg.vector_norm(centre.flatten(1), ord=inner.order, dim=1) + inner.radius
-    radius = inner.radius + torch.finfo(x.dtype).eps * reach
+    radius = inner.radius * (1 + 32 * eps) + eps * reach
     return Region(box, centre, radius, inner.order)

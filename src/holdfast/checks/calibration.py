@@ -67,7 +67,9 @@ class Calibration(Check):
         says = (
             f"Confidence is off by {error.value:.3f} on average, mostly "
             f"{'too sure' if too_sure else 'too unsure'}; a temperature of {temperature:.2f} "
-            f"fitted on {len(subject.trusted)} trusted rows would bring it to {after.value:.3f}."
+            f"fitted on {len(known)} other rows would "
+            f"{'bring it to' if after.value < error.value else 'not help: then it is'} "
+            f"{after.value:.3f}."
         )
         yield Finding(
             severity=Severity.WARNING if bad else Severity.GOOD,

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import ClassVar
 
 from torch import Tensor
 
 from holdfast.checks.rows import sample
-from holdfast.core.catalog import register
+from holdfast.core.catalog import entry_of, register
 from holdfast.core.dice import Dice
 from holdfast.core.errors import Unsupported
 from holdfast.core.fields import Count, Inner, Part, settings
 from holdfast.core.goal import Untargeted
-from holdfast.core.kinds import Attack, Batches, Certifier, Check, Model, Threat
+from holdfast.core.kinds import Attack, Batches, Certifier, Check, Threat
 from holdfast.core.records import Cell, Figure, Finding, Severity, Subject
 from holdfast.run.bracket import bracket
 from holdfast.run.reading import proportion
@@ -35,7 +36,8 @@ class Certificates(Check):
         attack: tries to break what was proved.
         limit: at most so many rows, drawn once from the seed.
         alpha: intervals have coverage 1 - alpha.
-        radii: radii tried, as shares of the radius of each threat of the audit.
+        radii: radii tried, as shares of the radius of each threat of the audit; the whole
+            radius gives `certificates.proved@...`, others `certificates.proved_within@...`.
     """
 
     question: ClassVar = "What is proved?"
@@ -48,8 +50,8 @@ class Certificates(Check):
     radii: tuple[float, ...] = (0.25, 1.0)
 
     def cost(self, subject: Subject) -> float:
-        n = len(subject.batches) if subject.batches is not None else 0
-        return 40.0 * n * len(subject.threats) * len(self.radii)
+        n = min(len(subject.batches), self.limit) if subject.batches is not None else 0
+        return 250.0 * n * len(subject.threats) * len(self.radii)
 
     def __call__(self, subject: Subject) -> Iterator[Finding]:
         batches = sample(subject, self.limit)
@@ -59,9 +61,7 @@ class Certificates(Check):
         for threat in subject.threats:
             for share in self.radii:
                 try:
-                    yield self._finding(
-                        subject, batches, batches.x, threat.scaled(share), subject.model
-                    )
+                    yield self._finding(subject, batches, threat, share)
                 except Unsupported as refused:
                     refusals.append(f"{threat.spec}: {refused.says}")
                     break
@@ -70,27 +70,40 @@ class Certificates(Check):
         for reason in refusals:
             yield Finding(severity=Severity.INFO, says=f"Nothing is proved for {reason}.")
 
-    def _finding(
-        self, subject: Subject, batches: Batches, x: Tensor, threat: Threat, model: Model
-    ) -> Finding:
-        found = bracket(
+    def _finding(self, subject: Subject, batches: Batches, whole: Threat, share: float) -> Finding:
+        """One rung of radii; only the whole radius of a threat gives `certificates.proved`."""
+        threat, model, x = whole.scaled(share), subject.model, batches.x
+        if model is None or not isinstance(x, Tensor):
+            raise Unsupported("certificates need one tensor of inputs")
+        name = "certificates.proved" if share == 1 else "certificates.proved_within"
+        spec = whole.spec if share == 1 else threat.spec
+        ask = partial(
+            bracket,
             model,
             x,
             Untargeted(batches.y),
             threat,
-            attacks=(self.attack,),
             certifiers=self.certifiers,
             dice=Dice(subject.seed, batches.index, f"certificates/{threat.spec}"),
         )
+        try:
+            found = ask(attacks=(self.attack,))
+        except (
+            Unsupported
+        ) as refusal:  # what the certifiers say tells more than what the attack says
+            alone = ask(attacks=())
+            if alone.certificates:
+                raise
+            raise Unsupported("; ".join(alone.notes), fix=refusal.fix) from None
         if not found.certificates and not bool(found.broken.all()):
             raise Unsupported("; ".join(found.notes))
         proved, n = int(found.certified.sum()), len(x)
         reading = proportion(
-            f"certificates.proved@{threat.spec}",
+            f"{name}@{spec}",
             proved,
             n,
             bound="lower",
-            threat=threat.spec,
+            threat=spec,
             seed=subject.seed,
             alpha=self.alpha,
         )
@@ -122,4 +135,5 @@ class Certificates(Check):
 
 
 def _names(parts: tuple[Part[Certifier], ...]) -> list[str]:
-    return [part if isinstance(part, str) else type(part).__name__ for part in parts]
+    known = (part if isinstance(part, str) else entry_of(type(part)) for part in parts)
+    return [k if isinstance(k, str) else k.key if k else "certifier" for k in known]

@@ -8,7 +8,7 @@ from typing import ClassVar
 from holdfast.core.catalog import register
 from holdfast.core.fields import Inner, settings
 from holdfast.core.kinds import Check
-from holdfast.core.records import Finding, Severity, Subject
+from holdfast.core.records import Finding, Reading, Severity, Subject
 from holdfast.run.forward import correct, outputs
 from holdfast.run.reading import proportion
 
@@ -44,7 +44,7 @@ class Clean(Check):
             severity=Severity.FAILURE if useless else Severity.INFO,
             says=f"{count} of {n} unchanged rows are classified correctly; always answering the "
             f"commonest class would give {majority}.",
-            readings=(accuracy, proportion("clean.majority", majority, n, bound="exact")),
+            readings=(accuracy, _exact("clean.majority", majority, n, subject.seed)),
             rows=tuple(batches.index[~right][:20].tolist()),
         )
         if broken:
@@ -54,3 +54,9 @@ class Clean(Check):
                 readings=(proportion("clean.nonfinite", broken, n, better="lower"),),
                 advice="Look for divisions, logarithms and overflow in the model.",
             )
+
+
+def _exact(name: str, count: int, n: int, seed: int) -> Reading:
+    """A share of the rows at hand, which is no estimate of anything else."""
+    value = count / n if n else float("nan")
+    return Reading(name=name, value=value, low=value, high=value, n=n, bound="exact", seed=seed)

@@ -71,7 +71,11 @@ class Corruptions(Check):
             except Unsupported as refused:
                 refusal = refused.says
         if not table:
-            raise Unsupported(refusal or "no corruption is in the catalogue")
+            none = "no corruption is in the catalogue"
+            raise Unsupported(
+                f"no corruption applies to these inputs ({refusal})" if refusal else none,
+                fix="Corruptions change images (B, C, H, W); name others with a suite of your own.",
+            )
         yield self._finding(subject, table, clean)
 
     def _chosen(self) -> list[tuple[str, Shift]]:

@@ -13,9 +13,11 @@ from holdfast.core.catalog import register
 from holdfast.core.errors import Unsupported
 from holdfast.core.fields import Count, Inner, settings
 from holdfast.core.goal import Untargeted
-from holdfast.core.kinds import Check, Model
+from holdfast.core.kinds import Batches, Check, Model
 from holdfast.core.quiet import quiet
 from holdfast.core.records import Figure, Finding, Severity, Subject
+from holdfast.measures.model.lipschitz import local_lipschitz
+from holdfast.measures.model.sharpness import curvature, sharpness
 from holdfast.ops.batch import chunks
 from holdfast.run.forward import outputs
 from holdfast.run.reading import average
@@ -30,12 +32,15 @@ class Curvature(Check):
 
     `-margin / |gradient|_1` is the Linf distance at which a linear model of the margin reaches
     zero; the true boundary may be nearer (curvature) or farther. It is an estimate of geometry,
-    not a bound.
+    not a bound. Beside it: the local Lipschitz constant of the logits, and, where the model is
+    a module with weights, how much the loss rises when the weights move a little and the largest
+    eigenvalue of its Hessian.
 
-    Cost: one forward and one backward per row.
+    Cost: one forward and one backward per row; about 90 of each per row of the small sample.
 
     Args:
         limit: at most so many rows, drawn once from the seed.
+        few: rows for the Lipschitz constant and the landscape of the weights.
         alpha: intervals have coverage 1 - alpha.
     """
 
@@ -43,10 +48,12 @@ class Curvature(Check):
     section: ClassVar = "geometry"
 
     limit: Count = 500
+    few: Count = 64
     alpha: Inner = 0.05
 
     def cost(self, subject: Subject) -> float:
-        return 3.0 * self.limit
+        n = len(subject.batches) if subject.batches is not None else 0
+        return 3.0 * min(n, self.limit) + 270.0 * min(n, self.few)
 
     def __call__(self, subject: Subject) -> Iterator[Finding]:
         batches = sample(subject, self.limit)
@@ -61,14 +68,14 @@ class Curvature(Check):
         found = average(
             "geometry.linear_distance",
             distance,
-            unit="Linf in input units",
+            unit="of the input range",
             seed=subject.seed,
             alpha=self.alpha,
         )
         steep = average(
             "geometry.slope",
             slope[right],
-            unit="margin per Linf",
+            unit="logits per unit of input",
             better="lower",
             seed=subject.seed,
             alpha=self.alpha,
@@ -76,13 +83,37 @@ class Curvature(Check):
         median = float(distance.median())
         says = (
             f"To first order half of the rows that are right reach the boundary within "
-            f"{median:.4f} (Linf, inputs in [0, 1])."
+            f"{median:.3g} (largest change of any coordinate, inputs in [0, 1])."
         )
         yield Finding(
             severity=Severity.INFO,
             says=says,
             readings=(found, steep),
             figures=(_histogram(distance, says),),
+        )
+        yield from self._around(subject.model, sample(subject, self.few), subject.seed)
+
+    def _around(self, model: Model, batches: Batches, seed: int) -> Iterator[Finding]:
+        """Lipschitz constant, sharpness and the top of the Hessian's spectrum, where they exist."""
+        slopes = local_lipschitz(
+            model, batches, radius=0.05, samples=2, seed=seed, name="geometry.lipschitz"
+        )
+        middle, steep = slopes.readings()
+        yield Finding(
+            severity=Severity.INFO,
+            says=f"Near half of the inputs the logits move {middle.value:.3g} times as far as the "
+            "input (Euclidean), or farther.",
+            readings=(middle, steep),
+        )
+        if not isinstance(model, torch.nn.Module) or not any(True for _ in model.parameters()):
+            return
+        rise = sharpness(model, batches, seed=seed, draws=2, name="geometry.sharpness")
+        bend = curvature(model, batches, seed=seed, steps=12, draws=4, name="geometry.hessian")
+        yield Finding(
+            severity=Severity.INFO,
+            says=f"Weights moved by 5% of their size can raise the loss by {rise.value:.3g} nats; "
+            f"the loss curves by at most about {bend.top.value:.3g} in any direction.",
+            readings=(rise, bend.top, bend.trace),
         )
 
 
@@ -113,6 +144,6 @@ def _histogram(distance: Tensor, says: str, bins: int = 24) -> Figure:
         title="First-order distance to the boundary",
         says=says,
         rows=rows,
-        x="Linf distance (inputs in [0, 1])",
+        x="largest change of any coordinate (inputs in [0, 1])",
         y="rows",
     )

@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
+from holdfast.checks.curves import Asked, points
 from holdfast.checks.rows import sample
-from holdfast.core.catalog import register, resolve
+from holdfast.checks.signs import signs
+from holdfast.core.catalog import register
 from holdfast.core.dice import Dice
 from holdfast.core.errors import Contradiction, Unsupported
 from holdfast.core.fields import Count, Inner, Part, settings
 from holdfast.core.goal import Untargeted
 from holdfast.core.kinds import Attack, Certifier, Check, Threat
-from holdfast.core.records import Cell, Figure, Finding, Severity, Subject
-from holdfast.ops.batch import chunks
+from holdfast.core.records import Figure, Finding, Severity, Subject
 from holdfast.run.forward import correct, outputs
 from holdfast.run.reading import proportion
-from holdfast.run.search import search
+
+PROBES = 64  # rows that are looked at for signs of masked gradients
 
 
 @register("check", says="Accuracy against radius, attacked from above and certified from below.")
@@ -65,125 +66,74 @@ class Envelope(Check):
     def _finding(
         self, subject: Subject, x: Tensor, y: Tensor, index: Tensor, threat: Threat, right: Tensor
     ) -> Finding:
-        attacked = self._attacked(subject, x, y, index, threat, right)
-        certified, reason = self._certified(subject, x, y, index, threat)
-        if certified is not None and bool((certified & ~attacked).any()):
-            k, row = (certified & ~attacked).nonzero()[0].tolist()
-            raise Contradiction(
-                f"row {int(index[row])} is proved and broken at {self.radii[k]:g} x {threat.spec}",
-                witnesses={
-                    "row": int(index[row]),
-                    "certifier": str(self.certifier),
-                    "attack": str(self.attack),
-                },
-                fix="One of the two methods has a bug: please report it with this model.",
-            )
-        rows = self._rows("attacked", "upper", attacked, threat, right)
+        about = Asked(subject, x, y, index, threat, self.radii)
+        attacked = about.attacked(self.attack, right)
+        certified, reason = about.certified(self.certifier)
         if certified is not None:
-            rows += self._rows("certified", "lower", certified, threat, right)
-        half = next(
-            (
-                r
-                for r, alive in zip(self.radii, attacked, strict=True)
-                if alive.float().mean() < 0.5 * right.float().mean()
-            ),
-            None,
-        )
-        says = (
-            f"Half of the accuracy is gone at {half:g} times {threat.spec}."
-            if half
-            else f"More than half of the accuracy survives up to "
-            f"{self.radii[-1]:g} times {threat.spec}."
-        )
+            self._agree(attacked, certified, about)
+        rows = points("attacked", attacked, threat, self.radii, right, self.alpha)
+        if certified is not None:
+            rows += points("certified", certified, threat, self.radii, right, self.alpha)
+        flags = self._doubts(subject, x, y, index, threat)
+        says = self._says(attacked, right, threat)
         says += f" Nothing is proved: {reason}." if reason else ""
-        at_one = self.radii.index(1.0) if 1.0 in self.radii else len(self.radii) - 1
+        if flags:
+            says += " Signs of masked gradients: the attacked curve may lie too high."
+        norm = threat.spec.split(":")[0]
         figure = Figure(
             name=f"envelope-{threat.spec}",
             kind="envelope",
             title=f"Envelope, {threat.spec}",
             says=says,
             rows=tuple(rows),
-            x=f"radius ({threat.spec.split(':')[0]})",
+            x=f"radius ({norm})",
             y="accuracy (share of rows)",
         )
+        whole = self.radii.index(1.0) if 1.0 in self.radii else len(self.radii) - 1
+        spec = threat.spec if self.radii[whole] == 1 else threat.scaled(self.radii[whole]).spec
         reading = proportion(
-            f"envelope.attacked@{threat.scaled(self.radii[at_one]).spec}",
-            int(attacked[at_one].sum()),
+            f"envelope.attacked@{spec}",
+            int(attacked[whole].sum()),
             len(x),
             bound="upper",
             alpha=self.alpha,
-            threat=threat.scaled(self.radii[at_one]).spec,
+            threat=spec,
             seed=subject.seed,
+            flags=flags,
         )
         return Finding(severity=Severity.INFO, says=says, readings=(reading,), figures=(figure,))
 
-    def _attacked(
-        self, subject: Subject, x: Tensor, y: Tensor, index: Tensor, threat: Threat, right: Tensor
-    ) -> Tensor:
-        """`(R, B)` bool: rows that stand at each radius."""
-        standing, curve = right.clone(), []
-        for radius in self.radii:
-            left = standing.nonzero().flatten()
-            near = threat.scaled(radius).take(left)
-            dice = Dice(subject.seed, index[left], f"envelope/{radius:g}")
-            if len(left) and subject.model is not None:
-                found = search(
-                    resolve(self.attack),
-                    subject.model,
-                    x[left],
-                    Untargeted(y[left]),
-                    near,
-                    dice=dice,
-                )
-                standing[left] = (found.margin < 0).cpu()
-            curve.append(standing.clone())
-        return torch.stack(curve)
+    def _agree(self, attacked: Tensor, certified: Tensor, about: Asked) -> None:
+        """Stop with both witnesses where a row is proved and broken at one radius."""
+        if not bool((certified & ~attacked).any()):
+            return
+        k, row = (certified & ~attacked).nonzero()[0].tolist()
+        at = int(about.index[row])
+        raise Contradiction(
+            f"row {at} is proved and broken at {self.radii[k]:g} x {about.threat.spec}",
+            witnesses={
+                "row": at,
+                "certifier": str(self.certifier),
+                "attack": str(self.attack),
+            },
+            fix="One of the two methods has a bug: please report it with this model.",
+        )
 
-    def _certified(
+    def _says(self, attacked: Tensor, right: Tensor, threat: Threat) -> str:
+        """Where half of the accuracy is gone."""
+        half = 0.5 * right.float().mean()
+        for radius, alive in zip(self.radii, attacked, strict=True):
+            if alive.float().mean() < half:
+                return f"At least half of the accuracy is gone at {threat.scaled(radius).spec}."
+        return f"No attack takes half of the accuracy up to {threat.scaled(self.radii[-1]).spec}."
+
+    def _doubts(
         self, subject: Subject, x: Tensor, y: Tensor, index: Tensor, threat: Threat
-    ) -> tuple[Tensor | None, str]:
-        """`(R, B)` bool: rows proved at each radius; or None and the reason."""
-        proved = torch.zeros(len(x), dtype=torch.bool)
-        curve: list[Tensor] = []
-        for radius in reversed(self.radii):
-            for part in chunks(len(x), 128):
-                left = torch.arange(len(x))[part][~proved[part]]
-                if not len(left) or subject.model is None:
-                    continue
-                near = threat.scaled(radius).take(left)
-                try:
-                    found = resolve(self.certifier)(
-                        subject.model,
-                        x[left],
-                        Untargeted(y[left]),
-                        near,
-                        dice=Dice(subject.seed, index[left], "envelope/certified"),
-                    )
-                except Unsupported as refused:
-                    return None, refused.says
-                proved[left] = found.proved.cpu()
-            curve.append(proved.clone())
-        return torch.stack(curve[::-1]), ""
-
-    def _rows(
-        self, series: str, bound: str, alive: Tensor, threat: Threat, right: Tensor
-    ) -> list[dict[str, Cell]]:
-        unit = getattr(threat, "radius", 1.0)
-        start = right if bound == "upper" else right & alive[0]
-        points = [(0.0, right if bound == "upper" else start)]
-        points += [(r * unit, a) for r, a in zip(self.radii, alive, strict=True)]
-        rows: list[dict[str, Cell]] = []
-        for radius, mask in points:
-            r = proportion("point", int(mask.sum()), len(mask), alpha=self.alpha)
-            rows.append(
-                {
-                    "radius": radius,
-                    "accuracy": r.value,
-                    "low": r.low,
-                    "high": r.high,
-                    "bound": bound,
-                    "series": series,
-                    "norm": threat.spec.split(":")[0],
-                }
-            )
-        return rows
+    ) -> tuple[str, ...]:
+        """Signs on a few rows that the attacked curve cannot be believed."""
+        if subject.model is None or not len(x):
+            return ()
+        few = slice(0, PROBES)
+        dice = Dice(subject.seed, index[few], "envelope/signs")
+        seen = signs(subject.model, x[few], Untargeted(y[few]), threat.take(few), dice)
+        return tuple(f"{s.name}: {s.says}" for s in seen if not s.passed)

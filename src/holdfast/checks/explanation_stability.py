@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from holdfast.checks.attributions import attributions
 from holdfast.checks.rows import sample
 from holdfast.core.catalog import register, resolve
 from holdfast.core.dice import Dice
@@ -51,7 +52,8 @@ class ExplanationStability(Check):
     alpha: Inner = 0.05
 
     def cost(self, subject: Subject) -> float:
-        return 200.0 * self.limit
+        n = len(subject.batches) if subject.batches is not None else 0
+        return 300.0 * min(n, self.limit)
 
     def __call__(self, subject: Subject) -> Iterator[Finding]:
         batches = sample(subject, self.limit)
@@ -66,6 +68,11 @@ class ExplanationStability(Check):
         if not same.any():
             raise Unsupported("the noise changes every answer")
         before = self._maps(subject.model, x[same], answers[same])
+        if not before.any():
+            raise Unsupported(
+                "the attributions are zero everywhere: no gradient reaches the input",
+                fix="Audit the model itself, not an answer copied from it.",
+            )
         stability = rank_correlation(before, self._maps(subject.model, noisy[same], answers[same]))
         reading = average(
             "explanations.stability",
@@ -75,7 +82,7 @@ class ExplanationStability(Check):
             alpha=self.alpha,
         )
         readings: list[Reading] = [reading]
-        control = ""
+        control, fresh = "", None
         if subject.make is not None:
             fresh = self._maps(subject.make(subject.seed), x[same], answers[same])
             readings.append(
@@ -88,12 +95,16 @@ class ExplanationStability(Check):
                     alpha=self.alpha,
                 )
             )
-            control = f" Against freshly drawn weights it is {readings[1].value:.2f}."
+            control = f" With freshly drawn weights instead it is {readings[1].value:.2f}."
+        says = (
+            f"Under noise of {self.noise:g} that leaves the answer unchanged, attributions "
+            f"keep a rank correlation of {reading.value:.2f}." + control
+        )
         yield Finding(
             severity=Severity.GOOD if reading.value >= self.tolerated else Severity.WARNING,
-            says=f"Under noise of {self.noise:g} that leaves the answer unchanged, attributions "
-            f"keep a rank correlation of {reading.value:.2f}." + control,
+            says=says,
             readings=tuple(readings),
+            figures=attributions(batches.take(same), answers[same], before, fresh, says),
         )
 
     def _maps(self, model: Model, x: Tensor, answers: Tensor) -> Tensor:

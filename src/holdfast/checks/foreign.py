@@ -5,21 +5,25 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from holdfast.checks.bundled import bundled
 from holdfast.core.dice import Dice
 
 IMAGE = 4  # dimensions of (B, C, H, W)
 
 
-def foreign(x: Tensor, dice: Dice) -> dict[str, Tensor]:
+def foreign(x: Tensor, y: Tensor, dice: Dice, known: str = "") -> dict[str, Tensor]:
     """Foreign sets of the size and form of `x`, by name.
 
-    Far: noise, constants and smooth textures with the mean and variance of each position, so
-    that brightness alone does not give them away. Near: halves of two rows, images with
-    shuffled patches, images turned by 90 degrees.
+    Far: noise with the mean and variance of each position, constants and smooth textures with
+    those of all values, so that brightness alone does not give them away; and another bundled
+    data set where one has this shape. Near: two halves of rows of different classes, images
+    with shuffled patches, images turned by 90 degrees.
 
     Args:
         x: `(B, ...)` familiar inputs in [0, 1].
-        dice: keyed draws of (at least) these rows.
+        y: `(B,)` their labels.
+        dice: keyed draws of these rows.
+        known: name of the audited data, which is not foreign to itself.
     """
     d = dice.part(slice(0, len(x)))
     mean, spread = x.mean(0, keepdim=True), x.std(0, keepdim=True, unbiased=False)
@@ -27,7 +31,8 @@ def foreign(x: Tensor, dice: Dice) -> dict[str, Tensor]:
     noise = (mean + spread * d.spawn("noise").normal(shape, dtype=x.dtype)).clamp(0, 1)
     level = x.mean() + x.std() * d.spawn("constant").normal([1] * len(shape), dtype=x.dtype)
     sets = {"far: noise": noise, "far: constant": level.clamp(0, 1).expand_as(x).contiguous()}
-    other = x[d.spawn("pairs").integers(max(len(x), 1)) if len(x) else slice(0)]
+    sets |= bundled(x, d, known)
+    other = x[_partners(y, d)] if len(x) else x
     if x.dim() != IMAGE:
         pick = d.spawn("mixture").uniform(shape) < 0.5
         return sets | {"near: mixed columns": torch.where(pick, x, other)}
@@ -38,6 +43,16 @@ def foreign(x: Tensor, dice: Dice) -> dict[str, Tensor]:
     if x.shape[-1] == x.shape[-2]:
         sets["near: turned"] = x.rot90(1, (-2, -1))
     return sets
+
+
+def _partners(y: Tensor, dice: Dice) -> Tensor:
+    """`(B,)` for each row another one of a different class; any row where there is one class."""
+    order = y.argsort(stable=True)
+    kinds, back, count = y.unique(return_inverse=True, return_counts=True)
+    last = count.cumsum(0)  # where each class ends in the order
+    away = len(y) - count[back] if len(kinds) > 1 else count[back]
+    step = (dice.spawn("pairs").uniform().to(torch.float64) * away).long()
+    return order[(last[back] + step) % len(y)]
 
 
 def _texture(x: Tensor, dice: Dice) -> Tensor:

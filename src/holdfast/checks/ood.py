@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
 import torch
@@ -62,7 +62,10 @@ class OOD(Check):
         x = subject.batches.x
         if not isinstance(x, Tensor):
             raise Unsupported("foreign inputs are made for tensors only")
-        sets = foreign(x[: self.limit], Dice(subject.seed, subject.batches.index, "ood"))
+        y, named = subject.batches.y[: self.limit], subject.about.get("data")
+        known_as = str(named.get("name", "")) if isinstance(named, Mapping) else ""
+        dice = Dice(subject.seed, subject.batches.index, "ood")
+        sets = foreign(x[: self.limit], y, dice, known_as)
         lines: list[dict[str, Cell]] = []
         main: Reading | None = None
         for part in self.detectors:
@@ -80,8 +83,8 @@ class OOD(Check):
         if main is None:
             raise Unsupported("no detector was given")
         says = (
-            f"{first} ranks a foreign input above a familiar one in {main.value:.1%} of pairs; "
-            f"hardest are {weakest}."
+            f"Detector {first} ranks a foreign input above a familiar one in {main.value:.1%} of "
+            f"pairs; hardest is {weakest}."
         )
         yield Finding(
             severity=Severity.GOOD if main.low >= self.tolerated else Severity.WARNING,

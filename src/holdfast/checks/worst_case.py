@@ -3,36 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 
 from holdfast.checks.gallery import gallery
 from holdfast.checks.rows import sample
 from holdfast.checks.self_checks import SelfCheck, self_checks
-from holdfast.core.catalog import entry_of, register, resolve
+from holdfast.checks.siege import Siege, besiege
+from holdfast.core.catalog import register, resolve
 from holdfast.core.dice import Dice
 from holdfast.core.errors import Unsupported
 from holdfast.core.fields import Count, Inner, Natural, Part, settings
-from holdfast.core.goal import Untargeted
-from holdfast.core.kinds import Attack, Check, Model, Threat
+from holdfast.core.kinds import Access, Attack, Check, Threat
 from holdfast.core.records import Cell, Figure, Finding, Severity, Subject
 from holdfast.run.reading import proportion
-from holdfast.run.search import search
-
-
-@dataclass(eq=False)
-class Siege:
-    """What the portfolio left standing, and the best change found for each row."""
-
-    standing: Tensor  # (B,) bool
-    change: Tensor
-    margin: Tensor
-    by: list[str]
-    lines: list[dict[str, Cell]]
-    refused: list[str]
 
 
 @register("check", says="Accuracy under the pointwise worst of a portfolio of attacks.")
@@ -62,8 +47,9 @@ class WorstCase(Check):
     alpha: Inner = 0.05
 
     def cost(self, subject: Subject) -> float:
-        n = len(subject.batches) if subject.batches is not None else 0
-        return 120.0 * len(self.attacks) * min(n, self.limit) * len(subject.threats)
+        n = min(len(subject.batches), self.limit) if subject.batches is not None else 0
+        rows = n * sum(map(_passes, self.attacks)) + 400.0 * min(n, self.probes)
+        return rows * len(subject.threats)
 
     def __call__(self, subject: Subject) -> Iterator[Finding]:
         batches = sample(subject, self.limit)
@@ -83,12 +69,15 @@ class WorstCase(Check):
                     dice.part(first).spawn("self-checks"),
                 )
             yield self._finding(subject, batches.index, siege, threat, doubts)
-            yield from gallery(subject.model, batches, siege.change, siege.margin, threat, siege.by)
+            yield from gallery(
+                subject.model, batches, siege.change, siege.margin, threat, siege.by, siege.size,
+                units=subject.about.get("units"),
+            )  # fmt: skip
 
     def _finding(
         self, subject: Subject, index: Tensor, siege: Siege, threat: Threat, doubts: list[SelfCheck]
     ) -> Finding:
-        flags = tuple(d.says for d in doubts if not d.passed)
+        flags = tuple(f"{d.name}: {d.says}" for d in doubts if not d.passed)
         kept, n = int(siege.standing.sum()), len(siege.standing)
         reading = proportion(
             f"attacks.worst@{threat.spec}",
@@ -101,119 +90,71 @@ class WorstCase(Check):
             flags=flags,
         )
         says = f"At most {kept} of {n} rows survive every change within {threat.spec}."
-        lines: tuple[dict[str, Cell], ...] = (
-            *siege.lines,
-            {
-                "method": "all together (pointwise worst)",
-                "tried on": n,
-                "broken": n - kept,
-                "forwards": sum(int(line["forwards"] or 0) for line in siege.lines),
-                "backwards": sum(int(line["backwards"] or 0) for line in siege.lines),
-            },
-        )
-        tables = [
-            Figure(
-                name=f"attacks-{threat.spec}",
-                kind="table",
-                title=f"Attacks, {threat.spec}",
-                says=says,
-                rows=lines,
-            )
-        ]
+        if flags:
+            says += f" {len(flags)} self-checks cast doubt on this number: the truth may be lower."
+        figures = [_table(siege, threat, says)]
         if doubts:
-            tables.append(
-                Figure(
-                    name=f"self-checks-{threat.spec}",
-                    kind="table",
-                    title=f"Self-checks, {threat.spec}",
-                    says="All self-checks passed: gradients can be believed."
-                    if not flags
-                    else f"{len(flags)} of {len(doubts)} self-checks failed: the truth is lower.",
-                    rows=tuple(
-                        {"check": d.name, "result": "pass" if d.passed else "FAIL", "says": d.says}
-                        for d in doubts
-                    ),
-                )
-            )
-        broken = index[~siege.standing]
+            figures.append(_panel(doubts, threat, len(flags)))
         return Finding(
-            severity=Severity.FAILURE
-            if flags or kept < n / 2
-            else Severity.WARNING
-            if kept < n * 0.9
-            else Severity.GOOD,
+            severity=_severity(kept, n, flags),
             says=says + "".join(f" {r}" for r in siege.refused),
             readings=(reading,),
             advice=""
             if kept > n * 0.9
-            else "Train against the attack: "
-            f"holdfast harden MODEL --data DATA --recipe trades --threat {threat.spec}",
-            rows=tuple(broken[:20].tolist()),
-            figures=tuple(tables),
+            else f"Train the model against changes within {threat.spec} (holdfast harden).",
+            rows=tuple(index[~siege.standing][:20].tolist()),
+            figures=tuple(figures),
         )
 
 
-def besiege(
-    attacks: tuple[Part[Attack], ...],
-    model: Model,
-    x: Tensor,
-    y: Tensor,
-    threat: Threat,
-    dice: Dice,
-) -> Siege:
-    """Run attacks one after the other on the rows that still stand.
+def _passes(part: Part[Attack]) -> float:
+    """Passes of an attack per row that stands to the end; a way there and back counts three."""
+    attack: Any = resolve(part)
+    steps = getattr(attack, "steps", 100) * getattr(attack, "restarts", 1)
+    ways = attack.targets if getattr(attack, "climb", "") == "targeted" else 1
+    return float(steps * ways * (3 if attack.access is Access.GRADIENT else 1))
 
-    Raises:
-        Unsupported: if none of the attacks can be run.
-    """
-    goal = Untargeted(y)
-    siege = Siege(
-        torch.ones(len(x), dtype=torch.bool),
-        threat.none(x),
-        torch.full((len(x),), -torch.inf),
-        [""] * len(x),
-        [],
-        [],
+
+def _severity(kept: int, n: int, flags: tuple[str, ...]) -> Severity:
+    if flags or kept < n / 2:
+        return Severity.FAILURE
+    return Severity.WARNING if kept < n * 0.9 else Severity.GOOD
+
+
+def _table(siege: Siege, threat: Threat, says: str) -> Figure:
+    """One line per attack and one for all together."""
+    n, known = len(siege.standing), siege.size[siege.size > 0]
+    radius = getattr(threat, "radius", None)
+    broken = n - int(siege.standing.sum())
+    total: dict[str, Cell] = {
+        "method": "all together (pointwise worst)",
+        "tried on": n,
+        "broken": broken,
+        "success (share)": broken / n if n else None,
+        "median radius": float(known.median()) * float(radius) if radius and len(known) else None,
+        "forwards": sum(int(line["forwards"] or 0) for line in siege.lines),
+        "backwards": sum(int(line["backwards"] or 0) for line in siege.lines),
+    }
+    return Figure(
+        name=f"attacks-{threat.spec}",
+        kind="table",
+        title=f"Attacks, {threat.spec}",
+        says=says,
+        rows=(*siege.lines, total),
     )
-    for part in attacks:
-        attack = resolve(part)
-        name = part if isinstance(part, str) else _name(attack)
-        left = siege.standing.nonzero().flatten()
-        if not len(left):
-            break
-        try:
-            found = search(
-                attack,
-                model,
-                x[left],
-                goal.take(left),
-                threat.take(left),
-                dice=dice.part(left).spawn(name),
-            )
-        except Unsupported as refused:
-            siege.refused.append(f"{name} could not be run: {refused.says}.")
-            continue
-        margin = found.margin.detach().cpu().float()
-        won = ~(margin < 0)
-        siege.change[left] = found.change.to(siege.change)
-        siege.margin[left] = margin
-        siege.standing[left[won]] = False
-        for row in left[won].tolist():
-            siege.by[row] = name
-        siege.lines.append(
-            {
-                "method": name,
-                "tried on": len(left),
-                "broken": int(won.sum()),
-                "forwards": found.passes.forwards,
-                "backwards": found.passes.backwards,
-            }
-        )
-    if not siege.lines and len(x):
-        raise Unsupported(" ".join(siege.refused) or "no attack was given")
-    return siege
 
 
-def _name(attack: Attack) -> str:
-    entry = entry_of(attack) or entry_of(type(attack))
-    return entry.key if entry else type(attack).__name__
+def _panel(doubts: list[SelfCheck], threat: Threat, failed: int) -> Figure:
+    """What each self-check saw."""
+    return Figure(
+        name=f"self-checks-{threat.spec}",
+        kind="table",
+        title=f"Self-checks, {threat.spec}",
+        says="No self-check found a sign of masked gradients."
+        if not failed
+        else f"{failed} of {len(doubts)} self-checks failed: the truth may be lower.",
+        rows=tuple(
+            {"check": d.name, "result": "pass" if d.passed else "FAIL", "says": d.says}
+            for d in doubts
+        ),
+    )

@@ -36,8 +36,11 @@ class Trial:
 class Claim:
     """What a paper says, as a small experiment that can fail.
 
+    What comes from no paper of its own (presets, checks, sources) owes a property against truth
+    instead, under its own name or under that of its kind.
+
     Args:
-        paper: its key in the bibliography.
+        paper: its key in the bibliography, or a key or kind of the catalogue.
         methods: catalogue keys of what is tried.
         says: the inequality in one sentence.
         left: what the left quantity is, with its unit.
@@ -158,6 +161,8 @@ def write(results: Iterable[Result]) -> Path:
     for result in results:
         row = asdict(result)
         rows[result.paper] = row | {"seconds": round(result.seconds, 1)}
+    for key, row in rows.items():  # so that an audit can cite them without importing the claims
+        row["methods"] = list(every[key].methods)
     file = ledger_file()
     file.write_text(json.dumps(rows, indent=1, sort_keys=True) + "\n", "utf-8")
     file.with_suffix(".md").write_text(page(rows, every), "utf-8")

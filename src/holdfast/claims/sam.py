@@ -1,72 +1,90 @@
-"""SAM against its base where one minimum is sharp and another is flat."""
+"""SAM against its base under label noise, with as many steps and with as many gradients."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
 
+from holdfast.claims.digits import accuracy, drawn, net
 from holdfast.claims.harness import Claim, Trial
+from holdfast.core.data import Batches
 from holdfast.core.fields import Later
 from holdfast.optim.sam import SAM
+from holdfast.run.loop import Training
+
+Climb = Callable[[SAM], list[tuple[nn.Parameter, Tensor]]]
+BASE = Later("torch:SGD", lr=0.1, momentum=0.9)
+EPOCHS = 50
 
 
-class Unscaled(SAM):
-    """The mutant: moves by the gradient itself, not by a fixed length along it."""
-
-    @torch.no_grad()
-    def _climb(self) -> list[tuple[nn.Parameter, Tensor]]:
-        slopes = {p: float(p.grad.norm()) for g in self.param_groups for p in g["params"]}
-        moved = super()._climb()
-        for p, before in moved:
-            p.copy_(before + (p - before) * 0.1 * slopes[p])
-        return moved
-
-
-class Stays(SAM):
+def _stays(self: SAM) -> list[tuple[nn.Parameter, Tensor]]:
     """The mutant: forgets to move before the second evaluation."""
-
-    def _climb(self) -> list[tuple[nn.Parameter, Tensor]]:
-        return []
+    return []
 
 
-def _valleys(w: Tensor) -> Tensor:
-    """A wide valley around 0 with a narrow, deeper hole at 1 cut into its slope."""
-    return 0.1 * w.square().sum() - 0.2 * torch.exp(-((w - 1) ** 2).sum() / (2 * 0.15**2))
+@torch.no_grad()
+def _downhill(self: SAM, climb: Climb = SAM._climb) -> list[tuple[nn.Parameter, Tensor]]:
+    """The mutant: looks at the best weights nearby, not at the worst."""
+    moved = climb(self)
+    for p, before in moved:
+        p.copy_(2 * before - p)
+    return moved
+
+
+MUTANTS: dict[str, Climb] = {
+    "": SAM._climb, "forgets-to-move": _stays, "moves-downhill": _downhill,
+}  # fmt: skip
+
+
+def noisy(seed: int) -> tuple[Batches, Batches]:
+    """300 digits, of whose labels 40 % are another class, and 1,000 others."""
+    g = torch.Generator().manual_seed(seed)
+    x, y = drawn(g)
+    other = (y[:300] + torch.randint(1, 10, (300,), generator=g)) % 10
+    seen = torch.where(torch.rand(300, generator=g) < 0.4, other, y[:300])
+    return Batches(x=x[:300], y=seen, size=32), Batches(x=x[-1000:], y=y[-1000:])
+
+
+def learned(seed: int, optimizer: Later, epochs: int) -> float:
+    """Test accuracy of a net with 128 hidden units; data and start come from the seed."""
+    data, test = noisy(seed)
+    model = net(seed, 128)
+    Training(optimizer=optimizer, epochs=epochs)(model, data)
+    return accuracy(model, test)
+
+
+@cache
+def plain(seed: int) -> float:
+    """The same after gradient descent: the better of as many steps and as many gradients.
+
+    Both are asked because fewer steps alone already learn fewer of the wrong labels by heart.
+    """
+    return max(learned(seed, BASE, epochs) for epochs in (EPOCHS, 2 * EPOCHS))
 
 
 def trial(seed: int, mutant: str = "") -> Trial:
-    """Where SAM and its base end, started in the hole; distance from its centre."""
-    ends = []
-    kinds: dict[str, type[SAM]] = {
-        "": SAM,
-        "forgets-to-normalise": Unscaled,
-        "forgets-to-move": Stays,
-    }
-    for kind, radius in ((kinds[mutant], 0.4), (SAM, 0.0)):
-        g = torch.Generator().manual_seed(seed)
-        w = nn.Parameter(1.05 + 0.1 * torch.rand(1, generator=g, dtype=torch.float64))
-        optimizer = kind([w], base=Later("torch:SGD", lr=0.05), radius=radius)
-
-        def closure(w: nn.Parameter = w) -> float:
-            w.grad = None
-            loss = _valleys(w)
-            loss.backward()
-            return float(loss.detach())
-
-        for _ in range(150):
-            optimizer.step(closure)
-        ends.append(abs(float(w.detach()) - 1.0))
-    return Trial(ends[0], ends[1], ends[0] > 0.3 and ends[1] < 0.1)
+    """Test accuracy of SAM, which takes two gradients in each step, and of its base."""
+    with patch.object(SAM, "_climb", MUTANTS[mutant]):
+        flat = learned(seed, Later("optimizer:sam", base=BASE, radius=0.2), EPOCHS)
+    return Trial(flat, plain(seed), flat >= plain(seed) + 0.02)
 
 
 CLAIM = Claim(
     paper="sam",
     methods=("optimizer:sam",),
-    says="It leaves a sharp minimum, in which gradient descent stays, for a flat one.",
-    left="distance from the sharp minimum after SAM",
-    right="distance from it after gradient descent",
+    says="With 40 % wrong labels it ends at least 2 points above gradient descent, whether that "
+    "takes as many steps or as many gradients.",
+    why="tried as well: a smaller largest eigenvalue of the Hessian on the learned rows, which "
+    "six of seven seeds had",
+    left="test accuracy after SAM with radius 0.2",
+    right="test accuracy after its base, the better of as many steps and as many gradients",
     trial=trial,
-    seeds=(11, 12, 13),
-    mutants=("forgets-to-normalise", "forgets-to-move"),
-    seconds=5,
+    seeds=(41, 42, 43, 44, 45),
+    mutants=("forgets-to-move", "moves-downhill"),
+    seconds=40,
+    quick=False,
 )

@@ -5,6 +5,10 @@ from __future__ import annotations
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
-    from holdfast.cli.front import run
+    try:
+        from holdfast.cli.front import run
 
-    raise SystemExit(run())
+        code = run()
+    except KeyboardInterrupt:  # before there was anything to stop
+        code = 130
+    raise SystemExit(code)

@@ -4,26 +4,17 @@ from __future__ import annotations
 
 import shlex
 import signal
-import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+import time
+from typing import Annotated, Any
 
 import typer
 
 from holdfast.cli import options as words
 from holdfast.core.errors import ConfigError
 
-if TYPE_CHECKING:
-    from holdfast.core.records import Finding, Subject
-
 READ = "What is audited"
 ASK = "What is asked"
 WRITE = "What is written"
-STORE = ".holdfast"
-_REMEMBERED = (
-    "data", "reference", "profile", "threat", "limit", "arch", "mean", "std", "target", "seed",
-)  # fmt: skip
-_LATER = {"profile": "standard", "threat": ["linf:8/255"], "seed": 0}
 
 
 def audit(
@@ -55,9 +46,16 @@ def audit(
     trust: Annotated[
         bool, typer.Option("--trust", help="Run code inside the file.", rich_help_panel=READ)
     ] = False,
+    max_bytes: Annotated[
+        int | None,
+        typer.Option(min=1, help="Unpack no file to more; 4 GiB.", rich_help_panel=READ),
+    ] = None,
     profile: Annotated[
         str | None,
-        typer.Option(help="quick, standard, deep or a .toml file.", rich_help_panel=ASK),
+        typer.Option(
+            help="quick, standard, deep, a suite of holdfast.toml, or a file.toml.",
+            rich_help_panel=ASK,
+        ),
     ] = None,
     threat: Annotated[
         list[str] | None, typer.Option(help="As linf:8/255; repeatable.", rich_help_panel=ASK)
@@ -81,9 +79,15 @@ def audit(
     open_: Annotated[
         bool, typer.Option("--open", help="Open the report.", rich_help_panel=WRITE)
     ] = False,
-    markdown: Annotated[str | None, typer.Option(rich_help_panel=WRITE)] = None,
-    junit: Annotated[str | None, typer.Option(rich_help_panel=WRITE)] = None,
-    sarif: Annotated[str | None, typer.Option(rich_help_panel=WRITE)] = None,
+    markdown: Annotated[
+        str | None, typer.Option(help="Write a summary to this file.", rich_help_panel=WRITE)
+    ] = None,
+    junit: Annotated[
+        str | None, typer.Option(help="Write the gates as JUnit XML.", rich_help_panel=WRITE)
+    ] = None,
+    sarif: Annotated[
+        str | None, typer.Option(help="Write the gates as SARIF.", rich_help_panel=WRITE)
+    ] = None,
     exit_zero: Annotated[
         bool,
         typer.Option("--exit-zero", help="End with 0 whatever the verdict.", rich_help_panel=WRITE),
@@ -97,15 +101,21 @@ def audit(
     Exit codes: 0 pass, 1 a gate fails, 2 usage, 3 undecided, 4 internal, 130 interrupted.
     """
     from holdfast.cli.conduct import Outputs, conduct
+    from holdfast.cli.prepare import prepared
 
+    begun = time.monotonic()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    words.patient()
+    limit_s = words.seconds(budget)
     given = {
         "data": data, "reference": reference, "profile": profile, "threat": threat or None,
         "limit": limit, "arch": arch, "mean": mean, "std": std, "target": target, "seed": seed,
+        "max_bytes": max_bytes,
     }  # fmt: skip
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     name, chosen = remembered(model, given)
-    made = prepared(name, chosen, trust=trust, on=on)
-    made.budget, made.against, made.fresh = words.seconds(budget), against, fresh
+    made = prepared(name, chosen, trust=trust, on=on, fresh=fresh)
+    made.budget, made.against = limit_s, against
+    made.begun = begun
     made.outputs = Outputs(json, open_, markdown, junit, sarif, exit_zero)
     return conduct(made)
 
@@ -119,7 +129,7 @@ def remembered(model: str | None, given: dict[str, Any]) -> tuple[str, dict[str,
     from holdfast.run.store import Store
 
     own = words.project().get("audit", {})
-    rows = Store(STORE).ledger.runs() if given["data"] is None and "data" not in own else []
+    rows = Store(words.STORE).ledger.runs() if given["data"] is None and "data" not in own else []
     model = model or own.get("model")
     last = next((r for r in reversed(rows) if model in (None, r.options.get("model"))), None)
     before = last.options if last and "data" in last.options else {}
@@ -128,9 +138,9 @@ def remembered(model: str | None, given: dict[str, Any]) -> tuple[str, dict[str,
         raise ConfigError(
             "audit: which model?", fix="holdfast audit MODEL --data DATA", code="E0106"
         )
-    chosen = dict(_LATER)
+    chosen = dict(words.USUAL)
     for source in (before, own, given):
-        chosen |= {k: source[k] for k in _REMEMBERED if source.get(k) is not None}
+        chosen |= {k: source[k] for k in words.REMEMBERED if source.get(k) is not None}
     if not chosen.get("data"):
         raise ConfigError(
             f"audit: on which data shall {model} be asked?",
@@ -139,85 +149,3 @@ def remembered(model: str | None, given: dict[str, Any]) -> tuple[str, dict[str,
     if isinstance(chosen["threat"], str):
         chosen["threat"] = [chosen["threat"]]
     return model, chosen
-
-
-def command(model: str, chosen: dict[str, Any]) -> str:
-    """The command line that repeats an audit."""
-    line = ["holdfast", "audit", model]
-    for key in _REMEMBERED:
-        value = chosen.get(key)
-        if value is None or value == _LATER.get(key):
-            continue
-        for each in value if isinstance(value, list) else [value]:
-            line += [f"--{key}", str(each)]
-    return shlex.join(line)
-
-
-def subject_of(model: str, chosen: dict[str, Any], trust: bool = False) -> Subject:
-    """Read model and data; a module-level function, so that other processes can repeat it."""
-    from holdfast.readers import read_data, read_model, subject
-    from holdfast.threats.grammar import parse
-
-    threats = tuple(parse(text) for text in chosen["threat"])
-    read = read_model(
-        model, arch=chosen.get("arch"), trust=trust,
-        mean=words.numbers(chosen.get("mean"), "--mean"),
-        std=words.numbers(chosen.get("std"), "--std"),
-    )  # fmt: skip
-    target, seed = chosen.get("target"), chosen["seed"]
-    rows = read_data(chosen["data"], target=target, seed=seed)
-    trusted = None
-    if chosen.get("reference"):
-        trusted = read_data(chosen["reference"], target=target, seed=seed)
-    asked: Subject = subject(
-        read, rows, reference=trusted, threats=threats, seed=seed, limit=chosen.get("limit")
-    )
-    return asked
-
-
-def prepared(model: str, chosen: dict[str, Any], *, trust: bool, on: str) -> Any:
-    """Read, look before leaping, and lay out the audit."""
-    from functools import partial
-
-    from holdfast.cli.conduct import Audit
-    from holdfast.run.executors import Local
-    from holdfast.run.store import Store
-    from holdfast.suites import load
-
-    suite = load(chosen["profile"])
-    gates = words.gates()
-    asked = subject_of(model, chosen, trust)
-    found = looked(asked)
-    executor = None
-    if on != "here":
-        kind, _, count = on.partition(":")
-        if kind != "local" or not count.isdigit() or not int(count):
-            raise ConfigError(f"--on: cannot read {on!r}", fix="Write local:2.", code="E0108")
-        executor = Local(int(count), partial(subject_of, model, chosen, trust))
-    harden = (
-        shlex.join(
-            ["holdfast", "harden", model, "--data", chosen["reference"], "--recipe", "trades"]
-            + (["--arch", chosen["arch"]] if chosen.get("arch") else [])
-        )
-        if chosen.get("reference")
-        else ""
-    )
-    return Audit(
-        asked, suite, Store(STORE), Path(model.partition(":")[0]).stem, command(model, chosen),
-        gates, preflight=found, options={"model": model} | chosen, harden=harden, executor=executor,
-    )  # fmt: skip
-
-
-def looked(asked: Subject) -> tuple[Finding, ...]:
-    """Preflight: what is wrong with the question itself, said before anything runs."""
-    from holdfast.core.records import Severity
-    from holdfast.run.preflight import preflight
-
-    found = tuple(preflight(asked))
-    for finding in found:
-        mark = {Severity.FAILURE: "✗", Severity.WARNING: "!"}.get(finding.severity)
-        if mark:
-            print(f"  {mark} {finding.says}", file=sys.stderr)
-            if finding.advice:
-                print(f"    {finding.advice}", file=sys.stderr)
-    return found

@@ -13,7 +13,9 @@ import typer
 def claim(
     keys: Annotated[list[str] | None, typer.Argument(help="Papers or methods.")] = None,
     all_: Annotated[bool, typer.Option("--all", help="Every claim.")] = False,
-    quick: Annotated[bool, typer.Option("--quick", help="The quick ones.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="The quick ones; with names: leave the ledger alone.")
+    ] = False,
     changed: Annotated[bool, typer.Option("--changed", help="Whose method changed.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> int:
@@ -66,16 +68,19 @@ def chosen(keys: list[str], *, all_: bool, quick: bool, changed: bool) -> list[s
     known = harness.claims()
     if not (keys or all_ or quick or changed):
         return None
-    found = set(known) if all_ else {k for k, c in known.items() if quick and c.quick}
+    some = quick and not keys
+    found = set(known) if all_ else {k for k, c in known.items() if some and c.quick}
     found |= set(harness.stale()) if changed else set()
     for key in keys:
         of_method = {
-            k for k, c in known.items() if key in c.methods or f":{key}" in " ".join(c.methods)
+            k
+            for k, c in known.items()
+            if key in c.methods or key in {m.partition(":")[2] for m in c.methods}
         }
         if key not in known and not of_method:
             near = get_close_matches(key, known, 3)
             raise ConfigError(
-                f"claim: there is no {key!r}", code="E0111",
+                f"claim: there is no {key!r}", code="E0127",
                 fix=f"Did you mean {', '.join(near)}?" if near else "See: holdfast claim",
             )  # fmt: skip
         found |= {key} if key in known else of_method

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import json
-import platform
-import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from holdfast.cli.facts import facts, now, standings
 from holdfast.cli.progress import Told
+from holdfast.cli.stop import Stop
 
 if TYPE_CHECKING:
-    from holdfast.core.records import Finding, Report, Subject
+    from holdfast.core.records import Finding, Subject
     from holdfast.run.executors import Executor
     from holdfast.run.gates import Gate
     from holdfast.run.store import Store
@@ -46,11 +46,12 @@ class Audit:
         stem: what the model is called.
         command: the command line that repeats it.
         gates: the limits and where they come from.
-        budget: seconds, None without a limit.
+        budget: seconds since `begun`, None without a limit.
         preflight: findings about the question itself.
         options: what was asked for, so that the next audit of this model can repeat it.
         against: name of an earlier run to compare with, empty for none.
-        harden: the command that would train the model.
+        harden: for each threat, the command that would train the model against it.
+        begun: when the command began, as `time.monotonic` tells it; now unless given.
         fresh: never look finished cells up, never reuse a run's folder.
         executor: where cells run; in this process unless given.
         outputs: what to write and show.
@@ -66,52 +67,11 @@ class Audit:
     preflight: tuple[Finding, ...] = ()
     options: dict[str, Any] = field(default_factory=dict)
     against: str = ""
-    harden: str = ""
+    harden: Mapping[str, str] = field(default_factory=dict)
+    begun: float | None = None
     fresh: bool = False
     executor: Executor | None = None
     outputs: Outputs = field(default_factory=Outputs)
-
-
-def now() -> str:
-    """This moment in UTC, for `run.json` and the ledger only."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def standings() -> dict[str, str]:
-    """What the committed ledger of claims says about each method."""
-    from holdfast.claims.harness import claims, ledger
-
-    rows = ledger()
-    if not rows:
-        return {}
-    found: dict[str, str] = {}
-    for key, claim in claims().items():
-        for method in claim.methods:
-            found[method] = str(rows.get(key, {}).get("standing", "not tried"))
-    return found
-
-
-def facts(audit: Audit, report: Report, started: str, seconds: float) -> dict[str, Any]:
-    """What `run.json` holds: everything that differs between two equal audits."""
-    import torch
-
-    from holdfast import __version__
-
-    return {
-        "started": started,
-        "finished": now(),
-        "seconds": seconds,
-        "checks": {o.check: o.seconds for o in report.outcomes},
-        "host": socket.gethostname(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "holdfast": __version__,
-        "platform": platform.platform(),
-        "threads": torch.get_num_threads(),
-        "argv": sys.argv,
-        "folder": str(Path.cwd()),
-        "options": audit.options,
-    }
 
 
 def _values(results: Mapping[str, Any]) -> dict[str, float]:
@@ -125,19 +85,26 @@ def conduct(audit: Audit) -> int:
     Returns:
         The exit code of the verdict.
     """
+    with Stop() as stop:
+        return _conducted(audit, stop)
+
+
+def _conducted(audit: Audit, stop: Stop) -> int:
+    from holdfast.cli.prepare import foreseen
     from holdfast.run.document import document
     from holdfast.run.suite import audit as ask
     from holdfast.run.suite import identity
     from holdfast.run.verdict import INTERRUPTED, verdict
 
-    begun, started, store = time.monotonic(), now(), audit.store
+    begun, started, store = audit.begun or time.monotonic(), now(), audit.store
+    budget = None if audit.budget is None else audit.budget - (time.monotonic() - begun)
     baseline = store.results(store.find_run(audit.against).id) if audit.against else None
     whole = identity(audit.suite, audit.subject)
     run = store.name_run(audit.stem, whole, started[:10], fresh=audit.fresh)
     store.ledger.open_run(run, whole, audit.stem, audit.suite.name, started, audit.options)
-    with Told() as told:
+    with Told(stop=stop, foresee=partial(foreseen, audit.subject, audit.suite)) as told:
         report = ask(
-            audit.suite, audit.subject, store=store, budget=audit.budget, progress=told,
+            audit.suite, audit.subject, store=store, budget=budget, progress=told,
             resume=not audit.fresh, run=run, executor=audit.executor,
         )  # fmt: skip
     gates, origin = audit.gates
@@ -149,6 +116,7 @@ def conduct(audit: Audit) -> int:
     )  # fmt: skip
     seconds = time.monotonic() - begun
     about = facts(audit, report, started, seconds)
+    about |= {"command": results["command"], "actions": results["actions"]}
     place = write(audit, run, results, about, baseline)
     stopped = judged.code == INTERRUPTED
     state = "partial" if stopped else "finished"
@@ -166,21 +134,25 @@ def write(
 ) -> Path:
     """Write results, facts and report into the run's folder, and the files asked for.
 
+    The document on disk names files without their folders; what a person reads has them.
+
     Returns:
         The HTML report.
     """
     from holdfast import report
+    from holdfast.run.document import placeless
     from holdfast.run.writing import write as put
 
-    audit.store.keep(run, "results.json", report.render_json(results))
+    audit.store.keep(run, "results.json", report.render_json(placeless(results)))
     audit.store.keep(run, "run.json", about)
     plain = json.loads(report.render_json(results))
     place = audit.store.keep(
         run, "report.html", report.render_html(plain, run=about, baseline=baseline)
     )
-    audit.store.keep(run, "summary.md", report.render_markdown(plain))
-    wanted = {
-        audit.outputs.markdown: report.render_markdown,
+    markdown = partial(report.render_markdown, run=about, baseline=baseline)
+    audit.store.keep(run, "summary.md", markdown(plain))
+    wanted: dict[str | None, Callable[..., str]] = {
+        audit.outputs.markdown: markdown,
         audit.outputs.junit: report.render_junit,
         audit.outputs.sarif: report.render_sarif,
     }
@@ -194,11 +166,12 @@ def present(audit: Audit, results: dict[str, Any], seconds: float, place: Path) 
     """Show the verdict, or with --json the document alone."""
     from holdfast.cli.verdict import show
     from holdfast.report import render_json
+    from holdfast.run.document import placeless
 
     size = place.stat().st_size / 1e6
     where = f"{place}   ({size:.1f} MB, opens offline)"
     if audit.outputs.json:
-        sys.stdout.write(render_json(results))
+        sys.stdout.write(render_json(placeless(results)))
         sys.stdout.flush()
     else:
         show(results, seconds=seconds, report=where)

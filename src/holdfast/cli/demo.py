@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from holdfast.cli import options as words
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from holdfast.cli.conduct import Audit
     from holdfast.core.data import Batches
 
-FOLDER = Path(".holdfast")
+THREAT = "linf:8/255"
+_HOME = "holdfast.cli.demo"
 
 
 def network(seed: int) -> nn.Module:
@@ -37,42 +43,27 @@ def architecture() -> nn.Module:
     return network(0)
 
 
-def train(model: nn.Module, rows: Batches, *, epochs: int, seed: int) -> None:
-    """Adam on the cross-entropy; every shuffle belongs to the seed."""
-    import torch
-    import torch.nn.functional as F
-
-    from holdfast.core.dice import Dice
-
-    optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
-    dice = Dice.of(len(rows), seed, "demo")
-    model.train()
-    for epoch in range(epochs):
-        for batch in rows.draw(dice.spawn(f"epoch{epoch}")):
-            optimizer.zero_grad()
-            F.cross_entropy(model(batch.x), batch.y).backward()
-            optimizer.step()
-        schedule.step()
-    model.eval()
-
-
 def digits() -> tuple[Batches, Batches]:
     """Training and test images: every fifth of each class is kept for the test."""
     import torch
-    from sklearn.datasets import load_digits
 
-    from holdfast.core.data import Batches
+    from holdfast.readers import read_data
 
-    raw = load_digits()
-    x = torch.tensor(raw.images, dtype=torch.float32)[:, None] / 16
-    y = torch.tensor(raw.target, dtype=torch.int64)
-    test = torch.zeros(len(y), dtype=torch.bool)
+    whole = read_data("digits")
+    test = torch.zeros(len(whole), dtype=torch.bool)
     for label in range(10):
-        test[(y == label).nonzero().flatten()[::5]] = True
-    names = tuple(str(d) for d in range(10))
-    whole = Batches(x=x, y=y, classes=names)
+        test[(whole.y == label).nonzero().flatten()[::5]] = True
     return whole.take((~test).nonzero().flatten()), whole.take(test.nonzero().flatten())
+
+
+def learning() -> Batches:
+    """The images that the network learns from: `--data holdfast.cli.demo:learning`."""
+    return digits()[0]
+
+
+def testing() -> Batches:
+    """The images that the network is audited on: `--data holdfast.cli.demo:testing`."""
+    return digits()[1]
 
 
 def demo(
@@ -86,49 +77,70 @@ def demo(
     Needs no network and no data of yours; takes about a minute on two cores and always starts
     afresh. Ends with the exit code of the verdict.
     """
+    begun = time.monotonic()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    words.patient()
     from holdfast.cli.conduct import Outputs, conduct
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    audit: Any = prepared(seed, profile)
+    audit = prepared(seed, profile)
+    audit.begun = begun
     audit.outputs = Outputs(json=json, open=open_)
-    return conduct(audit)
+    code = conduct(audit)
+    print(f"  holdfast demo exits with {code}: {_MEANS.get(code, 'see above')}", file=sys.stderr)
+    return code
 
 
-def prepared(seed: int, profile: str) -> Any:
+_MEANS = {
+    0: "every gate passes",
+    1: "a gate fails",
+    3: "undecided",
+    130: "stopped before its end",
+}
+
+
+def prepared(seed: int, profile: str) -> Audit:
     """Train, save and lay out the audit of the demo."""
     begun = time.monotonic()
-    import torch
     from safetensors.torch import save
 
-    from holdfast.cli.audit import looked
     from holdfast.cli.conduct import Audit
-    from holdfast.cli.options import gates
-    from holdfast.core.records import Subject
+    from holdfast.cli.prepare import looked
+    from holdfast.readers import read_model, subject
     from holdfast.run.store import Store
     from holdfast.run.writing import write
     from holdfast.suites import load
     from holdfast.threats.grammar import parse
 
-    suite = load(profile)
+    suite = load(profile, words.project().get("suite"))
     learn, test = digits()
     model = network(seed)
-    train(model, learn, epochs=15, seed=seed)
-    write(FOLDER / "demo.safetensors", save(dict(model.state_dict())))
-    with torch.no_grad():
-        right = float((model(test.x).argmax(1) == test.y).float().mean())
+    write_to = Path(words.STORE) / "demo.safetensors"
+    right = _trained(model, learn, test, seed)
+    write(write_to, save(dict(model.state_dict())))
     took = time.monotonic() - begun
     said = f"trained a small CNN on digits ({len(learn):,} images) in {took:.0f} s"
-    print(f"  {said}   clean accuracy {right:.1%}", file=sys.stderr, flush=True)
-    asked = Subject(
-        model=model, batches=test, trusted=learn, make=network, threats=(parse("linf:8/255"),),
-        seed=seed, about={"name": "demo", "data": {"name": "digits"}},
-    )  # fmt: skip
-    limits = gates()
-    weights = FOLDER / "demo.safetensors"
-    arch = "--arch holdfast.cli.demo:architecture"
+    print(f"  {said}   clean accuracy {right:.1%} of {len(test)}", file=sys.stderr, flush=True)
+    asked = subject(
+        read_model(model), test, reference=learn, threats=(parse(THREAT),), seed=seed, make=network
+    )
+    # All test images of the split are measured: nothing is sampled.
+    asked = replace(asked, about={**asked.about, "name": "demo", "sampled": False})
+    harden = ["holdfast", "harden", str(write_to), "--data", f"{_HOME}:learning"]
+    harden += ["--arch", f"{_HOME}:architecture", "--recipe", "trades", "--threat", THREAT]
+    found = looked(asked)
     return Audit(
-        asked, suite, Store(FOLDER), "demo", f"holdfast demo --seed {seed}",
-        limits,
-        preflight=looked(asked), fresh=True,
-        harden=f"holdfast harden {weights} --data digits --recipe trades --budget 3m {arch}",
+        asked, suite, Store(words.STORE), "demo", f"holdfast demo --seed {seed}",
+        words.gates(), preflight=found, fresh=True, harden={THREAT: shlex.join(harden)},
     )  # fmt: skip
+
+
+def _trained(model: nn.Module, learn: Batches, test: Batches, seed: int) -> float:
+    """Train by the recipe of the catalogue; the share of test images that are then right."""
+    from holdfast.core.catalog import build
+    from holdfast.core.dice import Dice
+    from holdfast.core.fields import Later
+    from holdfast.run.forward import correct, outputs
+
+    recipe = build("recipe:standard", epochs=10, optimizer=Later("torch:AdamW", lr=3e-3))
+    recipe(model, learn, dice=Dice.of(len(learn), seed, "demo"))
+    return float(correct(outputs(model, test.x), test.y).double().mean())

@@ -53,7 +53,8 @@ def diff(
         return 0
 
     def shown(r: Mapping[str, Any]) -> str:
-        return f"{amount(r['value'], r['unit'])} {interval(r['low'], r['high'], r['unit'])}"
+        doubt = f" ({'; '.join(r['flags'])})" if r["flags"] else ""
+        return f"{amount(r['value'], r['unit'])} {interval(r['low'], r['high'], r['unit'])}{doubt}"
 
     print(f"{'':<38} {'before':<24} {'after':<24} {'change':<12} sure?")
     for row in rows:

@@ -6,7 +6,6 @@ import json as text
 import os
 import platform
 import shutil
-from importlib import metadata
 from typing import Annotated, Any
 
 import typer
@@ -16,6 +15,8 @@ EXTRAS = ("kornia", "transformers", "onnx", "ray", "submitit", "cvxpy", "gymnasi
 
 def facts() -> dict[str, Any]:
     """Versions and licences of what holdfast needs, devices, folders."""
+    from importlib import metadata
+
     from holdfast import __version__
 
     needed = []

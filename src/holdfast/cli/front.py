@@ -2,40 +2,37 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shlex
 import sys
-import tempfile
-import traceback
-from pathlib import Path
+from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import typer
 
 from holdfast import __version__
-from holdfast.cli import audit, claim, demo, diff, doctor, harden, init, lists, runs
-from holdfast.core.errors import Contradiction, HoldfastError, Interrupted
+from holdfast.cli import help
+from holdfast.core.errors import ConfigError, Contradiction, HoldfastError, Interrupted
 
-app = typer.Typer(
-    name="holdfast",
-    help="Find out how your model breaks, prove how far it holds, make it hold further.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Start here: holdfast demo (a minute, offline), then holdfast audit MODEL --data DATA",
+SAYS = "Find out how your model breaks, prove how far it holds, make it hold further."
+LAST = (
+    "Start here: holdfast demo (a minute, offline), then holdfast audit MODEL --data DATA.\n\n"
+    "Every command: --help. The program: --version."
 )
-START, ACT, EVIDENCE, HELP = "Start here", "Act", "Evidence", "Help"
-app.command("demo", rich_help_panel=START)(demo.demo)
-app.command("audit", rich_help_panel=START)(audit.audit)
-app.command("harden", rich_help_panel=ACT)(harden.harden)
-app.command("ls", rich_help_panel=EVIDENCE)(runs.ls)
-app.command("show", rich_help_panel=EVIDENCE)(runs.show)
-app.command("diff", rich_help_panel=EVIDENCE)(diff.diff)
-app.command("claim", rich_help_panel=EVIDENCE)(claim.claim)
-app.command("papers", rich_help_panel=EVIDENCE)(lists.papers)
-app.command("list", rich_help_panel=HELP)(lists.list_)
-app.command("doctor", rich_help_panel=HELP)(doctor.doctor)
-app.command("init", rich_help_panel=HELP)(init.init)
+# Each command's module is imported when the command is asked for.
+COMMANDS: dict[str, dict[str, str]] = {
+    "Start here": {"demo": "demo:demo", "audit": "audit:audit"},
+    "Act": {"harden": "harden:harden"},
+    "Evidence": {
+        "ls": "runs:ls", "show": "runs:show", "diff": "diff:diff", "claim": "claim:claim",
+        "papers": "lists:papers",
+    },
+    "Help": {"list": "lists:list_", "doctor": "doctor:doctor", "init": "init:init"},
+}  # fmt: skip
+
+_DISK = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENOSPC, errno.EDQUOT)
 
 
 def _say(text: str) -> None:
@@ -44,14 +41,57 @@ def _say(text: str) -> None:
 
 def _crash() -> int:
     """An error of ours: a short message, the traceback in a file."""
+    import tempfile
+    import traceback
+
     text = traceback.format_exc()
     handle, name = tempfile.mkstemp(prefix="holdfast-", suffix=".txt")
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(text)
     last = text.strip().rpartition("\n")[2]
     _say(f"E0001  holdfast itself failed: {last[:300]}")
-    _say(f"       The traceback is in {Path(name)}. Finished cells are kept.")
+    _say(f"       The traceback is in {name}. Finished cells are kept.")
     return 4
+
+
+def _function(place: str) -> Callable[..., int]:
+    module, _, name = place.partition(":")
+    found: Callable[..., int] = getattr(import_module(f"holdfast.cli.{module}"), name)
+    return found
+
+
+def overview() -> str:
+    """The help of the program: each command with the first line of its help."""
+    panels = {
+        heading: {
+            name: (_function(place).__doc__ or "").strip().partition("\n")[0]
+            for name, place in commands.items()
+        }
+        for heading, commands in COMMANDS.items()
+    }
+    return help.overview(SAYS, panels, LAST)
+
+
+def command(name: str) -> Any:
+    """One command, made ready to read its words; the others are not looked at.
+
+    Raises:
+        ConfigError: if there is none of this name.
+    """
+    every = {n: place for commands in COMMANDS.values() for n, place in commands.items()}
+    if name not in every:
+        from difflib import get_close_matches
+
+        near = get_close_matches(name, every, 1)
+        raise ConfigError(
+            f"holdfast: there is no command {name!r}",
+            fix=f"Did you mean: holdfast {near[0]}" if near else "See: holdfast --help",
+            code="E0122",
+        )
+    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    names = {"help_option_names": ["-h", "--help"]}
+    app.command(name, cls=help.Command, context_settings=names)(_function(every[name]))
+    return typer.main.get_command(app)
 
 
 def run(arguments: list[str] | None = None) -> int:
@@ -64,35 +104,45 @@ def run(arguments: list[str] | None = None) -> int:
         The exit code: 0 pass, 1 a gate fails, 2 usage, 3 undecided, 4 internal, 130 interrupted.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if words == ["--version"]:
-        print(__version__)
-        return 0
     try:
-        # Straight to the command: typer imports pydantic to coerce options of the whole program.
-        command: Any = typer.main.get_command(app)
-        inner = command.commands.get(words[0]) if words else None
-        name = "holdfast" if inner is None else f"holdfast {words.pop(0)}"
-        code = (inner or command)(words, prog_name=name, standalone_mode=False)
+        if words == ["--version"]:
+            print(__version__)
+            return 0
+        if not words or words[0] in ("-h", "--help"):
+            typer.echo(overview(), nl=False)
+            return 0
+        one = command(words[0])
+        code = one(words[1:], prog_name=f"holdfast {words[0]}", standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (KeyboardInterrupt, typer.Abort):
-        _say("stopped; nothing finished is lost. The same command continues.")
+        kept = words[0] == "audit"
+        _say(f"E0700  stopped{'; nothing finished is lost' if kept else ''}")
+        line = shlex.join(["holdfast", *words])
+        _say(f"       {'Continue' if kept else 'Begin again'}: {line}")
         return 130
     except Exception as error:
-        return _explained(error)
+        return _explained(error, words)
 
 
-def _explained(error: Exception) -> int:
+def _explained(error: Exception, words: list[str]) -> int:
     """Say what went wrong and how to repair it."""
     if isinstance(error, HoldfastError):
         _say(str(error))
         for name, witness in getattr(error, "witnesses", {}).items():
             _say(f"       {name}: {witness}")
         return {Contradiction: 4, Interrupted: 130}.get(type(error), 2)
-    if hasattr(error, "show") and hasattr(error, "exit_code"):  # usage, said by the parser
-        error.show()
-        return int(error.exit_code)
+    if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # said by the parser
+        wrong = str(error.format_message()).rstrip(".")
+        fix = f"See: holdfast {words[0]} --help"
+        _say(str(ConfigError(f"holdfast {words[0]}: {wrong}", fix=fix, code="E0123")))
+        return 2
+    if isinstance(error, OSError) and error.errno in _DISK:
+        says = f"holdfast {words[0]}: {error.filename or 'a file'}: {error.strerror}"
+        fix = "Make room, or work in a folder that you may write to; finished cells are kept."
+        _say(str(ConfigError(says, fix=fix, code="E0144")))
+        return 2
     return _crash()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from pathlib import Path
@@ -9,59 +10,32 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from holdfast.cli import options as words
+from holdfast.core.errors import ConfigError
+
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import nn
 
-    from holdfast.core.data import Batches
+    from holdfast.cli.school import School
+    from holdfast.core.records import Reading
 
-
-def split(rows: Batches, share: float, seed: int) -> tuple[Batches, Batches]:
-    """Rows to learn from and rows held out, `share` of each class, drawn from the seed."""
-    import torch
-
-    from holdfast.core.dice import Dice
-
-    kept = torch.zeros(len(rows), dtype=torch.bool)
-    order = torch.randperm(len(rows), generator=Dice.of(1, seed, "harden").generator("split"))
-    for label in rows.y.unique():
-        own = order[rows.y[order] == label]
-        kept[own[: max(1, round(share * len(own)))]] = True
-    return rows.take((~kept).nonzero().flatten()), rows.take(kept.nonzero().flatten())
-
-
-def measured(model: Any, rows: Batches, threat: Any) -> tuple[float, float]:
-    """Clean accuracy and accuracy under PGD (an upper bound of the robust one), on at most 500."""
-    import torch
-
-    from holdfast.core.catalog import build
-    from holdfast.core.dice import Dice
-    from holdfast.core.goal import Untargeted
-    from holdfast.run.search import search
-
-    some = rows.take(slice(0, 500))
-    x: Any = some.x
-    with torch.no_grad():
-        clean: Tensor = Untargeted(some.y)(model(x)) < 0
-    dice = Dice(0, some.index, "harden")
-    attack = build("attack:pgd", steps=20)
-    found = search(attack, model, x, Untargeted(some.y), threat, dice=dice)
-    return float(clean.float().mean()), float((~found.broken).float().mean())
-
+RECIPES = ("trades", "pgd-at")
+_HEAD = 0.1  # of the budget is kept for the second measurement and for writing
 
 CARD = """# {name}
 
 Trained by `holdfast harden` with the recipe `{recipe}` against `{threat}`.
 
-| | before | after |
+| on {n} held-out rows | before | after |
 |---|---|---|
-| clean accuracy, {n} held-out rows | {clean_before:.1%} | {clean:.1%} |
-| accuracy under PGD-20, an upper bound | {robust_before:.1%} | {robust:.1%} |
+| clean accuracy | {clean_before} | {clean} |
+| accuracy under PGD-20 (upper bound, `{threat}`) | {robust_before} | {robust} |
 
 - Starts from: `{source}`
-- Data: `{data}`, {learned} rows learned from, {n} rows held out
+- Data: `{data}`, {learned} rows learned from, {held} held out
 - Epochs: {epochs}, seed {seed}
 - Repeat: `{command}`
-- Judge it with `holdfast audit` on data that took no part in the training.
+- Judge it on rows that took no part in the training: {audit}
 """
 
 
@@ -73,11 +47,18 @@ def harden(
     budget: Annotated[str, typer.Option(help="Time, as 90s or 5m.")] = "5m",
     epochs: Annotated[int, typer.Option(min=1, help="At most so many.")] = 30,
     rate: Annotated[float, typer.Option(min=0.0, help="Learning rate of AdamW.")] = 1e-3,
+    half: Annotated[
+        bool,
+        typer.Option("--half", help="Learn from the half that audits of DATA do not measure."),
+    ] = False,
     arch: Annotated[str | None, typer.Option(help="module:function or file.py:function.")] = None,
     mean: Annotated[str | None, typer.Option(help="Subtracted inside the model.")] = None,
     std: Annotated[str | None, typer.Option(help="Divided by inside the model.")] = None,
     target: Annotated[str | None, typer.Option(help="Label column of a table.")] = None,
     trust: Annotated[bool, typer.Option("--trust", help="Run code inside the file.")] = False,
+    max_bytes: Annotated[
+        int | None, typer.Option(min=1, help="Unpack no file to more; 4 GiB.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of every draw.")] = 0,
     output: Annotated[
         str | None, typer.Option("--output", "-o", help="File of the new weights.")
@@ -87,88 +68,103 @@ def harden(
     """Train a model against its worst case and write the weights with a model card.
 
     Ten per cent of the rows take no part in the training; what the model gained and lost is
-    measured on them.
+    measured on them. The weights are those of the architecture itself: audit them with the same
+    --arch, --mean, --std and --target.
     """
-    import json as text
+    begun, limit = time.monotonic(), words.seconds(budget)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    words.patient()
+    from holdfast.cli.school import enrolled
 
-    from holdfast.cli import options as words
-    from holdfast.core.catalog import build
-    from holdfast.core.dice import Dice
-    from holdfast.core.errors import ConfigError
-    from holdfast.core.fields import Later
-    from holdfast.core.quiet import modules_of
-    from holdfast.readers import read_data, read_model
-    from holdfast.threats.grammar import parse
-
-    limit = words.seconds(budget)
-    if recipe not in ("pgd-at", "trades"):
+    if recipe not in RECIPES:
         raise ConfigError(
-            f"harden: no recipe {recipe!r}", fix="Use trades or pgd-at.", code="E0115"
+            f"harden: no recipe {recipe!r}", fix="Use trades or pgd-at.", code="E0129"
         )
-    read = read_model(
-        model, arch=arch, trust=trust, mean=words.numbers(mean, "--mean"),
-        std=words.numbers(std, "--std"),
-    )  # fmt: skip
-    found = modules_of(read.model)
-    if len(found) != 1:
-        raise ConfigError(f"harden: {model} has no weights to train", fix="Give a torch module.")
-    net, against = found[0], parse(threat)
-    learn, held = split(read_data(data, target=target, seed=seed), 0.1, seed)
-    before = measured(read.model, held, against)
-    begun = time.monotonic()
-    training = build(f"recipe:{recipe}", epochs=epochs, optimizer=Later("torch:AdamW", lr=rate))
-    run = training.against(against)(
-        net, learn, dice=Dice.of(len(learn), seed, "harden"), control=_control(limit, begun)
-    )
-    net.eval()
-    after = measured(read.model, held, against)
-    stem = Path(model.partition(":")[0]).stem
-    place = Path(output or f"{stem}-{recipe}.safetensors")
-    numbers = {
-        "name": place.stem, "recipe": recipe, "threat": threat, "n": min(len(held), 500),
-        "learned": len(learn), "epochs": run.epoch, "seed": seed, "source": model, "data": data,
-        "clean_before": before[0], "clean": after[0], "robust_before": before[1],
-        "robust": after[1], "command": _command(model, data, recipe, threat, budget, arch, seed),
+    chosen: dict[str, Any] = {
+        "arch": arch, "mean": mean, "std": std, "target": target, "max_bytes": max_bytes,
+        "seed": seed,
     }  # fmt: skip
-    written = _write(net, place, numbers)
-    if json:
-        print(text.dumps(numbers | {"weights": str(place), "card": str(written)}, indent=1))
-        return 0
-    print(f"clean accuracy  {before[0]:.1%} -> {after[0]:.1%}   held-out rows: {numbers['n']}")
-    print(f"under PGD-20    {before[1]:.1%} -> {after[1]:.1%}   {threat}, upper bound")
-    print(f"wrote {place} and {written}   ({run.epoch} epochs, {time.monotonic() - begun:.0f} s)")
+    place = Path(output or f"{Path(model.rpartition(':')[0] or model).stem}-{recipe}.safetensors")
+    if place.exists() and Path(model).is_file() and place.samefile(model):
+        raise ConfigError(
+            f"harden: {place} is the model itself", fix="-o another.safetensors", code="E0130"
+        )
+    school = enrolled(model, data, threat, chosen, half=half, trust=trust)
+    before = school.measured()
+    most = school.affordable(epochs, (limit or 0) * (1 - _HEAD) - 2 * (time.monotonic() - begun))
+    left = max((limit or 0) * (1 - _HEAD) - (time.monotonic() - begun), 0.0)
+    print(f"  {recipe}: {len(school.learn):,} rows, {most} epochs planned", file=sys.stderr)
+    done = _trained(school, recipe, most, rate, left)
+    if not done:
+        print("  the time was over before one epoch was: raise --budget", file=sys.stderr)
+    after = school.measured()
+    again = ["holdfast", "harden", model, "--data", data, *(["--half"] if half else [])]
+    again += ["--recipe", recipe, "--threat", threat, "--budget", budget, "--epochs", str(most)]
+    numbers = _numbers(before, after) | {
+        "name": place.stem, "recipe": recipe, "threat": threat, "n": before[0].n, "seed": seed,
+        "held": len(school.held), "learned": len(school.learn), "epochs": done, "source": model,
+        "data": data, "command": school.line(again),
+        "audit": school.audit(place, model, data, half),
+    }  # fmt: skip
+    _told(_written(school.net, place, numbers), place, numbers, begun, json)
     return 0
 
 
-def _control(limit: float | None, begun: float) -> Any:
-    """A deadline, and one line every ten seconds on the error stream."""
+def _trained(school: School, recipe: str, epochs: int, rate: float, left: float) -> int:
+    """Train until the plan or the time is over; the epochs that were finished."""
+    from holdfast.core.catalog import build
+    from holdfast.core.dice import Dice
+    from holdfast.core.fields import Later
     from holdfast.run.loop import Control
 
-    told = [begun]
+    told = [time.monotonic()]
 
     def tell(run: Any) -> None:
         if time.monotonic() - told[0] >= 10:
             told[0] = time.monotonic()
             print(f"  epoch {run.epoch}, {run.progress:.0%} of the plan", file=sys.stderr)
 
-    return Control(deadline=limit, progress=tell)
+    training = build(f"recipe:{recipe}", epochs=epochs, optimizer=Later("torch:AdamW", lr=rate))
+    dice = Dice.of(len(school.learn), school.seed, "harden")
+    control = Control(deadline=left, progress=tell)
+    run = training.against(school.threat)(school.model, school.learn, dice=dice, control=control)
+    school.model.eval()
+    return int(run.epoch)
 
 
-def _command(*values: Any) -> str:
-    import shlex
+def _numbers(before: tuple[Reading, Reading], after: tuple[Reading, Reading]) -> dict[str, Any]:
+    """Clean and attacked accuracy, each with its interval."""
+    from holdfast.report.numbers import amount, interval
 
-    model, data, recipe, threat, budget, arch, seed = values
-    line = ["holdfast", "harden", model, "--data", data, "--recipe", recipe, "--threat", threat]
-    line += ["--budget", budget, *(["--arch", arch] if arch else []), "--seed", str(seed)]
-    return shlex.join(line)
+    names = ("clean_before", "robust_before", "clean", "robust")
+    return {
+        name: f"{amount(r.value, r.unit)} {interval(r.low, r.high, r.unit)}"
+        for name, r in zip(names, (*before, *after), strict=True)
+    } | {f"{name}_value": r.value for name, r in zip(names, (*before, *after), strict=True)}
 
 
-def _write(net: Any, place: Path, numbers: dict[str, Any]) -> Path:
+def _written(net: nn.Module, place: Path, numbers: dict[str, Any]) -> Path:
     """Weights and model card, each whole or absent."""
     from safetensors.torch import save
 
     from holdfast.run.writing import write
 
-    state = {k: v.detach().cpu().contiguous() for k, v in net.state_dict().items()}
+    state = {k: v.detach().cpu().clone().contiguous() for k, v in net.state_dict().items()}
     write(place, save(state, metadata={"holdfast": numbers["command"]}))
     return write(place.with_suffix(".md"), CARD.format(**numbers))
+
+
+def _told(card: Path, place: Path, numbers: dict[str, Any], begun: float, json: bool) -> None:
+    import json as text
+
+    if json:
+        print(text.dumps(numbers | {"weights": str(place), "card": str(card)}, indent=1))
+        return
+    print(f"clean accuracy  {numbers['clean_before']} -> {numbers['clean']}   n={numbers['n']}")
+    print(
+        f"under PGD-20    {numbers['robust_before']} -> {numbers['robust']}   "
+        f"{numbers['threat']}, upper bound, seed {numbers['seed']}"
+    )
+    took = time.monotonic() - begun
+    print(f"wrote {place} and {card}   ({numbers['epochs']} epochs, {took:.0f} s)")
+    print(f"judge it on rows it has not seen:  {numbers['audit']}")

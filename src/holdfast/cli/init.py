@@ -67,7 +67,7 @@ def init(
         files[Path(".github/workflows/holdfast.yml")] = WORKFLOW
     if taken := [str(f) for f in files if f.exists() and not force]:
         raise ConfigError(
-            f"init: {', '.join(taken)} exists", fix="holdfast init --force", code="E0114"
+            f"init: {', '.join(taken)} exists", fix="holdfast init --force", code="E0128"
         )
     for file, lines in files.items():
         write(file, lines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from pathlib import Path
@@ -14,6 +15,26 @@ if TYPE_CHECKING:
 
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 CONFIG = "holdfast.toml"
+STORE = ".holdfast"
+REMEMBERED = (
+    "data", "reference", "profile", "threat", "limit", "arch", "mean", "std", "target", "seed",
+    "max_bytes",
+)  # fmt: skip
+USUAL: dict[str, Any] = {"profile": "standard", "threat": ["linf:8/255"], "seed": 0}
+
+
+def patient() -> None:
+    """Let idle threads of torch sleep instead of spinning; works only before torch is imported.
+
+    On a machine that has other work to do, spinning threads wait for each other: the same audit
+    then takes many times as long. Whoever has set the policy himself is left alone.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def shape(x: Any) -> tuple[int, ...] | None:
+    """The shape of one row where the rows are one tensor."""
+    return tuple(x.shape[1:]) if hasattr(x, "shape") else None
 
 
 def seconds(text: str | None) -> float | None:

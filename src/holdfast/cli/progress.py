@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
+    from holdfast.cli.stop import Stop
     from holdfast.core.records import Reading
     from holdfast.run.executors import Done
     from holdfast.run.plan import Cell
@@ -31,10 +33,17 @@ class Told:
 
     Args:
         stream: where to; the error stream unless given.
+        stop: may end the audit from the plan to the last cell.
+        foresee: says what is about to happen; asked only where something is.
     """
 
-    def __init__(self, stream: TextIO | None = None) -> None:
-        self.stream = stream or sys.stderr
+    def __init__(
+        self,
+        stream: TextIO | None = None,
+        stop: Stop | None = None,
+        foresee: Callable[[], str] | None = None,
+    ) -> None:
+        self.stream, self.stop, self.foresee = stream or sys.stderr, stop, foresee
         self.total = self.done = 0
         self.worst: Reading | None = None
         self.name, self.left, self.since = "", 0.0, time.monotonic()
@@ -42,8 +51,12 @@ class Told:
         self._bar: Any = None
 
     def planned(self, cells: tuple[Cell, ...], seconds: float) -> None:
+        if self.stop is not None:
+            self.stop.arm()
         self.total += len(cells)
         if cells:
+            if self.foresee is not None and (said := self.foresee()):
+                self._line(said)
             found = f", {self.done} found finished" if self.done else ""
             self._line(f"{len(cells)} checks to run{found}, about {clock(seconds)}")
 
@@ -65,6 +78,10 @@ class Told:
             self._number(done)
         self._refresh()
 
+    def ended(self) -> None:
+        if self.stop is not None:
+            self.stop.disarm()
+
     def _number(self, done: Done) -> None:
         first = next(iter(done.outcome.readings), None)
         if first is not None:
@@ -76,14 +93,16 @@ class Told:
             )
             took = f"{done.outcome.seconds:.1f} s"
             threat = f" {first.threat}" if first.threat else ""
-            self._line(f"{label(first.name)}{threat}  {shown}  n={first.n}  ({took})")
+            doubt = f"  ({'; '.join(first.flags)})" if first.flags else ""
+            self._line(f"{label(first.name)}{threat}  {shown}  n={first.n}  ({took}){doubt}")
 
     def status(self) -> str:
         """One line: how far, the worst so far, what runs, how long it will take."""
         left = self.left - (time.monotonic() - self.since)
-        worst = (
-            f"worst so far {self.worst.threat} <= {self.worst.value:.1%}   " if self.worst else ""
-        )
+        worst = ""
+        if self.worst is not None:
+            doubt = f" ({len(self.worst.flags)} self-checks failed)" if self.worst.flags else ""
+            worst = f"worst so far {self.worst.threat} <= {self.worst.value:.1%}{doubt}   "
         return f"{self.done}/{self.total}   {worst}{self.name}   eta {clock(left)}"
 
     def _line(self, text: str) -> None:

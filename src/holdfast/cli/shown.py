@@ -47,11 +47,12 @@ def report(name: str) -> Found:
 
     store = Store(STORE)
     run = store.find_run(name)
-    results, stream = store.results(run.id), io.StringIO()
-    facts = store.facts(run.id)
+    results, facts, stream = store.results(run.id), store.facts(run.id), io.StringIO()
+    # Commands as they were typed: the document itself leaves folders out.
+    typed = results | {k: facts[k] for k in ("command", "actions") if k in facts}
     place = str(store.folder(run.id) / "report.html")
-    show(results, seconds=float(facts.get("seconds", 0.0)), report=place, stream=stream)
-    lines = [f"{run.id}   {results['suite']}   {results['command']}", stream.getvalue().rstrip()]
+    show(typed, seconds=float(facts.get("seconds", 0.0)), report=place, stream=stream)
+    lines = [f"{run.id}   {typed['suite']}   {typed['command']}", stream.getvalue().rstrip()]
     return {"lines": lines, "data": results}
 
 

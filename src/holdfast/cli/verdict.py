@@ -9,19 +9,27 @@ from typing import Any, TextIO
 from holdfast.report.numbers import amount, interval, limit
 
 _COLOURS = {"READY": "32", "NOT READY": "31", "UNDECIDED": "33", "INCOMPLETE": "33"}
-_MARKS = {"pass": "✓", "fail": "✗", "undecided": "?", "missing": "-"}
+_MARKS = {"fail": "✗", "undecided": "?", "missing": "-", "pass": "✓", "not applicable": " "}
 
 
 def gate_line(gate: Mapping[str, Any]) -> str:
     """One gate: name, value, interval, kind of bound, limit."""
     mark, unit = _MARKS.get(gate["verdict"], "-"), gate["unit"]
     wants = f"needs {limit(gate['limit'], gate['relation'], unit or 'share')}"
+    if gate["limit"] is None:  # relative to a baseline that is not there
+        return f"   {mark} {gate['name']:<30} {gate['says']}"
+    if gate["verdict"] == "not applicable":
+        return f"   {mark} {gate['name']:<30} not applicable: {gate['says']}"
     if gate["value"] is None:
         return f"   {mark} {gate['name']:<30} {gate['says'] or 'not measured'}; {wants}"
     bound = {"upper": "upper bound", "lower": "lower bound"}.get(gate["bound"], "")
     value = f"{amount(gate['value'], unit)} {interval(gate['low'], gate['high'], unit)}"
     doubt = f"  ({'; '.join(gate['flags'])})" if gate["flags"] else ""
     return f"   {mark} {gate['name']:<30} {value:<22} {wants}  {bound}".rstrip() + doubt
+
+
+def _place(order: list[str], gate: Mapping[str, Any]) -> int:
+    return order.index(gate["verdict"]) if gate["verdict"] in order else 0
 
 
 def show(
@@ -42,8 +50,8 @@ def show(
         word = f"\033[1;{_COLOURS.get(word, '0')}m{word}\033[0m"
     facts = f"{seconds:.0f} s · seed {results['seed']} · n={data.get('n', 0)}"
     lines = ["─" * 80, f"  {word}   {verdict['says']}", f"  {facts}"]
-    order = {"fail": 0, "undecided": 1, "missing": 2, "pass": 3}
-    lines += [gate_line(g) for g in sorted(results["gates"], key=lambda g: order[g["verdict"]])]
+    order = list(_MARKS)
+    lines += [gate_line(g) for g in sorted(results["gates"], key=lambda g: _place(order, g))]
     if results["gates_from"] == "default":
         lines.append("   (default gates; `holdfast init` writes your own)")
     commands = [a for a in results["actions"] if a["command"]][:2]

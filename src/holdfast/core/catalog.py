@@ -8,14 +8,14 @@ import pkgutil
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass, replace
-from difflib import get_close_matches
 from functools import partial
 from typing import Any, TypeVar
 
 from holdfast.core.digest import digest
 from holdfast.core.errors import ConfigError
-from holdfast.core.fields import Later, coerced
+from holdfast.core.fields import Later, coerced, coerced_settings
 from holdfast.core.kinds import KINDS, PACKAGES
+from holdfast.core.nearest import nearest
 
 X = TypeVar("X")
 P = TypeVar("P")
@@ -130,9 +130,10 @@ def find(key: str) -> Entry:
         kind = key.partition(":")[0]
         _load(kind) if kind in KINDS else entries()
     if key not in _ENTRIES:
-        near = get_close_matches(key, list(_ENTRIES), 3, 0.5)
-        near = near or [k for k in _ENTRIES if k.endswith(f":{key}")]
-        fix = f"Did you mean {', '.join(near)}?" if near else "See `holdfast list`."
+        near = nearest(key, [e.key for e in entries()])
+        own = [e.name for e in entries() if e.kind == key.partition(":")[0]]
+        fix = f"It has: {', '.join(own)}." if own else "See `holdfast list`."
+        fix = f"Did you mean {', '.join(near)}?" if near else fix
         raise ConfigError(f"catalogue: there is no {key!r}", fix=fix, code="E0102")
     return _ENTRIES[key]
 
@@ -161,12 +162,10 @@ def build(key: str, **values: Any) -> Any:
     if is_dataclass(thing):
         own = {f.name: getattr(thing, f.name) for f in fields(thing) if f.init}
         return coerced(type(thing), own | values) if values else thing
-    known = inspect.signature(thing).parameters
-    if unknown := sorted(set(values) - set(known)):
-        raise ConfigError(f"{key} has no setting {unknown[0]!r}", fix=f"It has: {', '.join(known)}")
+    checked = coerced_settings(key, thing, values)
     if isinstance(thing, type):
-        return Later(thing, **values)
-    return partial(thing, **values) if values else thing
+        return Later(thing, **checked)
+    return partial(thing, **checked) if checked else thing
 
 
 def table(method: Any) -> Any:
@@ -174,6 +173,10 @@ def table(method: Any) -> Any:
     known = entry_of(method)
     if known is not None:
         return known.key
+    if isinstance(method, partial) and (own := entry_of(method.func)) and not method.args:
+        return {"use": own.key} | {k: _plain(v) for k, v in method.keywords.items()}
+    if isinstance(method, Later):
+        return _plain(method)
     if not is_dataclass(method) or isinstance(method, type):
         return repr(method)
     entry = entry_of(type(method))

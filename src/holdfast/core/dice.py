@@ -9,10 +9,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from math import prod
+from operator import index
 
 import torch
 from torch import Tensor
 
+from holdfast.core.errors import ConfigError, ShapeError
+
+DIGITS = {torch.float32: 24, torch.float16: 11, torch.bfloat16: 8}  # more would round up to 1
 _GOLDEN = -7046029254386353131  # 0x9E3779B97F4A7C15 as a signed 64-bit integer
 
 
@@ -44,7 +48,13 @@ class Dice:
     """
 
     def __init__(self, seed: int, keys: Tensor, stream: str = "") -> None:
-        self.seed, self.keys, self.stream = seed, keys, stream
+        if keys.dim() != 1 or keys.is_floating_point():
+            raise ShapeError(
+                f"Dice: keys must be whole numbers (B,), got {keys.dtype} {tuple(keys.shape)}",
+                fix="Pass batch.index, or Dice.of(count).",
+            )
+        # A number of NumPy prints differently; draws must not depend on who counted.
+        self.seed, self.keys, self.stream = index(seed), keys, stream
         self._calls = [0]
 
     @classmethod
@@ -58,15 +68,15 @@ class Dice:
     def __repr__(self) -> str:
         return f"Dice(seed={self.seed}, rows={len(self)}, stream={self.stream!r})"
 
-    def take(self, index: Tensor | slice) -> Dice:
+    def take(self, rows: Tensor | slice) -> Dice:
         """The dice of some rows, counting its calls together with this one (an active set)."""
-        child = self.part(index)
+        child = self.part(rows)
         child._calls = self._calls
         return child
 
-    def part(self, index: Tensor | slice) -> Dice:
+    def part(self, rows: Tensor | slice) -> Dice:
         """The dice of some rows, counting calls on its own from here (a chunk)."""
-        chosen = index.to(self.keys.device) if isinstance(index, Tensor) else index
+        chosen = rows.to(self.keys.device) if isinstance(rows, Tensor) else rows
         child = Dice(self.seed, self.keys[chosen], self.stream)
         child._calls = [self._calls[0]]
         return child
@@ -75,9 +85,17 @@ class Dice:
         """The same stream for other rows."""
         return Dice(self.seed, keys, self.stream)
 
+    def one(self) -> Dice:
+        """The dice of a single row that stands for all, counting its calls with these."""
+        child = self.keyed(torch.zeros(1, dtype=torch.int64))
+        child._calls = self._calls
+        return child
+
     def spawn(self, name: str) -> Dice:
         """An independent stream for the same rows, counting from zero."""
-        return Dice(self.seed, self.keys, f"{self.stream}/{name}")
+        # A slash inside a name is no step down: spawn("a/b") is not spawn("a").spawn("b").
+        own = name.replace("\\", "\\\\").replace("/", "\\/")
+        return Dice(self.seed, self.keys, f"{self.stream}/{own}")
 
     def generator(self, name: str) -> torch.Generator:
         """A generator for bulk draws that belong to no row (shuffling, weights)."""
@@ -98,8 +116,8 @@ class Dice:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> Tensor:
-        """`(B, *shape)` numbers in [0, 1)."""
-        digits = 24 if dtype in (torch.float32, torch.bfloat16, torch.float16) else 53
+        """`(B, *shape)` numbers in [0, 1), as many digits as the type holds without rounding."""
+        digits = DIGITS.get(dtype, 53)
         return (_shift(self._bits(shape, device), 64 - digits).to(torch.float64) * 2.0**-digits).to(
             dtype
         )
@@ -119,11 +137,25 @@ class Dice:
     def integers(
         self, high: int, shape: Sequence[int] = (), *, device: torch.device | str = "cpu"
     ) -> Tensor:
-        """`(B, *shape)` integers in [0, high); bias below `high / 2**31`."""
+        """`(B, *shape)` integers in [0, high); bias below `high / 2**31`.
+
+        Raises:
+            ConfigError: unless 1 <= high <= 2**31.
+        """
+        if not 1 <= high <= 1 << 31:
+            raise ConfigError(f"Dice.integers: high must lie in [1, 2**31], got {high}")
         small: Tensor = _shift(self._bits(shape, device), 33)
         return (small * high) >> 31
 
 
 def dice_or(dice: Dice | None, count: int) -> Dice:
-    """The given dice, or those of seed 0 for `count` rows."""
+    """The given dice, or those of seed 0 for `count` rows.
+
+    Raises:
+        ShapeError: if the given dice have another number of rows.
+    """
+    if dice is not None and len(dice) != count:
+        raise ShapeError(
+            f"{dice!r} for {count} rows", fix="Pass dice.part(rows), as rows are selected."
+        )
     return Dice.of(count) if dice is None else dice

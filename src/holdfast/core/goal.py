@@ -2,53 +2,56 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from holdfast.core.composed import AllOf, AnyOf
 from holdfast.core.data import UNLABELLED
-from holdfast.core.errors import ShapeError, Unsupported
+from holdfast.core.errors import ShapeError
+from holdfast.core.margin import Goal, Outputs, logits, matched
+from holdfast.core.positions import Pixels, Refuses
 
-Outputs = Tensor | tuple[Tensor, ...]
+__all__ = [
+    "AllOf", "AnyOf", "AtLeast", "Goal", "Outputs", "Pixels", "Refuses", "Targeted", "Untargeted",
+    "logits",
+]  # fmt: skip
 
 
-def logits(outputs: Outputs) -> Tensor:
-    """The logits of a model's outputs: the tensor itself, or the first of a named tuple."""
-    return outputs if isinstance(outputs, Tensor) else outputs[0]
+def _largest(y: Tensor, who: str, open_label: int | None = None) -> int:
+    """The largest label, looked up once, so that no pass has to ask.
+
+    Raises:
+        ShapeError: for labels that are not whole numbers, one per row, or are negative.
+    """
+    if y.dim() != 1 or y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
+        raise ShapeError(
+            f"{who}: labels must be whole numbers (B,), got {y.dtype} {tuple(y.shape)}",
+            fix="Pass y.long().",
+        )
+    if not len(y):
+        return -1
+    wrong = y < 0 if open_label is None else (y < 0) & (y != open_label)
+    if bool(wrong.any()):
+        raise ShapeError(
+            f"{who}: label {int(y[wrong][0])} is no class", fix="Use -100 where there is no label."
+        )
+    return int(y.max())
 
 
-class Goal(ABC):
-    """A margin with ways: how far the adversary is ahead on each way to win."""
-
-    @abstractmethod
-    def ways(self, outputs: Outputs) -> Tensor:
-        """`(B, W)`: the margin of each way to win; -inf where a way is closed."""
-
-    @abstractmethod
-    def take(self, rows: Tensor | slice) -> Goal:
-        """The goal of a selection of rows."""
-
-    def __call__(self, outputs: Outputs) -> Tensor:
-        """`(B,)`: margin of the best way; a row is safe iff it is negative: a tie is won."""
-        return self.ways(outputs).amax(-1)
-
-    def soft(self, outputs: Outputs) -> Tensor:
-        """`(B,)`: softplus of the logsumexp of the ways; for a label exactly the cross-entropy."""
-        return F.softplus(torch.logsumexp(self.ways(outputs), -1))
-
-    def linear(self, classes: int) -> tuple[Tensor, Tensor]:
-        """The ways as `C z + c` of the logits z: `(B, W, K)` and `(B, W)`.
-
-        Raises:
-            Unsupported: if the goal is not linear in the logits.
-        """
-        raise Unsupported(
-            f"{type(self).__name__} is not linear in {classes} logits",
-            fix="Certify an untargeted or targeted goal instead.",
+def _within(top: int, classes: int, who: str) -> None:
+    """Raise where a label has no logit, or where there is nothing to choose between."""
+    if classes < 2:
+        raise ShapeError(
+            f"{who}: a model with {classes} output cannot be wrong about a class",
+            fix="Use AtLeast(level) for a single output.",
+        )
+    if top >= classes:
+        raise ShapeError(
+            f"{who}: label {top} has no logit, the model returns {classes}",
+            fix="Check the number of classes and that labels count from 0.",
         )
 
 
@@ -67,14 +70,14 @@ class Untargeted(Goal):
     """
 
     y: Tensor
+    _top: int = field(default=-1, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_top", _largest(self.y, "Untargeted", UNLABELLED))
 
     def ways(self, outputs: Outputs) -> Tensor:
-        z = logits(outputs)
-        if z.dim() != 2 or len(z) != len(self.y):
-            raise ShapeError(
-                f"Untargeted: outputs {tuple(z.shape)} do not match {len(self.y)} labels",
-                fix="The model must return logits (B, K), one row per label.",
-            )
+        z = matched(logits(outputs), len(self.y), 2, "Untargeted")
+        _within(self._top, z.shape[1], "Untargeted")
         y = self.y.to(z.device)
         known = y.clamp(min=0)
         ways = z.gather(1, _others(known, z.shape[1])) - z.gather(1, known[:, None])
@@ -84,6 +87,7 @@ class Untargeted(Goal):
         return Untargeted(self.y[rows])
 
     def linear(self, classes: int) -> tuple[Tensor, Tensor]:
+        _within(self._top, classes, "Untargeted")
         eye = torch.eye(classes, device=self.y.device, dtype=torch.float64)
         known = self.y.clamp(min=0)
         c = torch.zeros(len(known), classes - 1, device=known.device, dtype=torch.float64)
@@ -100,9 +104,14 @@ class Targeted(Goal):
     """
 
     target: Tensor
+    _top: int = field(default=-1, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_top", _largest(self.target, "Targeted"))
 
     def ways(self, outputs: Outputs) -> Tensor:
-        z = logits(outputs)
+        z = matched(logits(outputs), len(self.target), 2, "Targeted")
+        _within(self._top, z.shape[1], "Targeted")
         t = self.target.to(z.device)
         rest = z.gather(1, _others(t, z.shape[1])).amax(1, keepdim=True)
         return z.gather(1, t[:, None]) - rest
@@ -112,7 +121,7 @@ class Targeted(Goal):
 
     def soft(self, outputs: Outputs) -> Tensor:
         """`(B,)`: minus the cross-entropy to the target: climbing it descends the loss."""
-        z = logits(outputs)
+        z = matched(logits(outputs), len(self.target), 2, "Targeted")
         return -F.cross_entropy(z, self.target.to(z.device), reduction="none")
 
 
@@ -131,7 +140,8 @@ class AtLeast(Goal):
     sign: int = 1
 
     def ways(self, outputs: Outputs) -> Tensor:
-        z = logits(outputs).flatten(1)[:, self.position]
+        z = logits(outputs).flatten(1)
+        z = matched(z, len(self.level), 2, "AtLeast")[:, self.position]
         return (self.sign * (z - self.level.to(z)))[:, None]
 
     def take(self, rows: Tensor | slice) -> AtLeast:
@@ -141,63 +151,3 @@ class AtLeast(Goal):
         c = torch.zeros(len(self.level), 1, classes, dtype=torch.float64)
         c[:, :, self.position] = self.sign
         return c.to(self.level.device), -self.sign * self.level.double()[:, None]
-
-
-@dataclass(frozen=True, eq=False)
-class Pixels(Goal):
-    """A share of the labelled positions (pixels, tokens) is wrong.
-
-    The margin is the quantile of the per-position margins, so it is positive exactly if at
-    least `share` of the labelled positions are won.
-
-    Args:
-        y: `(B, ...)` labels; -100 = does not count.
-        share: share of labelled positions that must be won, in (0, 1].
-    """
-
-    y: Tensor
-    share: float = 0.5
-
-    def ways(self, outputs: Outputs) -> Tensor:
-        z, y = logits(outputs), self.y.to(logits(outputs).device)
-        labels = y.clamp(min=0)[..., None]
-        own = z.gather(-1, labels)
-        best = z.scatter(-1, labels, -torch.inf).amax(-1, keepdim=True)
-        margin = (best - own).squeeze(-1).flatten(1)
-        counted = (y != UNLABELLED).flatten(1)
-        ranked = margin.masked_fill(~counted, -torch.inf).sort(1, descending=True).values
-        needed = (self.share * counted.sum(1)).ceil().long().clamp(min=1)
-        return ranked.gather(1, needed[:, None] - 1)
-
-    def take(self, rows: Tensor | slice) -> Pixels:
-        return Pixels(self.y[rows], self.share)
-
-
-@dataclass(frozen=True, eq=False)
-class AnyOf(Goal):
-    """The adversary wins if one of several goals is reached."""
-
-    goals: Sequence[Goal]
-
-    def ways(self, outputs: Outputs) -> Tensor:
-        return torch.cat([g.ways(outputs) for g in self.goals], -1)
-
-    def take(self, rows: Tensor | slice) -> AnyOf:
-        return AnyOf([g.take(rows) for g in self.goals])
-
-    def linear(self, classes: int) -> tuple[Tensor, Tensor]:
-        parts = [g.linear(classes) for g in self.goals]
-        return torch.cat([p[0] for p in parts], 1), torch.cat([p[1] for p in parts], 1)
-
-
-@dataclass(frozen=True, eq=False)
-class AllOf(Goal):
-    """The adversary wins only if every one of several goals is reached."""
-
-    goals: Sequence[Goal]
-
-    def ways(self, outputs: Outputs) -> Tensor:
-        return torch.stack([g(outputs) for g in self.goals], -1).amin(-1, keepdim=True)
-
-    def take(self, rows: Tensor | slice) -> AllOf:
-        return AllOf([g.take(rows) for g in self.goals])

@@ -7,116 +7,30 @@ kind below says how it is called. Laws of each kind stand in `holdfast.testing.l
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from enum import Enum
-from typing import Any, ClassVar, Protocol, TypeAlias, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Protocol
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
+from holdfast.core.adversary import Access, Attack, Certifier, Defence, Threat
+from holdfast.core.callables import Model, Readout, Score, State, Writer
 from holdfast.core.data import Batch, Batches
 from holdfast.core.dice import Dice
-from holdfast.core.errors import Unsupported
 from holdfast.core.goal import Goal, Outputs
-from holdfast.core.records import Certificate, Finding, Reading, Subject
+from holdfast.core.learning import (
+    Aggregator,
+    Backward,
+    Hook,
+    Loss,
+    Merge,
+    Objective,
+    Recipe,
+    Rewrite,
+    Run,
+)
+from holdfast.core.records import Finding, Reading, Subject
 from holdfast.ops.batch import Inputs
-
-Model: TypeAlias = Callable[[Any], Outputs]
-Writer: TypeAlias = Callable[[Sequence[str], int, Dice], list[list[str]]]
-Readout: TypeAlias = Callable[[Outputs], Tensor]
-Score: TypeAlias = Callable[..., Tensor]
-State: TypeAlias = dict[str, Tensor]
-T = TypeVar("T", bound="Threat")
-
-
-class Access(Enum):
-    """What an attack may see of a model."""
-
-    DECISION = "decision"  # the winning class only
-    SCORE = "score"  # outputs, no gradients
-    GRADIENT = "gradient"
-
-
-class Threat(ABC):
-    """A set of admissible changes of an input; a change is one tensor, rows first.
-
-    `low` and `high` bound the changed input (0 and 1 unless said). Attacks never build inputs
-    themselves: they call `through`. `spec` prints the threat in the common grammar.
-    """
-
-    low: float
-    high: float
-
-    @property
-    @abstractmethod
-    def spec(self) -> str:
-        """The threat in the common grammar, e.g. `linf:8/255`."""
-
-    @abstractmethod
-    def none(self, x: Tensor) -> Tensor:
-        """The change that changes nothing."""
-
-    @abstractmethod
-    def sample(self, x: Tensor, dice: Dice) -> Tensor:
-        """A random admissible change per row."""
-
-    @abstractmethod
-    def near(
-        self, x: Tensor, change: Tensor, share: float, dice: Dice, gradient: Tensor | None = None
-    ) -> Tensor:
-        """A random admissible change close to `change`; `share` in (0, 1] scales the move."""
-
-    @abstractmethod
-    def project(self, x: Tensor, change: Tensor) -> Tensor:
-        """The nearest admissible change; leaves admissible ones as they are."""
-
-    @abstractmethod
-    def apply(self, x: Tensor, change: Tensor) -> Tensor:
-        """The changed input."""
-
-    @abstractmethod
-    def size(self, x: Tensor, change: Tensor) -> Tensor:
-        """`(B,)`: size of each change in radii; admissible iff <= 1."""
-
-    @abstractmethod
-    def scaled(self: T, factor: float) -> T:
-        """The same kind of threat with its radius multiplied."""
-
-    def steepest(self, x: Tensor, change: Tensor, gradient: Tensor) -> Tensor:
-        """The step of one radius along which a linear function with this gradient rises most.
-
-        Raises:
-            Unsupported: where the threat has no steepest direction.
-        """
-        raise Unsupported(f"{self.spec} has no steepest direction", fix="Use a black-box attack.")
-
-    def through(self, model: Model, x: Tensor, change: Tensor) -> Outputs:
-        """Outputs of the model under the change; differentiable in the change."""
-        return model(self.apply(x, change))
-
-    def take(self: T, rows: Tensor | slice) -> T:
-        """The threat of a selection of rows; threats without per-row data return themselves."""
-        return self
-
-
-class Attack(ABC):
-    """Looks for an admissible change with a positive margin; returns the best change it saw."""
-
-    access: ClassVar[Access]
-
-    @abstractmethod
-    def __call__(
-        self, model: Model, x: Tensor, goal: Goal, threat: Threat, *, dice: Dice | None = None
-    ) -> Tensor: ...
-
-
-class Certifier(ABC):
-    """Bounds the margin of every admissible change from above."""
-
-    @abstractmethod
-    def __call__(
-        self, model: Model, x: Tensor, goal: Goal, threat: Threat, *, dice: Dice | None = None
-    ) -> Certificate: ...
 
 
 class Explainer(ABC):
@@ -160,74 +74,6 @@ class Check(ABC):
         return float(len(subject.batches)) if subject.batches is not None else 0.0
 
 
-class Run(Protocol):
-    """What an objective, a backward pass and a hook see of a training run."""
-
-    model: nn.Module
-    dice: Dice
-    step: int
-    epoch: int
-    progress: float  # share of the planned steps that are done, in [0, 1]
-    parts: nn.ModuleDict
-
-    def memory(self, owner: object) -> dict[str, Any]:
-        """The private, checkpointed memory of a hook, objective or backward pass."""
-
-
-class Objective(Protocol):
-    """One loss per row; `parts` is what else it trains (critics, heads, multipliers)."""
-
-    def __call__(self, run: Run, batch: Batch) -> Tensor: ...
-
-
-class Backward(Protocol):
-    """Computes the losses and leaves `.grad` filled."""
-
-    def __call__(self, run: Run, batch: Batch, objective: Objective) -> Tensor: ...
-
-
-class Hook(ABC):  # noqa: B024
-    """Looks into a training run at fixed stages; overrides only the stages it needs."""
-
-    def start(self, run: Run) -> None:  # noqa: B027
-        """Before the first step."""
-
-    def batch(self, run: Run, batch: Batch) -> Batch:
-        """May replace the batch."""
-        return batch
-
-    def losses(self, run: Run, batch: Batch, losses: Tensor) -> Tensor:
-        """May replace the losses `(B,)`."""
-        return losses
-
-    def share(self, run: Run, batch: Batch, losses: Tensor) -> Tensor | None:  # noqa: B027
-        """Weights `(B,)` of mean 1, or None."""
-
-    def gradients(self, run: Run) -> None:  # noqa: B027
-        """After the backward pass, before the optimizer."""
-
-    def stepped(self, run: Run) -> None:  # noqa: B027
-        """After each step of the optimizer."""
-
-    def epoch(self, run: Run) -> bool | None:  # noqa: B027
-        """After each epoch; True asks the run to stop."""
-
-    def end(self, run: Run) -> None:  # noqa: B027
-        """After the last step."""
-
-
-class Loss(Protocol):
-    """(outputs, target, *, settings) -> one number per target, 0 at -100."""
-
-    def __call__(self, outputs: Tensor, target: Tensor, /) -> Tensor: ...
-
-
-class Defence(Protocol):
-    """(model, *, settings) -> a model to be attacked and certified as a whole."""
-
-    def __call__(self, model: Model, /) -> Model: ...
-
-
 class Shift(Protocol):
     """(batch, severity, dice) -> batch; severity in [0, 1], 0 = identity."""
 
@@ -238,40 +84,6 @@ class Measure(Protocol):
     """(what, *, settings) -> a record of numbers."""
 
     def __call__(self, what: Any, /) -> Any: ...
-
-
-class Recipe(Protocol):
-    """(model, batches, *, dice) -> Run; the only kind that changes its model."""
-
-    def __call__(self, model: nn.Module, batches: Batches, *, dice: Dice | None = None) -> Any: ...
-
-
-class Rewrite(Protocol):
-    """(model, batches, *, dice) -> a new model, smaller or cheaper."""
-
-    def __call__(
-        self, model: nn.Module, batches: Batches | None, *, dice: Dice | None = None
-    ) -> nn.Module: ...
-
-
-class Merge(Protocol):
-    """(states, base, *, model, batches, dice) -> one state."""
-
-    def __call__(
-        self,
-        states: Sequence[State],
-        base: State | None,
-        *,
-        model: nn.Module | None = None,
-        batches: Batches | None = None,
-        dice: Dice | None = None,
-    ) -> State: ...
-
-
-class Aggregator(Protocol):
-    """(updates (n, d), weights (n,)) -> (d,)."""
-
-    def __call__(self, updates: Tensor, weights: Tensor | None, /) -> Tensor: ...
 
 
 class Source(Protocol):

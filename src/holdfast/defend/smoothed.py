@@ -10,6 +10,7 @@ from torch import Tensor
 from holdfast.core.catalog import register
 from holdfast.core.dice import Dice
 from holdfast.core.errors import ConfigError
+from holdfast.core.fields import Count, NonNegative
 from holdfast.core.goal import logits
 from holdfast.core.kinds import Model
 
@@ -69,7 +70,9 @@ class Smoothed:
     cites="randomized-smoothing",
     says="Answers with the class that most Gaussian noisy copies of the input vote for.",
 )
-def smoothed(model: Model, *, sigma: float = 0.25, samples: int = 64, seed: int = 0) -> Smoothed:
+def smoothed(
+    model: Model, *, sigma: NonNegative = 0.25, samples: Count = 64, seed: int = 0
+) -> Smoothed:
     """Surrounds a model with Gaussian noise and lets the copies vote.
 
     The votes change by a bounded amount when the input moves, whatever the model does: that is

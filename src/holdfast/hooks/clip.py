@@ -57,10 +57,12 @@ class AdaptiveClip(Hook):
 
     For each row of a matrix, each filter of a convolution, and each vector as a whole:
     `|g| <= limit * max(|w|, floor)`, by scaling g. So the largest relative change per step is
-    the same for all units, whatever their scale. Units within the limit keep their bits.
+    the same for all units, whatever their scale. Units within the limit keep their bits. Units
+    are counted along the first axis, which in a transposed convolution is that of its inputs.
 
     Args:
-        limit: longest gradient in lengths of the weights.
+        limit: longest gradient in lengths of the weights; 0.01 suits batches of thousands, small
+            ones bear up to 0.16.
         floor: least length that weights count with, so that zero weights can move.
         spare_head: leave the last linear layer alone, as the paper does, if there are others.
     """

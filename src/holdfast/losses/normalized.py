@@ -36,7 +36,9 @@ def active_passive(
     """Normalised cross-entropy to fit the label, plus absolute error to push off the others.
 
     The first term alone is robust but underfits; the second brings the gradient back without
-    losing the symmetry, since the absolute errors of the K labels add up to 2 (K - 1).
+    losing the symmetry, since the absolute errors of the K labels add up to 2 (K - 1). Reverse
+    cross-entropy, A (1 - p) of the label's probability p where log 0 counts as -A, is the same
+    partner with another weight: `passive = weight * A / 2`.
 
     Args:
         outputs: logits `(..., K)`.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,9 @@ from holdfast.core.errors import ConfigError, ShapeError, Unsupported
 from holdfast.core.goal import logits
 from holdfast.core.kinds import State
 from holdfast.core.quiet import quiet
+from holdfast.run.restated import restated
+
+Statistics = Literal["mean", "fresh"]
 
 
 def mean(states: Sequence[State]) -> State:
@@ -56,20 +60,33 @@ def uniform_soup(
     model: nn.Module | None = None,
     batches: Batches | None = None,
     dice: Dice | None = None,
+    statistics: Statistics = "mean",
 ) -> State:
     """Uniform soup: the mean of the weights of models that were tuned from the same start.
 
     Such models often lie in one basin, where the mean is at least as good as they are. The
     order of the states does not matter, and copies of one state give that state.
 
+    The running statistics of batch normalisation are averaged like weights, which is right for
+    states that lie close together; further apart, a mean of nets varies less than the mean of
+    their variances, layer after layer, and the soup answers at random although its weights are
+    good. Then ask for `fresh` ones.
+
+    Cost: none; with fresh statistics one forward pass over the rows.
+
     Args:
         states: at least one, of one architecture.
         base: not needed.
-        model: not needed.
-        batches: not needed.
+        model: the architecture, for fresh statistics.
+        batches: rows like the training data, for fresh statistics; labels are not needed.
         dice: not needed.
+        statistics: running statistics of batch normalisation: `mean` of those of the states, or
+            `fresh` ones, estimated on the rows for the soup's own weights.
+
+    Raises:
+        Unsupported: for fresh statistics without model or rows.
     """
-    return mean(states)
+    return _finished(mean(states), model, batches, statistics)
 
 
 @register("merge", cites="model-soups", says="Mean of the weights that help on held-out rows.")
@@ -81,13 +98,15 @@ def greedy_soup(
     batches: Batches | None = None,
     dice: Dice | None = None,
     tolerance: float = 0.0,
+    statistics: Statistics = "mean",
 ) -> State:
     """Greedy soup: add models in the order of their accuracy, and keep those that do not hurt.
 
     On the rows it is chosen by, the soup is never worse than the best single model (with
     tolerance 0), since it starts from that one and never steps down.
 
-    Cost: at most `2 n - 1` forward passes over the rows for n states.
+    Cost: at most `2 n - 1` forward passes over the rows for n states, twice as many with fresh
+    statistics.
 
     Args:
         states: at least one, of one architecture.
@@ -96,6 +115,8 @@ def greedy_soup(
         batches: held-out rows.
         dice: not needed.
         tolerance: accuracy that one addition may cost, as a share of the rows.
+        statistics: running statistics of batch normalisation: see `uniform_soup`; fresh ones are
+            estimated on the held-out rows for every soup that is tried, single models included.
 
     Raises:
         Unsupported: without model or rows.
@@ -104,16 +125,32 @@ def greedy_soup(
         raise Unsupported(
             "greedy_soup needs a model and held-out rows", fix="Pass model= and batches=."
         )
-    alone = [accuracy(model, state, batches) for state in states]
+    if not states:
+        return mean(states)
+
+    def soup(chosen: Sequence[State]) -> tuple[State, float]:
+        made = _finished(mean(chosen), model, batches, statistics)
+        return made, accuracy(model, made, batches)
+
+    alone = [soup([state])[1] for state in states]
     order = sorted(range(len(states)), key=lambda i: -alone[i])
-    if not order:
-        return mean([])
     chosen, best = [states[order[0]]], alone[order[0]]
     for i in order[1:]:
-        score = accuracy(model, mean([*chosen, states[i]]), batches)
+        score = soup([*chosen, states[i]])[1]
         if score >= best - tolerance:
             chosen, best = [*chosen, states[i]], score
-    return mean(chosen)
+    return soup(chosen)[0]
+
+
+def _finished(
+    state: State, model: nn.Module | None, batches: Batches | None, statistics: Statistics
+) -> State:
+    """The soup with the statistics that were asked for."""
+    if statistics == "mean":
+        return state
+    if model is None or batches is None:
+        raise Unsupported("fresh statistics need a model and rows", fix="Pass model= and batches=.")
+    return restated(model, state, batches)
 
 
 def accuracy(model: nn.Module, state: State, batches: Batches) -> float:

@@ -47,11 +47,12 @@ class AdversarialTraining(Objective):
         threat: which changes are admissible.
         loss: between outputs and labels.
         clean: share of the loss that is taken without any change.
-        mode: mode of the model during the attack; in `train` its running statistics are put
-            back afterwards.
+        mode: mode of the model during the attack. In `train` its running statistics are put
+            back afterwards; batch normalisation then couples the rows, so the attack climbs
+            the sum of their logsumexps, not the sum of their losses.
     """
 
-    attack: Part[Attack] = PGD(steps=10, travel=2.5)
+    attack: Part[Attack] = PGD(steps=10, travel=2.5, climb="soft")
     threat: Part[Threat] = LInf()
     loss: Part[Loss] = "loss:cross-entropy"
     clean: Share = 0.0

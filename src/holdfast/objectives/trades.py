@@ -42,7 +42,7 @@ class Trades(Objective):
         mode: mode of the model during the attack.
     """
 
-    attack: Part[Attack] = PGD(steps=10, travel=2.5)
+    attack: Part[Attack] = PGD(steps=10, travel=2.5, climb="soft")
     threat: Part[Threat] = LInf()
     loss: Part[Loss] = "loss:cross-entropy"
     weight: NonNegative = 6.0
@@ -61,7 +61,8 @@ class Trades(Objective):
     def _departed(self, run: Run, x: Tensor, threat: Threat) -> Tensor:
         """The change under which the prediction moves furthest."""
         with quiet(run.model), torch.no_grad():
-            run.model.train(self.mode == "train")
+            if self.mode == "eval":
+                run.model.eval()
             fixed = logits(run.model(x)).log_softmax(-1)
         dice = run.dice.spawn("attack")
         return worst(resolve(self.attack), run.model, x, Departure(fixed), threat, dice, self.mode)

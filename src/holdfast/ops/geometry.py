@@ -72,7 +72,7 @@ def project_linf(d: Tensor, radius: Tensor, down: Tensor, up: Tensor) -> Tensor:
         up: `(B, ...)` largest admissible change, >= 0.
     """
     r = toward_zero(d, fit(radius, d))
-    return torch.minimum(torch.maximum(d, torch.maximum(down, -r)), torch.minimum(up, r))
+    return torch.clamp(d, torch.maximum(down, -r), torch.minimum(up, r))
 
 
 def fill_l2(y: Tensor, bound: Tensor, radius: Tensor) -> Tensor:
@@ -120,7 +120,9 @@ def project_l2(d: Tensor, radius: Tensor, down: Tensor, up: Tensor) -> Tensor:
     kind = wide(d)
     y, r = d.flatten(1).abs().to(kind), radius.to(kind)
     bound = towards(d, down, up).flatten(1).to(kind)
-    s = torch.where(over, fill_l2(y, bound, r).clamp(max=1), 1.0)
+    top = y.amax(1).clamp(min=1)  # squares of huge changes would overflow
+    y = y / top[:, None]
+    s = torch.where(over, torch.minimum(fill_l2(y, bound, r), top), top)
     found = _rest(torch.minimum(s[:, None] * y, bound), 2, torch.where(over, r, torch.inf))
     found = (found * d.flatten(1).sign()).reshape(d.shape)
     return torch.where(fit(over, d), toward_zero(d, found), inside)

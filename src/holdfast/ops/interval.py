@@ -7,6 +7,7 @@ made it, so that the exact result of the same operation on real numbers lies ins
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import NamedTuple
 
 import torch
@@ -16,9 +17,17 @@ UNIT = 2.0**-53  # half the distance between 1 and the next float64
 TINY = 1e-300  # covers what underflow may lose
 
 
-def gamma(terms: int) -> float:
-    """Relative error of a float64 sum of `terms` products in any order: `n u / (1 - n u)`."""
-    return terms * UNIT / (1 - terms * UNIT)
+def gamma(terms: int, unit: float = UNIT) -> float:
+    """Relative error of a sum of `terms` products in any order: `n u / (1 - n u)`.
+
+    Infinite where so many roundings may lose everything.
+
+    Args:
+        terms: number of products.
+        unit: relative error of one rounding; that of float64 unless given.
+    """
+    share = terms * unit
+    return share / (1 - share) if share < 1 else inf
 
 
 class Box(NamedTuple):
@@ -69,11 +78,18 @@ def around(x: Tensor, radius: float | Tensor, low: float, high: float) -> Box:
         high: largest admissible value.
     """
     wide = x.double()
+    low, high = _outward(low, high, x.dtype)
     slack = torch.finfo(x.dtype).eps * (wide.abs() + radius)
     box = widen(wide - radius, wide + radius, slack)
     return Box(
         torch.minimum(box.low.clamp(min=low), wide), torch.maximum(box.high.clamp(max=high), wide)
     )
+
+
+def _outward(low: float, high: float, dtype: torch.dtype) -> tuple[float, float]:
+    """A range that also holds its ends as they are when stored in another type."""
+    stored = torch.tensor([low, high], dtype=torch.float64).to(dtype).tolist()
+    return min(low, stored[0]), max(high, stored[1])
 
 
 def affine(

@@ -16,8 +16,8 @@ class Affine(nn.Module):
 
     Args:
         model: the model inside.
-        shift: what becomes 0, one number per column or `(C, 1, 1)`.
-        scale: what becomes 1 above that.
+        shift: what becomes 0, `(1,)` or one number per column of a table or channel of images.
+        scale: what becomes 1 above that, likewise.
     """
 
     shift: Tensor
@@ -30,16 +30,18 @@ class Affine(nn.Module):
         self.register_buffer("scale", scale)
 
     def forward(self, x: Tensor) -> Outputs:
-        found: Outputs = self.model((x - self.shift) / self.scale)
+        form = (-1, *[1] * (x.dim() - 2))  # columns and channels are the second axis
+        shift, scale = self.shift.reshape(form), self.scale.reshape(form)
+        found: Outputs = self.model((x - shift) / scale)
         return found
 
 
 def normalised(model: Model, mean: Any, std: Any, channels: int | None = None) -> Affine:
-    """A model that expects images of mean 0, made into one that takes [0, 1].
+    """A model that expects inputs of mean 0, made into one that takes those of the file.
 
     Args:
         model: expects `(x - mean) / std`.
-        mean: one number, or one per channel.
+        mean: one number, or one per channel or column.
         std: likewise; 1 if None.
         channels: of the images, if known.
 
@@ -60,4 +62,4 @@ def normalised(model: Model, mean: Any, std: Any, channels: int | None = None) -
         )
     if not bool((scale.isfinite() & (scale > 0)).all()) or not bool(shift.isfinite().all()):
         raise ConfigError("--std must be positive, --mean finite", fix="--std 0.25", code="E0119")
-    return Affine(model, shift[:, None, None], scale[:, None, None])
+    return Affine(model, shift, scale)

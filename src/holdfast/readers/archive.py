@@ -11,6 +11,7 @@ from holdfast.core.errors import UntrustedFile
 MAX_BYTES = 4 << 30
 RATIO_FROM = 256 << 20  # below this size any compression is harmless
 RATIO = 200
+GZIP = b"\x1f\x8b"
 
 
 @dataclass(frozen=True)
@@ -44,16 +45,26 @@ def is_zip(path: Path) -> bool:
     return head(path, 4) in (b"PK\x03\x04", b"PK\x05\x06") and zipfile.is_zipfile(path)
 
 
-def checked_size(name: str, size: int, packed: int, max_bytes: int = MAX_BYTES) -> None:
+def checked_size(
+    name: str, size: int, packed: int, max_bytes: int = MAX_BYTES, *, whole: bool = True
+) -> None:
     """Refuse what would unpack to far more than it seems.
+
+    Args:
+        name: of the file, for the error.
+        size: unpacked, in bytes.
+        packed: of the file, in bytes.
+        max_bytes: the limit.
+        whole: whether `size` is all of it, or what was unpacked so far.
 
     Raises:
         UntrustedFile: above `max_bytes`, or 200 times the size of the file above 256 MiB.
     """
     if size > max_bytes:
         raise UntrustedFile(
-            f"{name} unpacks to {size:,} bytes, the limit is {max_bytes:,}",
-            fix=f"If you trust it, raise the limit: --max-bytes {size}",
+            f"{name} unpacks to {'' if whole else 'at least '}{size:,} bytes, the limit is "
+            f"{max_bytes:,}",
+            fix=f"If you trust it, raise the limit: --max-bytes {size}" + "0" * (not whole),
             code="E0410",
         )
     if size > RATIO_FROM and size > RATIO * max(packed, 1):

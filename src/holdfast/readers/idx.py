@@ -12,11 +12,10 @@ import numpy as np
 
 from holdfast.core.data import Batches
 from holdfast.core.errors import ConfigError, UntrustedFile
-from holdfast.readers.archive import MAX_BYTES, checked_size, head
+from holdfast.readers.archive import GZIP, MAX_BYTES, checked_size, head
 from holdfast.readers.arrays import from_pair
 
 TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
-GZIP = b"\x1f\x8b"
 
 
 def start(path: Path) -> bytes:

@@ -99,7 +99,8 @@ def subject(
     for fitting detectors, temperatures and guards, one on which every number is measured. Below
     200 rows nothing is split and nothing can be fitted. Tables are scaled to [0, 1] by the ranges
     of the reference's columns (of all rows without one), rows outside are clipped and counted,
-    and the model is wrapped so that it still sees the units of the file.
+    and the model is wrapped so that it still sees the units of the file. So a column without
+    bounds of its own has those of the reference: an attack stays within values that occur.
 
     Args:
         model: a `ReadModel`, a module, any callable, or what `read_model` takes.

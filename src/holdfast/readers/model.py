@@ -70,7 +70,12 @@ def _quietened(model: Model) -> None:
             return
 
 
-def _tried(model: Model, shape: tuple[int, ...], classes: int | None, name: str) -> None:
+def tried(model: Model, shape: tuple[int, ...], classes: int | None, name: str) -> None:
+    """Let two rows through a model.
+
+    Raises:
+        ShapeError: E0201 if it does not take them, or answers in another form than logits.
+    """
     with quiet(model), torch.no_grad():
         try:
             found = logits(model(torch.full((2, *shape), 0.5)))
@@ -98,6 +103,7 @@ def read_model(
     shape: tuple[int, ...] | None = None,
     classes: int | None = None,
     max_bytes: int = MAX_BYTES,
+    trial: bool = True,
 ) -> ReadModel:
     """A model from a file, a Python entry or a callable, in evaluation mode.
 
@@ -108,12 +114,14 @@ def read_model(
     Args:
         spec: a file, `module:function`, `file.py:function`, a module or any callable.
         arch: who builds the architecture of weights, `module:function` or `file.py:function`.
-        trust: also load files that run code.
+        trust: also load files that run code; a file of the same contents is then trusted by
+            the same user from now on.
         mean: of the inputs that the model expects; it is then wrapped and takes [0, 1].
         std: likewise.
-        shape: of one input; if given, the model is tried on two rows of it.
+        shape: of one input.
         classes: how many the data have; passed to `arch` if that requires it.
         max_bytes: nothing larger is unpacked.
+        trial: whether a model whose `shape` is given is tried on two rows of it.
 
     Raises:
         ConfigError: E0117 without an architecture, E0118 where weights do not fit it.
@@ -143,8 +151,8 @@ def read_model(
     wrap = _wrapper(mean, std, shape)
     model = wrap(model)
     _quietened(model)
-    if shape is not None:
-        _tried(model, shape, classes, name)
+    if shape is not None and trial:
+        tried(model, shape, classes, name)
     parameters = sum(p.numel() for m in modules_of(model) for p in m.parameters())
     about = {"name": name, "digest": digest(model), "parameters": parameters, "kind": kind}
     make = _maker(arch, classes, wrap) if arch is not None else None

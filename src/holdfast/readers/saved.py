@@ -14,6 +14,7 @@ from holdfast.core.errors import ConfigError, Unsupported, UntrustedFile
 from holdfast.core.kinds import Model
 from holdfast.readers.archive import head, is_zip, opened
 from holdfast.readers.entry import called, load_entry
+from holdfast.readers.trust import trusted
 from holdfast.readers.weights import (
     load_into,
     needs_architecture,
@@ -54,11 +55,12 @@ def _program(names: tuple[str, ...]) -> str:
 
 def _load_program(path: Path, kind: str, trust: bool) -> Model:
     """A saved program; refused unless trusted, without ever being loaded."""
-    if not trust:
+    if not trusted(path, trust):
         what = "TorchScript" if kind == "torchscript" else "an exported program (.pt2)"
         raise UntrustedFile(
             f"{path.name} is {what}, and loading a program can run any code",
-            fix="Say --trust if you made the file; else ask for weights (.safetensors) and --arch.",
+            fix="Say --trust, once, if you made the file; else ask for weights (.safetensors) "
+            "and --arch.",
             code="E0402",
         )
     with warnings.catch_warnings():

@@ -6,23 +6,25 @@ coded is only known to who trained it, and a made-up code would be attacked as i
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
 from holdfast.core.data import Batches
 from holdfast.core.errors import ConfigError, ShapeError, UntrustedFile
-from holdfast.readers.archive import MAX_BYTES
+from holdfast.readers.archive import GZIP, MAX_BYTES, checked_size, head
 from holdfast.readers.arrays import as_labels
 from holdfast.readers.origin import Origin
 
 USUAL_TARGETS = ("target", "label", "class", "y", "labels", "outcome")
 
 
-def _columns(path: Path, parquet: bool, target: str | None) -> dict[str, Any]:
+def _columns(path: Path, parquet: bool, target: str | None, max_bytes: int) -> dict[str, Any]:
     """All columns by name; the file is handed over as a relation, never as SQL text."""
     import duckdb
 
@@ -35,10 +37,21 @@ def _columns(path: Path, parquet: bool, target: str | None) -> dict[str, Any]:
     }
     try:
         with duckdb.connect(":memory:", config=settings) as base:
-            table = base.read_parquet(name) if parquet else base.read_csv(name)
+            if parquet:
+                table = base.read_parquet(name)
+            else:
+                packed = _unpacked(path, max_bytes)
+                table = base.read_csv(name, compression=packed)
             kinds = dict(zip(table.columns, map(str, table.types), strict=True))
-            if not parquet and target is not None and kinds.get(target) == "BOOLEAN":
-                table = base.read_csv(name, dtype={target: "VARCHAR"})  # yes and no are names
+            own = _target(list(kinds), target, path.name)
+            for column, kind in kinds.items():  # what cannot be used is not fetched
+                if column != own:
+                    _number(column, kind, path.name)
+            if parquet:
+                ((count,),) = table.aggregate("count(*)").fetchall()  # out of the footer alone
+                checked_size(path.name, 8 * count * len(kinds), path.stat().st_size, max_bytes)
+            elif kinds[own] == "BOOLEAN":  # yes and no are names
+                table = base.read_csv(name, compression=packed, dtype={own: "VARCHAR"})
             found: dict[str, Any] = table.fetchnumpy()
     except duckdb.Error as error:
         raise UntrustedFile(
@@ -49,13 +62,43 @@ def _columns(path: Path, parquet: bool, target: str | None) -> dict[str, Any]:
     return found
 
 
-def _target(columns: dict[str, Any], target: str | None, name: str) -> str:
+def _unpacked(path: Path, max_bytes: int) -> Literal["none", "gzip"]:
+    """How a text file is packed; one that would unpack to too much is refused."""
+    if head(path, 2) != GZIP:
+        return "none"
+    size, packed = 0, path.stat().st_size
+    try:
+        with gzip.open(path) as file:
+            while piece := file.read(1 << 20):
+                size += len(piece)
+                checked_size(path.name, size, packed, max_bytes, whole=False)
+    except (OSError, EOFError, zlib.error) as error:
+        raise UntrustedFile(
+            f"{path.name} is damaged: {error}", fix="Save it again.", code="E0411"
+        ) from None
+    return "gzip"
+
+
+def _number(column: str, kind: str, file: str) -> None:
+    """Refuse a column that holds no numbers."""
+    if kind.startswith(("VARCHAR", "DATE", "TIME", "BLOB", "INTERVAL", "UUID", "ENUM")) or (
+        kind.endswith("]") or kind.startswith(("STRUCT", "MAP", "UNION"))
+    ):
+        what = "dates" if kind.startswith(("DATE", "TIME", "INTERVAL")) else "texts"
+        raise ShapeError(
+            f"{file}: column {column!r} holds {what}",
+            fix="Write the numbers that the model is given into the file, or leave the column out.",
+            code="E0206",
+        )
+
+
+def _target(columns: list[str], target: str | None, name: str) -> str:
     if target in columns:
         return str(target)
     usual = [c for c in columns if c.lower() in USUAL_TARGETS]
-    near = get_close_matches(target, list(columns), 1, 0.3) if target else []
-    best = (near or usual or list(columns)[-1:] or ["COLUMN"])[0]
-    shown = ", ".join(list(columns)[:8]) + (" ..." if len(columns) > 8 else "")
+    near = get_close_matches(target, columns, 1, 0.3) if target else []
+    best = (near or usual or columns[-1:] or ["COLUMN"])[0]
+    shown = ", ".join(columns[:8]) + (" ..." if len(columns) > 8 else "")
     says = f"{name} has no column {target!r}" if target else f"{name}: which column is the class?"
     raise ConfigError(f"{says} It has {shown}", fix=f"Say it: --target {best}", code="E0132")
 
@@ -64,11 +107,7 @@ def _numbers(name: str, values: Any, file: str) -> np.ndarray:
     missing = int(np.ma.getmaskarray(values).sum()) if np.ma.isMaskedArray(values) else 0
     plain = np.ma.getdata(values) if np.ma.isMaskedArray(values) else np.asarray(values)
     if plain.dtype.kind not in "buif":
-        raise ShapeError(
-            f"{file}: column {name!r} holds {'texts' if plain.dtype.kind in 'OSU' else 'dates'}",
-            fix="Write the numbers that the model is given into the file, or leave the column out.",
-            code="E0206",
-        )
+        _number(name, "DATE" if plain.dtype.kind in "mM" else "VARCHAR", file)
     missing += int(np.isnan(plain).sum()) if plain.dtype.kind == "f" and not missing else 0
     if missing:
         raise ShapeError(
@@ -96,8 +135,8 @@ def read_table(
             fix="Raise --max-bytes.",
             code="E0135",
         )
-    columns = _columns(path, parquet, target)
-    own = _target(columns, target, path.name)
+    columns = _columns(path, parquet, target, max_bytes)
+    own = str(target)  # it is there: `_columns` has looked
     answers = columns.pop(own)
     if np.ma.isMaskedArray(answers) and np.ma.getmaskarray(answers).any():
         raise ShapeError(

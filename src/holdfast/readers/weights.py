@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pickletools
+import shlex
 import warnings
 import zipfile
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,9 @@ from torch import Tensor, nn
 
 from holdfast.core.errors import ConfigError, UntrustedFile
 from holdfast.readers.archive import head, is_zip, opened
+from holdfast.readers.entry import importable
 from holdfast.readers.suggest import suggestions
+from holdfast.readers.trust import trusted
 
 WRAPPINGS = ("state_dict", "model_state_dict", "model", "net", "weights", "ema", "params")
 HARMLESS = ("torch", "collections", "builtins.set", "builtins.dict", "builtins.list")
@@ -51,7 +55,7 @@ def refusal(path: Path, why: str = "") -> UntrustedFile:
     return UntrustedFile(
         f"{path.name} holds more than weights{why or listed}: reading it would run code",
         fix="Save the weights alone, torch.save(model.state_dict(), file), and give --arch; "
-        "or say --trust if you made the file.",
+        "or say --trust, once, if you made the file.",
         code="E0401",
     )
 
@@ -69,8 +73,18 @@ def _tensors(found: Any) -> dict[str, Tensor] | None:
     return None
 
 
+def _loaded(path: Path, *, weights_only: bool) -> Any:
+    """What was saved; a whole model may need the Python files that lie beside it."""
+    beside = nullcontext() if weights_only else importable(path.resolve().parent)
+    with beside, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.load(path, map_location="cpu", weights_only=weights_only)
+
+
 def read_weights(path: Path, *, trust: bool, max_bytes: int) -> dict[str, Tensor] | nn.Module:
     """The tensors of a file by name; with `trust` also a whole pickled model.
+
+    What can be read without running code is read so, whether it is trusted or not.
 
     Raises:
         UntrustedFile: if reading it would run code, or it is a zip bomb.
@@ -79,17 +93,18 @@ def read_weights(path: Path, *, trust: bool, max_bytes: int) -> dict[str, Tensor
     if is_zip(path):
         opened(path, max_bytes)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            found = torch.load(path, map_location="cpu", weights_only=not trust)
-    except Exception as error:
-        if trust:
+        found = _loaded(path, weights_only=True)
+    except Exception:  # whatever it is that only a full unpickling could read
+        if not trusted(path, trust):
+            raise refusal(path) from None
+        try:
+            found = _loaded(path, weights_only=False)
+        except Exception as error:
             raise ConfigError(
                 f"{path.name} cannot be read: {type(error).__name__}: {error}",
                 fix="Check with torch.load in the environment that made it.",
                 code="E0116",
             ) from error
-        raise refusal(path) from None
     if isinstance(found, nn.Module):
         return found
     state = _tensors(found)
@@ -125,13 +140,13 @@ def needs_architecture(path: Path, state: Mapping[str, Tensor]) -> ConfigError:
     """The error for weights without an architecture, with the best candidate of the folder."""
     folders = [Path.cwd(), path.resolve().parent]
     found = suggestions(folders, list(state))
-    command = f"holdfast audit {path.name} --arch"
+    command = f"holdfast audit {shlex.quote(path.name)} --arch"
     fix = f"Tell me how to build it:   {command} mypkg.models:resnet18"
     if found:
         best = found[0]
         fix += (
             f"\n       Looked in this folder: {best.entry} has {best.matched} of {best.wanted} "
-            f"parameter names  <- try this one:\n       {command} {best.entry}"
+            f"parameter names  <- try this one:\n       {command} {shlex.quote(best.entry)}"
         )
         others = ", ".join(c.entry for c in found[1:4])
         fix += f"\n       Also possible: {others}" if others else ""

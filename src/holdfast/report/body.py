@@ -8,9 +8,11 @@ from holdfast.report import envelope, envelope_chart, envelope_drawing, risk
 from holdfast.report.change import Change, changes
 from holdfast.report.closing import cost, listed, methods, not_tested, reproduce
 from holdfast.report.document import Document, figures, mappings, outcomes, text
-from holdfast.report.drawn import Desk, Drawn, Table, drawn, table
-from holdfast.report.parts import Block, Section, block, section
+from holdfast.report.drawn import Desk, Drawn, drawn
+from holdfast.report.parts import APART, Block, Section, block, section
 from holdfast.report.screen import Fix, actions, gates
+from holdfast.report.tables import Table, table
+from holdfast.report.units import ranges
 
 _CHECKS = [
     "clean", "attacks", "certificates", "corruptions", "slices", "calibration", "ood", "privacy",
@@ -32,7 +34,10 @@ def _envelope(desk: Desk, results: Document, baseline: Document) -> Section | No
         every = [(f, r) for f in source for r in mappings(f.get("rows"))]
         own = [(f, r) for f, r in every if text(r.get("norm")) == panel.norm]
         figure = own[0][0] if own else {}
-        x, says = text(figure.get("x"), 80), text(figure.get("says"), 400)
+        x = text(figure.get("x"), 80) or f"radius ({panel.norm})"
+        says = text(figure.get("says"), 400)
+        if ranges(results) and x.endswith(")"):
+            x = f"{x[:-1]}, share of each column's range)"
         anchor = desk.anchor(f"envelope {panel.norm}")
         desk.charts[anchor] = envelope_chart.chart(panel, x)
         title = "Accuracy against radius" + (f", {panel.norm}" if panel.norm else "")
@@ -58,7 +63,8 @@ def _risk(desk: Desk, results: Document) -> Section | None:
         return None
     worst = strips[0]
     part = f"{100 * worst.worst:.0f}%"
-    says = f"Weakest spot: {worst.family}, where up to {part} of inputs go wrong."
+    family = worst.family[:1].lower() + worst.family[1:]
+    says = f"Weakest spot: {family}, where up to {part} of inputs go wrong."
     head = ("family", *(f"level {i + 1}" for i in range(risk.LEVELS)))
     rows = tuple(
         (s.family, *("–" if c is None else f"{100 * c:.1f}%" for c in s.cells)) for s in strips
@@ -73,7 +79,7 @@ def _risk(desk: Desk, results: Document) -> Section | None:
 
 def _failures(desk: Desk, results: Document) -> Section | None:
     """All galleries together."""
-    found = (drawn(desk, f) for _, f in figures(results, "gallery"))
+    found = (drawn(desk, f) for s, f in figures(results, "gallery") if s == APART)
     made = tuple(d for d in found if d is not None)
     return section("failures", figures=made) if made else None
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
 from markupsafe import Markup
 
 from holdfast.report.document import Document, mapping, mappings, number, outcomes, text
-from holdfast.report.drawn import entry
 from holdfast.report.parts import Section, section
+from holdfast.report.tables import entry
 
 
 def cost(run: Document) -> Section | None:
@@ -54,6 +53,20 @@ def _check(value: Document) -> str:
     return text(value.get("check"), 80).removeprefix("check:").replace("-", " ").capitalize()
 
 
+def _settings(value: object) -> str:
+    """Settings as `name value` pairs."""
+    if not isinstance(value, dict):
+        return "" if value in ((), [], None) else text(value, 300)
+
+    def word(v: object) -> str:
+        if isinstance(v, dict):
+            rest = ", ".join(f"{text(k, 40)} {word(w)}" for k, w in v.items() if k != "use")
+            return f"{text(v.get('use'), 80)} ({rest})" if rest else text(v.get("use"), 80)
+        return ", ".join(map(word, v)) or "all" if isinstance(v, list | tuple) else entry(v)
+
+    return text(" · ".join(f"{text(k, 40)} {word(v)}" for k, v in value.items()), 300)
+
+
 def methods(results: Document) -> list[dict[str, str]]:
     """One card per method; a link is kept only if it is an https address."""
     made = []
@@ -61,12 +74,7 @@ def methods(results: Document) -> list[dict[str, str]]:
         one = {
             k: text(method.get(k), 300) for k in ("key", "says", "title", "year", "link", "claim")
         }
-        settings = method.get("settings")
-        one["settings"] = (
-            text(json.dumps(settings, default=str, sort_keys=True), 300)
-            if isinstance(settings, dict | list)
-            else text(settings, 300)
-        )
+        one["settings"] = _settings(method.get("settings"))
         one["link"] = one["link"] if one["link"].startswith("https://") else ""
         made.append(one)
     return made

@@ -81,3 +81,15 @@ def figures(results: Document, kind: str) -> Iterator[tuple[str, Document]]:
         for figure in mappings(finding.get("figures")):
             if figure.get("kind") == kind:
                 yield text(outcome.get("section")), figure
+
+
+def doubts(finding: Document) -> tuple[str, ...]:
+    """Why the numbers of a finding deserve less trust; they go wherever its sentence goes."""
+    every = (f for r in mappings(finding.get("readings")) for f in texts(r.get("flags")))
+    return tuple(dict.fromkeys(every))
+
+
+def sentence(finding: Document) -> str:
+    """What a finding says, with all doubts about its numbers."""
+    said, flags = text(finding.get("says")), doubts(finding)
+    return f"{said} ({'; '.join(flags)})" if said and flags else said

@@ -1,4 +1,4 @@
-"""Figures made ready for the page: caption, chart, heat cells, pictures, and always a table."""
+"""Figures made ready for the page: caption, chart, heat map, pictures, and always a table."""
 
 from __future__ import annotations
 
@@ -8,17 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from holdfast.report.charts import DRAW, Spec
-from holdfast.report.document import Document, mapping, mappings, number, text
-from holdfast.report.numbers import plain
-from holdfast.report.risk import level, low_is_bad
+from holdfast.report.document import Document, mapping, mappings, text
+from holdfast.report.heat import Heat, heat
+from holdfast.report.tables import Table, table
 
 _PICTURE = re.compile(r"data:image/png;base64,[A-Za-z0-9+/]+={0,2}")
-_ORDER = (
-    "title", "caption", "method", "check", "label", "result", "series", "row", "column", "norm",
-    "bound", "radius", "x", "y", "confidence", "accuracy", "left", "right", "count", "value", "low",
-    "high", "n", "tried on", "rows proved", "of", "broken", "forwards", "backwards",
+_IMAGES = (
+    ("image", "original"), ("changed", "changed"), ("difference", "change ×10"),
+    ("reasons", "attribution"), ("control", "untrained"),
 )  # fmt: skip
-_HEAT = 24
 
 
 @dataclass(frozen=True)
@@ -32,23 +30,6 @@ class Thrift:
 
     pictures: int = 380_000
     rows: int = 200
-
-
-@dataclass(frozen=True)
-class HeatCell:
-    """One cell of a heat map: its number and its colour class."""
-
-    text: str
-    shade: str
-
-
-@dataclass(frozen=True)
-class Table:
-    """A data table and how many of its rows are not shown."""
-
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    hidden: int = 0
 
 
 @dataclass(frozen=True)
@@ -69,7 +50,7 @@ class Drawn:
     title: str
     says: str
     table: Table
-    heat: tuple[tuple[str, ...], tuple[tuple[str, tuple[HeatCell, ...]], ...]] | None = None
+    heat: Heat | None = None
     pictures: tuple[Picture, ...] = ()
     note: str = ""
     svg: Any = ""
@@ -97,61 +78,12 @@ class Desk:
         return made
 
 
-def entry(value: object) -> str:
-    """One cell of a table as text."""
-    if isinstance(value, bool) or value is None:
-        return {True: "yes", False: "no", None: "–"}[value]
-    if isinstance(value, int | float):
-        known = number(value)
-        return "not determined" if known is None else plain(known)
-    return text(value, 160)
-
-
-def table(rows: list[Document], most: int) -> Table:
-    """All columns that occur, known ones first; pictures are never columns."""
-    seen = dict.fromkeys(text(k, 60) for row in rows for k in row)
-    hidden = {"image", "changed", "difference"}
-    names = [k for k in _ORDER if k in seen] + [k for k in seen if k not in _ORDER]
-    columns = [k for k in names if k not in hidden][:12]
-    body = tuple(tuple(entry(row.get(k)) for k in columns) for row in rows[:most])
-    return Table(tuple(columns), body, max(0, len(rows) - most))
-
-
-def _heat(figure: Document) -> Any:
-    """Columns and rows of shaded cells: darker is worse for accuracies, more for the rest."""
-    rows = mappings(figure.get("rows"))
-    columns = list(dict.fromkeys(entry(r.get("column")) for r in rows))[:_HEAT]
-    names = list(dict.fromkeys(entry(r.get("row")) for r in rows))[:_HEAT]
-    cells = {(entry(r.get("row")), entry(r.get("column"))): number(r.get("value")) for r in rows}
-    known = [v for v in cells.values() if v is not None]
-    if not known:
-        return None
-    shares = all(0 <= v <= 1 for v in known)
-    low, high = (0.0, 1.0) if shares else (min(known), max(known))
-    risky = (
-        low_is_bad(figure)
-        and "accura" in " ".join(text(figure.get(k)) for k in ("title", "x", "y", "says")).lower()
-    )
-
-    def cell(value: float | None) -> HeatCell:
-        if value is None:
-            return HeatCell("–", "none")
-        part = (value - low) / (high - low) if high > low else 0.0
-        shade = f"h{level(1 - part)}" if risky else f"b{level(part)}"
-        return HeatCell(f"{100 * value:.0f}" if shares else plain(value), shade)
-
-    return tuple(columns), tuple(
-        (r, tuple(cell(cells.get((r, c))) for c in columns)) for r in names
-    )
-
-
 def _pictures(desk: Desk, rows: list[Document]) -> tuple[tuple[Picture, ...], str]:
     """Pictures while bytes are left, and a note on what was left out."""
     made, refused = [], 0
     for row in rows:
         images = []
-        names = (("image", "original"), ("changed", "changed"), ("difference", "difference"))
-        for key, word in names:
+        for key, word in _IMAGES:
             source = row.get(key)
             if isinstance(source, str) and _PICTURE.fullmatch(source):
                 images.append((word, source))
@@ -177,13 +109,15 @@ def drawn(desk: Desk, figure: Mapping[str, Any]) -> Drawn | None:
     if spec is not None:
         desk.charts[anchor] = spec
     pictures, note = _pictures(desk, rows) if kind == "gallery" else ((), "")
+    if kind == "gallery" and not pictures and not any(k in r for r in rows for k, _ in _IMAGES):
+        kind, note = "table", ""  # rows that are no images
     return Drawn(
         id=anchor,
         kind=kind,
         title=text(figure.get("title"), 120),
         says=text(figure.get("says"), 400),
         table=table(rows, desk.thrift.rows),
-        heat=_heat(figure) if kind == "heat" else None,
+        heat=heat(figure) if kind == "heat" else None,
         pictures=pictures,
         note=note,
         chart=spec is not None,

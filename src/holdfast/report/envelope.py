@@ -59,7 +59,8 @@ class Panel:
         radii = sorted({0.0, *(p.radius for p in (*self.upper, *self.lower))})
         corners: list[tuple[float, float, float]] = []
         for here, after in zip(radii, [*radii[1:], None], strict=True):
-            corners.append((here, _proved(self.lower, here), _attacked(self.upper, here, True)))
+            if here > 0:  # no curve comes from the left of no change
+                corners.append((here, _proved(self.lower, here), _attacked(self.upper, here, True)))
             corners.append((here, _proved(self.lower, here, True), _attacked(self.upper, here)))
             if after is not None:
                 corners.append((after, _proved(self.lower, after), _attacked(self.upper, here)))

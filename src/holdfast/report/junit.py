@@ -6,6 +6,7 @@ from xml.etree import ElementTree as Tree
 
 from holdfast.report.document import Document, mapping, outcomes, text
 from holdfast.report.screen import gates
+from holdfast.report.words import BESIDE
 
 
 def render_junit(results: Document) -> str:
@@ -22,10 +23,14 @@ def render_junit(results: Document) -> str:
         one = Tree.SubElement(suite, "testcase", classname=group, name=name, time="0")
         if kind:
             counts[kind] += 1
-            Tree.SubElement(one, kind, message=message)
+            told = {"message": message} | ({} if kind == "skipped" else {"type": group})
+            Tree.SubElement(one, kind, told).text = message
+        elif message:
+            Tree.SubElement(one, "system-out").text = message
 
     for gate in gates(results):
         kind = {"pass": "", "fail": "failure"}.get(gate.state, "error")
+        kind = "skipped" if gate.word == BESIDE else kind
         case("holdfast.gate", gate.shown.name, kind, f"{gate.shown.full}; needs {gate.wants}")
     for outcome in outcomes(results):
         name = text(outcome.get("check"), 80)
@@ -33,11 +38,17 @@ def render_junit(results: Document) -> str:
             case("holdfast.check", name, "error", text(outcome.get("error")))
         elif outcome.get("skipped"):
             case("holdfast.check", name, "skipped", text(outcome.get("skipped")))
+    said = mapping(results.get("verdict"))
+    if said.get("code") and not counts["failure"] and not counts["error"]:
+        case("holdfast.verdict", text(said.get("word"), 20), "error", text(said.get("says"), 400))
     suite.set("tests", str(len(suite)))
     suite.set("failures", str(counts["failure"]))
     suite.set("errors", str(counts["error"]))
     suite.set("skipped", str(counts["skipped"]))
     suite.set("time", "0")
-    Tree.indent(suite)
-    body = Tree.tostring(suite, encoding="unicode")
+    root = Tree.Element("testsuites", {k: v for k, v in suite.items() if k != "name"})
+    root.set("name", "holdfast")
+    root.append(suite)
+    Tree.indent(root)
+    body = Tree.tostring(root, encoding="unicode")
     return f'<?xml version="1.0" encoding="utf-8"?>\n{body}\n'

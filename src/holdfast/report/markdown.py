@@ -6,7 +6,7 @@ import re
 
 from holdfast.report.change import changes
 from holdfast.report.closing import not_tested
-from holdfast.report.document import Document, findings, mapping, text
+from holdfast.report.document import Document, findings, mapping, sentence, text
 from holdfast.report.screen import Gate, actions, day, facts, gates, screen
 from holdfast.report.words import severity
 
@@ -91,7 +91,7 @@ def render_markdown(results: Document, *, run: Document | None = None,
         lines += [_gate(g) for g in every]
     serious = [f for _, f in findings(results) if severity(f.get("severity"))[0] == "failure"]
     if serious:
-        lines += ["", "**Findings**", "", *(f"- {escape(f.get('says'))}" for f in serious[:8])]
+        lines += ["", "**Findings**", "", *(f"- {escape(sentence(f))}" for f in serious[:8])]
     fixes = actions(results)
     if fixes:
         lines += ["", "**Cheapest fixes**", ""]

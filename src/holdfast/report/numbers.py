@@ -73,6 +73,16 @@ class Shown:
     raw: tuple[float | None, float | None, float | None]
 
     @property
+    def number(self) -> str:
+        """The value without its unit; shares keep their sign."""
+        return self.value.removesuffix(f" {self.unit}")
+
+    @property
+    def measure(self) -> str:
+        """The unit where it is a word of its own."""
+        return self.unit if self.value.endswith(f" {self.unit}") else ""
+
+    @property
     def full(self) -> str:
         """The number in one line with all that qualifies it."""
         parts = [f"{self.value} {self.interval}", self.bound, f"n={self.n}"]

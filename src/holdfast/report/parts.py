@@ -7,18 +7,19 @@ from typing import Any
 
 from markupsafe import Markup
 
-from holdfast.report.document import Document, mappings, text
-from holdfast.report.drawn import Desk, Drawn, drawn, entry
+from holdfast.report.document import Document, doubts, mappings, text
+from holdfast.report.drawn import Desk, Drawn, drawn
 from holdfast.report.numbers import Shown, shown
+from holdfast.report.tables import entry
 from holdfast.report.whisker import whisker
 from holdfast.report.words import SECTIONS, severity
 
-_APART = {"envelope", "gallery"}
+APART = "attacks"  # the section whose galleries are shown as failures
 
 
 @dataclass(frozen=True)
 class Said:
-    """One finding: severity class, mark and word, sentence, advice, rows that show it."""
+    """One finding: severity class, mark and word, sentence, advice, rows that show it, doubts."""
 
     state: str
     mark: str
@@ -26,6 +27,7 @@ class Said:
     says: str
     advice: str
     rows: str
+    flags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -57,16 +59,16 @@ def said(finding: Document) -> Said:
     shown_rows = [entry(r) for r in rows[:8]] if isinstance(rows, list | tuple) else []
     return Said(
         state, mark, word, text(finding.get("says"), 600), text(finding.get("advice"), 400),
-        ", ".join(shown_rows),
+        ", ".join(shown_rows), doubts(finding),
     )  # fmt: skip
 
 
-def _finding(desk: Desk, finding: Document) -> tuple[Said | None, list[Drawn]]:
+def _finding(desk: Desk, finding: Document, apart: set[str]) -> tuple[Said | None, list[Drawn]]:
     """A finding and its figures; a figure that says the same bears the finding as its caption."""
     one: Said | None = said(finding) if text(finding.get("says")) else None
     made = []
     for figure in mappings(finding.get("figures")):
-        if figure.get("kind") in _APART:
+        if figure.get("kind") in apart:
             one = None if one is not None and text(figure.get("says"), 400) == one.says else one
             continue
         done = drawn(desk, figure)
@@ -81,7 +83,8 @@ def _finding(desk: Desk, finding: Document) -> tuple[Said | None, list[Drawn]]:
 def block(desk: Desk, outcome: Document) -> Block:
     """An outcome made ready; envelopes and galleries have sections of their own."""
     found = mappings(outcome.get("findings"))
-    pairs = [_finding(desk, f) for f in found]
+    apart = {"envelope", "gallery"} if outcome.get("section") == APART else {"envelope"}
+    pairs = [_finding(desk, f, apart) for f in found]
     numbers = [shown(r) for one in found for r in mappings(one.get("readings"))]
     return Block(
         question=text(outcome.get("question"), 200),

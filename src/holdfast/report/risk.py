@@ -45,6 +45,11 @@ def level(share: float) -> int:
 def _attacks(results: Document) -> list[Strip]:
     """One strip per norm from the attacked half of the envelope, by radius."""
     strips = []
+    doubted = {
+        text(r.get("threat")).partition(":")[0]
+        for section, r in readings(results)
+        if section == "envelope" and r.get("flags")
+    }
     for panel in panels(results):
         points = [p for p in panel.upper if p.radius > 0]
         if not points:
@@ -53,7 +58,8 @@ def _attacks(results: Document) -> list[Strip]:
         if last >= LEVELS:
             points = [points[round(i * last / (LEVELS - 1))] for i in range(LEVELS)]
         cells = [1 - p.accuracy for p in points]
-        strips.append(Strip(f"Attacks, {panel.norm}", tuple(cells), "envelope"))
+        doubt = ", doubted" if panel.norm in doubted else ""
+        strips.append(Strip(f"Attacks, {panel.norm}{doubt}", tuple(cells), "envelope"))
     return strips
 
 

@@ -9,10 +9,11 @@ from markupsafe import Markup
 
 from holdfast.report.document import Document, mapping, mappings, number, readings, text
 from holdfast.report.numbers import Shown, limit, shown
+from holdfast.report.units import words
 from holdfast.report.whisker import whisker
-from holdfast.report.words import WORDS, verdict
+from holdfast.report.words import BESIDE, WORDS, verdict
 
-_CARDS, _FIXES, _SENTENCE = 6, 2, 160
+_CARDS, _FIXES, _SENTENCE, _STOPPED = 6, 2, 160, 130
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class Screen:
     gates_from: str
     worst: Shown | None
     worst_drawing: Markup
+    worst_unit: str
     fixes: tuple[Fix, ...]
 
 
@@ -92,6 +94,19 @@ def actions(results: Document) -> list[Fix]:
     return made
 
 
+def next_steps(results: Document) -> list[Fix]:
+    """The first actions; an audit that was stopped is finished first."""
+    said = mapping(results.get("verdict"))
+    found = [
+        replace(a, says=shorten(a.says, 76, placeholder="\u2026"))
+        for a in sorted(actions(results), key=lambda a: not a.command)
+    ]
+    command = text(results.get("command"), 300)
+    if number(said.get("code")) == _STOPPED and command:
+        found.insert(0, Fix("Finish the audit", command, "nothing is computed twice"))
+    return found[:_FIXES]
+
+
 def day(run: Document) -> str:
     """The day the audit ended or began, if the run tells it as an ISO time."""
     for key in ("finished", "ended", "started", "date", "time"):
@@ -125,11 +140,14 @@ def facts(results: Document, run: Document) -> tuple[str, ...]:
 
 def sentence(says: str, every: list[Gate]) -> str:
     """The sentence of the verdict with the names of gates put in words."""
+    labels = [g.shown.label for g in every]
     for gate in sorted(every, key=lambda g: -len(g.shown.name)):
-        if gate.shown.name:
-            says = says.replace(
-                gate.shown.name, gate.shown.label[:1].lower() + gate.shown.label[1:]
-            )
+        if one := gate.shown.name:
+            label = gate.shown.label
+            put = label[:1].lower() + label[1:]
+            if labels.count(label) > 1 and gate.shown.threat:
+                put += f" ({gate.shown.threat})"
+            says = says.replace(one, put)
     return text(says, _SENTENCE)
 
 
@@ -139,7 +157,7 @@ def screen(results: Document, run: Document) -> Screen:
     word = text(said.get("word"), 20).upper() or "NO VERDICT"
     every, least = gates(results), worst(results)
     order = {"fail": 0, "missing": 1, "undecided": 1, "pass": 2}
-    first = sorted(every, key=lambda g: order[g.state])[:_CARDS]
+    first = sorted(every, key=lambda g: (g.word == BESIDE, order[g.state]))[:_CARDS]
     return Screen(
         title=text(mapping(results.get("subject")).get("name"), 80) or "model",
         facts=facts(results, run),
@@ -152,8 +170,6 @@ def screen(results: Document, run: Document) -> Screen:
         gates_from=text(results.get("gates_from"), 80),
         worst=least,
         worst_drawing=whisker(least) if least else Markup(""),
-        fixes=tuple(
-            replace(a, says=shorten(a.says, 76, placeholder="\u2026"))
-            for a in actions(results)[:_FIXES]
-        ),
+        worst_unit=words(results, least.threat) if least else "",
+        fixes=tuple(next_steps(results)),
     )

@@ -39,10 +39,27 @@ NAMES = {
     "envelope.attacked": "Attacked accuracy",
     "envelope.certified": "Proven accuracy",
     "certificates.proved": "Proven accuracy",
+    "certificates.proved_within": "Proven within a smaller radius",
+    "certificates.smoothed": "Proven behind noise",
     "ood.auroc": "Novelty detection",
     "ood.auroc.far": "Novelty detection, far",
     "ood.auroc.near": "Novelty detection, near",
     "explanations.stability": "Stable explanations",
+    "explanations.control": "Same reasons from random weights",
+    "clean.majority": "Commonest class",
+    "clean.nonfinite": "Outputs that are not finite",
+    "preflight.accuracy": "Accuracy in preflight",
+    "calibration.ece_after_temperature": "Calibration error after temperature",
+    "calibration.adaptive-ece": "Calibration error, equal bins",
+    "calibration.brier": "Brier score",
+    "calibration.nll": "Negative log-likelihood",
+    "geometry.linear_distance": "First-order distance to the boundary",
+    "geometry.slope": "Slope of the margin",
+    "geometry.lipschitz.median": "Local Lipschitz constant, median",
+    "geometry.lipschitz.q90": "Local Lipschitz constant, 90% quantile",
+    "geometry.sharpness": "Rise of the loss, weights moved",
+    "geometry.hessian.top": "Largest curvature of the loss",
+    "geometry.hessian.trace": "Total curvature of the loss",
 }
 
 TOKENS = {
@@ -72,6 +89,7 @@ SEVERITIES = {
     "info": ("i", "Note"),
 }
 VERDICTS = {"pass": ("✓", "PASS"), "fail": ("✕", "FAIL"), "undecided": ("?", "UNDECIDED")}
+BESIDE = "NOT APPLICABLE"
 WORDS = {"READY": "pass", "NOT READY": "fail", "UNDECIDED": "undecided", "INCOMPLETE": "undecided"}
 BOUNDS = {
     "upper": "upper bound",
@@ -102,7 +120,7 @@ def label(name: object) -> str:
 def verdict(value: object) -> tuple[str, str, str]:
     """Class, mark and word of one gate's verdict; unknown ones count as missing."""
     key = text(value).lower()
-    mark, word = VERDICTS.get(key, ("–", "MISSING"))
+    mark, word = VERDICTS.get(key, ("–", BESIDE if key == BESIDE.lower() else "MISSING"))
     return (key if key in VERDICTS else "missing"), mark, word
 
 

@@ -11,18 +11,17 @@ from torch import Tensor
 
 from holdfast.core.catalog import resolve
 from holdfast.core.dice import Dice, dice_or
-from holdfast.core.errors import Contradiction, Unsupported
-from holdfast.core.goal import Goal, logits
+from holdfast.core.errors import Unsupported
+from holdfast.core.goal import Goal
 from holdfast.core.kinds import Attack, Certifier, Model, Threat
-from holdfast.core.quiet import quiet
 from holdfast.core.records import Certificate
-from holdfast.ops.batch import chunks
 from holdfast.ops.statistics import clopper_pearson
+from holdfast.run.agreement import agree, covers
 from holdfast.run.passes import Passes
 from holdfast.run.search import Found, clean, search
+from holdfast.run.statements import statements
 
 WITNESSES, WITNESS_SHARE = 32, 0.1
-CERTIFIED_AT_ONCE = 128
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,12 +106,12 @@ def bracket(
     """
     dice, x = dice_or(dice, len(x)), x.detach()
     found = clean(model, x, goal, threat, chunk=chunk)
-    certificates, notes = _certify(
+    certificates, notes = statements(
         model, x, goal, threat, certifiers, dice=dice, safe=~found.broken
     )
     certified = torch.zeros_like(found.finite)
     for certificate in certificates:
-        certified |= _covers(certificate, model, threat) & certificate.proved
+        certified |= covers(certificate, model, threat) & certificate.proved
     certified &= ~found.broken
     witness = _witnesses(certified, dice)
     looked = (~certified | witness) & ~found.broken
@@ -137,57 +136,17 @@ def bracket(
             f"no attack can search {threat.spec}: {notes[-1]}", fix="Add attack:square or another."
         )
     found = found.put(index, part)
-    _agree(model, x, goal, threat, found, certificates)
+    agree(model, x, goal, threat, found, certificates)
     sure = certified & ~found.broken
-    if bool((certified & found.broken).any()):
-        notes.append(f"{int((certified & found.broken).sum())} uncertain certificates overruled")
+    notes += _overruled(certified & found.broken, found.finite)
     return Bracket(found, sure, looked, witness, by, tuple(certificates), tuple(notes))
 
 
-def _certify(
-    model: Model, x: Tensor, goal: Goal, threat: Threat, certifiers: Sequence[Certifier | str],
-    *, dice: Dice, safe: Tensor,
-) -> tuple[list[Certificate], list[str]]:  # fmt: skip
-    """What each certifier says of the safe rows; those that cannot answer leave a note."""
-    said: list[Certificate] = []
-    notes: list[str] = []
-    left = safe.nonzero().flatten()
-    for one in certifiers:
-        certifier = resolve(one)
-        own, parts = dice.spawn(repr(certifier)), []
-        try:
-            with quiet(model):
-                for p in chunks(len(left), CERTIFIED_AT_ONCE):
-                    i = left[p]
-                    parts.append(
-                        certifier(model, x[i], goal.take(i), threat.take(i), dice=own.part(i))
-                    )
-        except Unsupported as refusal:
-            notes.append(f"{type(certifier).__name__}: {refusal.says}")
-            continue
-        if parts:
-            said.append(_joined(parts, threat, left, len(x)))
-    return said, notes
-
-
-def _joined(parts: Sequence[Certificate], threat: Threat, rows: Tensor, count: int) -> Certificate:
-    """One certificate of all rows; nothing is claimed of those that were not asked about."""
-    first = parts[0]
-    margin = torch.cat([c.margin for c in parts])
-    margin = margin.new_full((count,), torch.inf).index_copy(0, rows.to(margin.device), margin)
-    radius = None
-    if all(c.radius is not None for c in parts):
-        known = torch.cat([c.radius for c in parts if c.radius is not None])
-        radius = known.new_zeros(count).index_copy(0, rows.to(known.device), known)
-    whole = threat if all(c.threat.spec == threat.spec for c in parts) else first.threat
-    confidence = min(c.confidence for c in parts)
-    return Certificate(first.about, whole, margin, radius, confidence, min(c.mass for c in parts))
-
-
-def _covers(certificate: Certificate, model: Model, threat: Threat) -> bool:
-    """Whether a certificate speaks of this function and of all of this threat."""
-    same = certificate.threat is threat or certificate.threat.spec == threat.spec
-    return certificate.about is model and same and certificate.mass >= 1
+def _overruled(rows: Tensor, finite: Tensor) -> list[str]:
+    """What became of rows that were both certified and lost."""
+    failed, uncertain = int((rows & ~finite).sum()), int((rows & finite).sum())
+    notes = [f"{uncertain} uncertain certificates overruled"] if uncertain else []
+    return notes + ([f"{failed} certified rows gave non-finite outputs"] if failed else [])
 
 
 def _witnesses(certified: Tensor, dice: Dice) -> Tensor:
@@ -196,50 +155,3 @@ def _witnesses(certified: Tensor, dice: Dice) -> Tensor:
     draw = dice.spawn("witness").uniform(device=certified.device, dtype=torch.float64)
     order = draw.masked_fill(~certified, 2.0).argsort()[:count]
     return torch.zeros_like(certified).index_fill(0, order, True) & certified
-
-
-def _agree(
-    model: Model, x: Tensor, goal: Goal, threat: Threat, found: Found, said: Sequence[Certificate]
-) -> None:
-    """Raise where an attack won what a certain certificate had excluded."""
-    size = threat.size(x, found.change)
-    for certificate in said:
-        if not _covers(certificate, model, threat) or certificate.confidence < 1:
-            continue
-        claimed = certificate.proved & (size <= 1 + 1e-5)
-        reach = getattr(threat, "radius", None)
-        if certificate.radius is not None and isinstance(reach, float):
-            claimed |= size * reach < certificate.radius.to(size) * (1 - 1e-6)
-        rows = (claimed & found.broken & found.finite).nonzero().flatten()
-        if not len(rows):
-            continue
-        with torch.no_grad(), quiet(model):
-            part = threat.take(rows)
-            outputs = part.through(model, x[rows], found.change[rows])
-            z = logits(outputs).flatten(1)
-            slack = (1e-5 if z.dtype != torch.float64 else 1e-9) * z.abs().amax(1)
-            certain = goal.take(rows)(outputs) > slack
-        if bool(certain.any()):
-            _refuse(certificate, found, x, rows[certain], threat)
-
-
-def _refuse(
-    certificate: Certificate, found: Found, x: Tensor, rows: Tensor, threat: Threat
-) -> None:
-    row = int(rows[0])
-    radius = None if certificate.radius is None else float(certificate.radius[row])
-    raise Contradiction(
-        f"row {row}: an attack reached margin {float(found.margin[row]):.4g} under {threat.spec},"
-        f" where a certificate had proved at most {float(certificate.margin[row]):.4g}"
-        f" ({len(rows)} such rows)",
-        witnesses={
-            "attack": {
-                "rows": rows,
-                "x": x[rows],
-                "change": found.change[rows],
-                "margin": found.margin[rows],
-            },
-            "certificate": {"margin": certificate.margin[rows], "radius": radius},
-        },
-        fix="One of the two is wrong: report it with both witnesses; trust neither number.",
-    )

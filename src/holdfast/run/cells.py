@@ -85,18 +85,23 @@ def parts(check: Check) -> tuple[Entry, ...]:
     return tuple(found[k] for k in sorted(found))
 
 
+def _text(thing: Any) -> str:
+    """The file in which a class or function stands: what it calls usually stands there too."""
+    bodies = [thing] if inspect.isfunction(thing) else vars(thing).values()
+    files = [b.__code__.co_filename for b in bodies if inspect.isfunction(b)]
+    try:
+        return Path(files[0]).read_text("utf-8")
+    except (OSError, IndexError, UnicodeDecodeError):  # typed at a prompt, or not in Python
+        return f"{thing.__module__}.{thing.__qualname__}"
+
+
 def _code(model: Any) -> list[str]:
     """Sources of the classes and functions that make up a model, where they can be read."""
-    kinds = {type(m) for top in modules_of(model) for m in top.modules()}
-    things: list[Any] = [k for k in kinds if not k.__module__.startswith(("torch.", "holdfast."))]
-    things += [model] if inspect.isfunction(model) else []
-    found = set()
-    for thing in things:
-        try:
-            found.add(inspect.getsource(thing))
-        except (OSError, TypeError):
-            found.add(f"{thing.__module__}.{thing.__qualname__}")
-    return sorted(found)
+    things: list[Any] = [type(m) for top in modules_of(model) for m in top.modules()]
+    if model is not None and not isinstance(model, torch.nn.Module):
+        things.append(model if inspect.isfunction(model) else type(model))
+    theirs = ("torch.", "holdfast.", "builtins", "functools")
+    return sorted({_text(t) for t in things if not str(t.__module__).startswith(theirs)})
 
 
 def subject_key(subject: Subject) -> str:

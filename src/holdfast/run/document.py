@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
@@ -11,8 +12,9 @@ from holdfast.core.digest import digest
 from holdfast.core.kinds import Check
 from holdfast.core.papers import papers
 from holdfast.core.quiet import modules_of
-from holdfast.core.records import Finding, Outcome, Report, Severity, Subject
+from holdfast.core.records import Finding, Outcome, Report, Subject
 from holdfast.ops.batch import take
+from holdfast.run.advice import actions, not_tested
 from holdfast.run.cells import parts
 from holdfast.run.verdict import Verdict
 from holdfast.run.writing import plain
@@ -100,44 +102,23 @@ def _outcome(outcome: Outcome) -> dict[str, Any]:
     return row
 
 
-def not_tested(outcomes: Iterable[Outcome]) -> list[dict[str, str]]:
-    """What did not run or crashed, why, and what would enable it."""
-    lines = []
-    for o in outcomes:
-        if o.skipped or o.error:
-            reason, _, enable = (o.skipped or o.error).partition("\n")
-            said = reason if o.skipped else f"it ended in an error: {reason}"
-            lines.append({"check": o.check, "reason": said, "enable": enable})
-    return lines
+def _folderless(command: str) -> str:
+    """A command line whose files stand without their folders; threats keep their fractions."""
+    try:
+        words = shlex.split(command)
+    except ValueError:  # advice with a lone apostrophe is a sentence, not a command line
+        words = command.split()
+    kept = [
+        word if before == "--threat" else word.rstrip("/").rpartition("/")[2]
+        for before, word in zip(["", *words], words, strict=False)
+    ]
+    return shlex.join(kept)
 
 
-def actions(report: Report, verdict: Verdict, harden: str = "") -> list[dict[str, str]]:
-    """What to do next: first what repairs a gate that does not pass, then other advice.
-
-    Args:
-        report: the audit.
-        verdict: its gates.
-        harden: the command that would train the model against its worst case.
-    """
-    short = {g.name for g in verdict.gates if g.verdict in ("fail", "undecided")}
-    found: dict[str, dict[str, str]] = {}
-    ranked: list[tuple[int, Finding]] = []
-    for finding in (f for o in report.outcomes for f in o.findings):
-        names = {r.name for r in finding.readings}
-        if finding.advice and (names & short or finding.severity >= Severity.WARNING):
-            ranked.append((0 if names & short else 1, finding))
-    if harden and any(name.startswith("attacks.worst@") for name in short):
-        says = "Train the model against its worst case"
-        found[harden] = {
-            "says": says, "command": harden,
-            "effect": "raises the worst case, costs some clean accuracy",
-        }  # fmt: skip
-    for _, finding in sorted(ranked, key=lambda pair: (pair[0], -pair[1].severity)):
-        advice = finding.advice
-        command = advice if advice.startswith("holdfast ") else ""
-        line = {"says": finding.says if command else advice, "command": command, "effect": ""}
-        found.setdefault(advice, line)
-    return list(found.values())
+def placeless(results: Mapping[str, Any]) -> dict[str, Any]:
+    """The document with the names of files instead of their places: equal on every machine."""
+    actions = [a | {"command": _folderless(a["command"])} for a in results["actions"]]
+    return dict(results) | {"command": _folderless(results["command"]), "actions": actions}
 
 
 def document(
@@ -150,7 +131,7 @@ def document(
     preflight: Sequence[Finding] = (),
     claims: Mapping[str, str] | None = None,
     command: str = "",
-    harden: str = "",
+    harden: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Everything a report shows, as plain values that depend on nothing but the audit.
 
@@ -163,7 +144,7 @@ def document(
         preflight: findings about the question itself.
         claims: standing of the claim behind each method, by catalogue key.
         command: the command line that repeats the audit.
-        harden: the command that would train against the worst case.
+        harden: for each threat the command that would train the model against it.
     """
     return plain(  # type: ignore[no-any-return]
         {
@@ -176,8 +157,8 @@ def document(
             "gates": list(verdict.gates),
             "gates_from": gates_from,
             "verdict": {"word": verdict.word, "code": verdict.code, "says": verdict.says},
-            "actions": actions(report, verdict, harden),
-            "not_tested": not_tested(report.outcomes),
+            "actions": actions(report, verdict, harden, gates_from),
+            "not_tested": not_tested(report.outcomes, verdict.gates),
             "methods": methods(checks, claims or {}),
             "command": command,
         }

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import re
 import signal
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,6 +21,7 @@ from holdfast.core.records import Finding, Outcome, Subject
 from holdfast.run.plan import Cell
 
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{6,}")
+_FOLDERS = re.compile(r"(?<![\w./])/(?:[^\s/'\"]+/)+")
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ def perform(cell: Cell, subject: Subject) -> Done:
     except HoldfastError as problem:
         error, trace, lasting = f"{problem.says}\n{problem.fix}".strip(), _trace(), False
     except Exception as crash:
-        error = _ADDRESS.sub("0x...", f"{type(crash).__name__}: {crash}".partition("\n")[0])
+        error = _nowhere(f"{type(crash).__name__}: {crash}".partition("\n")[0])
         trace, lasting = _trace(), False
     outcome = Outcome(
         check=cell.name, question=cell.check.question, section=cell.check.section,
@@ -70,6 +74,11 @@ def perform(cell: Cell, subject: Subject) -> Done:
         cell=cell.key,
     )  # fmt: skip
     return Done(cell, outcome, trace, lasting)
+
+
+def _nowhere(text: str) -> str:
+    """A message without addresses and folders, so that it is the same everywhere."""
+    return _FOLDERS.sub("", _ADDRESS.sub("0x...", text))
 
 
 def _trace() -> str:
@@ -100,8 +109,27 @@ def _start(make: Callable[[], Subject], threads: int) -> None:
     import torch
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
+    threading.Thread(target=_orphaned, daemon=True).start()
     torch.set_num_threads(threads)
     _SUBJECT[:] = [make()]
+
+
+def _orphaned() -> None:
+    """End this process as soon as its parent is gone, however that one died."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+@contextmanager
+def _unheard(number: int) -> Iterator[None]:
+    """Hold a signal back: processes started meanwhile never see it, this one sees it after."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _work(cell: Cell) -> Done | _Broken:
@@ -138,7 +166,8 @@ class Local:
             while True:
                 while len(running) < self.workers and (cell := next(cells, None)) is not None:
                     try:
-                        running[pool.submit(_work, cell)] = cell
+                        with _unheard(signal.SIGINT):
+                            running[pool.submit(_work, cell)] = cell
                     except BrokenProcessPool:
                         orphans.append(cell)
                         break

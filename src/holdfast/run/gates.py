@@ -26,12 +26,14 @@ class Gate:
         relation: one of >=, <=, >, <.
         limit: the number; added to the baseline's value if `relative`.
         relative: whether the limit is counted from the baseline.
+        default: whether nobody asked for it: it then falls away where its check cannot apply.
     """
 
     name: str
     relation: str
     limit: float
     relative: bool = False
+    default: bool = False
 
 
 def gate(name: str, rule: object) -> Gate:

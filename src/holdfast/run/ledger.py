@@ -100,7 +100,7 @@ class Ledger:
             raise ConfigError(
                 f"ledger: {self.path.name} cannot be used ({error})",
                 fix="Move it away; finished cells are kept beside it and stay valid.",
-                code="E0110",
+                code="E0126",
             ) from error
         finally:
             link.close()  # an open transaction is rolled back

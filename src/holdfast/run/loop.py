@@ -68,7 +68,8 @@ class Training:
 
     Under torchrun, or in a process group, every process takes its rows of each batch and
     gradients are summed: one process and several learn the same up to rounding, except where
-    a layer looks at the whole batch.
+    a layer looks at the whole batch (statistics are those of the process's own rows; the running
+    ones are the first process's) or draws global numbers (dropout).
 
     Cost: what the objective takes, times the evaluations that the optimizer asks for.
 
@@ -80,7 +81,9 @@ class Training:
         epochs: passes over the data.
         schedule: form of the learning rate over the run.
         warmup: share of the run in which the rate grows.
-        accumulate: batches per step; k batches give the step of one batch k times as large.
+        accumulate: batches per step; k batches give the step of one batch k times as large,
+            except where a layer looks at the whole batch. In a batch of a single row, batch
+            normalisation uses its running statistics.
         precision: bits of matrix products: full, bf16 or fp16 (with scaled losses).
         turns: further players.
     """

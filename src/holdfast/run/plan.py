@@ -15,6 +15,7 @@ from holdfast.core.kinds import Check
 from holdfast.core.quiet import quiet
 from holdfast.core.records import Subject
 from holdfast.run.cells import cell_key, subject_key
+from holdfast.run.verdict import LACKS
 
 ENABLE: Mapping[str, str] = {
     "model": "Name a model.",
@@ -23,6 +24,15 @@ ENABLE: Mapping[str, str] = {
     "threats": "Name one, for example --threat linf:8/255.",
     "make": "Give the architecture with --arch, so that it can be made anew.",
     "others": "Give a second model with --against.",
+}
+
+
+_NEEDS: Mapping[str, str] = {
+    "batches": "a set of labelled rows",
+    "trusted": "a second set of rows to fit on",
+    "make": "the architecture",
+    "others": "a second model",
+    "env": "an environment",
 }
 
 
@@ -60,7 +70,8 @@ def _lacking(check: Check, subject: Subject) -> str:
     for need in check.needs:
         value = getattr(subject, need, None)
         if value is None or (isinstance(value, tuple | Mapping) and not value):
-            return f"there is no {need.rstrip('s')} to ask about\n{ENABLE.get(need, '')}".strip()
+            what = _NEEDS.get(need, f"a {need.rstrip('s')}")
+            return f"{LACKS}{what}, and there is none\n{ENABLE.get(need, '')}".strip()
     return ""
 
 

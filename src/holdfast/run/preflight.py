@@ -6,8 +6,10 @@ arithmetic of the model, so that a report is the same everywhere.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -64,11 +66,13 @@ def preflight(subject: Subject) -> list[Finding]:
     if subject.model is None or subject.batches is None or not len(subject.batches):
         return []
     found = data_findings(subject)
-    found += _model_findings(subject.model, subject.batches)
+    found += _model_findings(subject.model, subject.batches, subject.about.get("units", ()))
     return sorted(found, key=lambda f: -f.severity)
 
 
-def _model_findings(model: Model, batches: Batches) -> list[Finding]:
+def _model_findings(
+    model: Model, batches: Batches, units: Sequence[Mapping[str, Any]]
+) -> list[Finding]:
     try:
         chosen = looked_at(model, batches)
         x, y = take(batches.x, chosen), batches.y[chosen]
@@ -82,7 +86,7 @@ def _model_findings(model: Model, batches: Batches) -> list[Finding]:
         return found
     known = y != UNLABELLED
     found += gradient_findings(model, x, y)
-    return found + label_findings(model, take(x, known), y[known], z[known], batches)
+    return found + label_findings(model, take(x, known), y[known], z[known], batches, units)
 
 
 def looked_at(model: Model, batches: Batches) -> Tensor:

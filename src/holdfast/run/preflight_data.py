@@ -8,7 +8,7 @@ from collections import Counter
 from torch import Tensor
 
 from holdfast.core.data import Batches
-from holdfast.core.records import Finding, Severity, Subject
+from holdfast.core.records import Figure, Finding, Severity, Subject
 from holdfast.ops.batch import Inputs
 
 MOST_BYTES = 256 << 20  # of rows that are compared for duplicates
@@ -22,6 +22,7 @@ def data_findings(subject: Subject) -> list[Finding]:
         return []
     low, high = (subject.threats[0].low, subject.threats[0].high) if subject.threats else (0.0, 1.0)
     found = range_findings(batches.x, low, high) if isinstance(batches.x, Tensor) else []
+    found += unit_findings(subject)
     if clipped := subject.about.get("clipped"):
         found.append(
             Finding(
@@ -30,6 +31,33 @@ def data_findings(subject: Subject) -> list[Finding]:
             )
         )
     return found + duplicate_findings(batches, subject.trusted)
+
+
+def unit_findings(subject: Subject) -> list[Finding]:
+    """What the radii of the threats mean in the units of a scaled table, column by column."""
+    radii: dict[str, float] = {}
+    for threat in subject.threats:
+        ball = getattr(threat, "threat", threat)  # one change for all rows is a change of each
+        if isinstance(radius := getattr(ball, "radius", None), int | float):
+            radii[threat.spec] = float(radius)
+    units = subject.about.get("units", ())
+    if not units or not radii:
+        return []
+    rows = []
+    for unit in units:
+        width = float(unit["high"] - unit["low"])
+        row = {"column": unit["column"], "low": unit["low"], "high": unit["high"]}
+        rows.append(row | {f"+/- at {name}": radius * width for name, radius in radii.items()})
+    name, column = next(iter(radii)), rows[0]
+    says = (
+        f"Columns are scaled to [0, 1] by their ranges; {name} moves "
+        f"{column['column']} by up to {column[f'+/- at {name}']:.3g} in its own unit."
+    )
+    figure = Figure(
+        name="units", kind="table", title="Radii in the units of the columns", says=says,
+        rows=tuple(rows),
+    )  # fmt: skip
+    return [Finding(severity=Severity.INFO, says=says, figures=(figure,))]
 
 
 def range_findings(x: Tensor, low: float = 0.0, high: float = 1.0) -> list[Finding]:

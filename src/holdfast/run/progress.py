@@ -20,6 +20,9 @@ class Progress(Protocol):
     def finished(self, done: Done, found: bool) -> None:
         """A cell is on disk; `found` if it was already there."""
 
+    def ended(self) -> None:
+        """Once, behind the last cell."""
+
 
 class Silent:
     """Tells nothing."""
@@ -31,4 +34,7 @@ class Silent:
         """Say nothing."""
 
     def finished(self, done: Done, found: bool) -> None:
+        """Say nothing."""
+
+    def ended(self) -> None:
         """Say nothing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Iterable, Sequence
 
@@ -12,23 +13,25 @@ from torch import Tensor, nn
 from holdfast.core.data import Batch
 
 
-def join_group(device: torch.device) -> bool:
-    """Join the processes that torchrun started, if it did; True if this call made the group.
+def join_group(device: torch.device) -> None:
+    """Join the processes that torchrun started, if it did and nobody has joined them yet.
+
+    The group lasts as long as the process: one that is left and joined again meets addresses of
+    the former one at torchrun's meeting point.
 
     Args:
         device: where the model is; decides how the processes talk.
     """
     if not dist.is_available() or dist.is_initialized():
-        return False
+        return
     if int(os.environ.get("WORLD_SIZE", "1")) < 2 or "RANK" not in os.environ:
-        return False
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    return True
+        return
+    dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
+    atexit.register(_leave)
 
 
-def leave_group(made: bool) -> None:
-    """Undo what `join_group` made."""
-    if made and dist.is_initialized():
+def _leave() -> None:
+    if dist.is_initialized():
         dist.destroy_process_group()
 
 
@@ -98,3 +101,11 @@ def any_rank(flag: bool, device: torch.device) -> bool:
     if world() == 1:
         return flag
     return bool(sum_over_ranks(torch.tensor(float(flag), device=device)))
+
+
+def agreed(flag: bool) -> bool:
+    """Whether all processes raise the flag, or none does."""
+    raised: list[bool | None] = [flag] * world()
+    if world() > 1:
+        dist.all_gather_object(raised, flag)
+    return len(set(raised)) == 1

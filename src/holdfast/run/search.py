@@ -16,6 +16,8 @@ from holdfast.ops.batch import chunks, pick
 from holdfast.run.passes import Passes, Tap
 
 CHUNK = 512  # rows attacked at once unless the plan says otherwise
+NEAR = 2**17  # input numbers of a chunk on a CPU: what a layer makes of them stays in its caches
+LEAST = 64  # rows below which starting an operation costs more than the caches save
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +91,8 @@ def search(
         goal: what the adversary wants, with B rows.
         threat: the admissible changes.
         dice: keyed draws of the B rows; seed 0 and positions as keys unless given.
-        chunk: rows attacked at once; 512 unless given.
+        chunk: rows attacked at once; 512 unless given, fewer of large inputs on a CPU, where
+            layers that outgrow the caches take up to twice the time.
         since: what an earlier search about the same rows found: broken rows are not attacked
             again, better changes are kept, passes add up (a portfolio is a chain of these).
 
@@ -101,7 +104,7 @@ def search(
         Unsupported: if the attack cannot do what is asked.
         ShapeError: if the attack returns something that is not a change of every row.
     """
-    size, dice = chunk or CHUNK, dice_or(dice, len(x))
+    size, dice = chunk or _size(x), dice_or(dice, len(x))
     x = x.detach()
     with quiet(model):
         before = since or clean(model, x, goal, threat, chunk=size)
@@ -123,6 +126,13 @@ def search(
             finite[index] &= found.finite
             passes = passes + found.passes
     return Found(change, margin, passes, before.clean, finite)
+
+
+def _size(x: Tensor) -> int:
+    """Rows of a chunk."""
+    if x.device.type != "cpu" or not len(x):
+        return CHUNK
+    return min(CHUNK, max(LEAST, NEAR // max(x[0].numel(), 1)))
 
 
 def _open(margin: Tensor, shared: bool) -> Tensor:
@@ -148,7 +158,7 @@ def clean(
     with quiet(model):
         seen = [
             judged(goal.take(p), threat.take(p).through(tap, x[p], none[p]))
-            for p in chunks(len(x), chunk or CHUNK)
+            for p in chunks(len(x), chunk or _size(x))
         ]
     if seen:
         margin, finite = torch.cat([m for m, _ in seen]), torch.cat([f for _, f in seen])
@@ -162,8 +172,8 @@ def _one(attack: Attack, tap: Tap, x: Tensor, goal: Goal, threat: Threat, *, dic
     with torch.set_grad_enabled(attack.access is Access.GRADIENT):
         raw = attack(tap, x.clone(), goal, threat, dice=dice)
     none = threat.none(x)
-    if not isinstance(raw, Tensor) or raw.shape != none.shape:
-        shape = tuple(raw.shape) if isinstance(raw, Tensor) else type(raw).__name__
+    if not isinstance(raw, Tensor) or raw.shape != none.shape or raw.is_complex():
+        shape = f"{raw.dtype} {tuple(raw.shape)}" if isinstance(raw, Tensor) else type(raw).__name__
         raise ShapeError(
             f"{type(attack).__name__} returned {shape} where changes {tuple(none.shape)} belong",
             fix="Return one change per row, as threat.none(x) does.",

@@ -9,21 +9,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from holdfast.core.catalog import key, resolve
+from holdfast.core.catalog import resolve
 from holdfast.core.data import Batch, Batches
 from holdfast.core.dice import Dice
-from holdfast.core.digest import digest
-from holdfast.core.errors import ConfigError
 from holdfast.run import ranks
-from holdfast.run.checkpoint import placed, read_state, write_state
+from holdfast.run.checkpoint import placed
+from holdfast.run.keeping import Keeping
 from holdfast.run.loop import Clock, Control, Training
 from holdfast.run.players import Player, seated
 from holdfast.run.scaler import Scaler
 from holdfast.run.schedule import rate
 from holdfast.run.training import TrainingRun
-from holdfast.run.weighted import Weighted, frozen_statistics
-
-FILE = "training.safetensors"
+from holdfast.run.weighted import Weighted, alone, frozen_statistics
 
 
 class Steps:
@@ -47,9 +44,10 @@ class Steps:
 
     def run(self) -> TrainingRun:
         """Train, or continue."""
-        made = ranks.join_group(self.device)
+        ranks.join_group(self.device)
         devices = [self.device.index or 0] if self.device.type == "cuda" else []
         try:
+            self.keeping = Keeping(self.control.folder, self.plan, self.batches, self.dice)
             with torch.random.fork_rng(devices=devices), Clock(self.control) as clock:
                 self._seed("start")
                 self._prepare()
@@ -57,7 +55,6 @@ class Steps:
                     self._epochs(clock)
                     self._finish(clock)
         finally:
-            ranks.leave_group(made)
             self.training.model.eval()
             for p in self.training.parameters():
                 p.grad = None
@@ -84,9 +81,8 @@ class Steps:
             self._epoch_ends()
 
     def _why(self, clock: Clock) -> str:
+        """Why to stop now, or nothing: if one process has to, all of them do."""
         why = clock.why(self.training)
-        if self.control.deadline is None and self.control.progress is None:
-            return why
         stop = ranks.any_rank(bool(why), self.device)
         return why or ("asked" if stop else "")
 
@@ -103,12 +99,11 @@ class Steps:
         total, rows = ranks.sum_over_ranks(self.sums).tolist()
         row = {"loss": total / max(rows, 1.0), "rate": run.optimizers[0].param_groups[0]["lr"]}
         run.history.append(row)
-        ranks.same_everywhere([run.model, run.parts], buffers_only=True)
         run.dice = self.dice.spawn(f"end{run.epoch}")
         asked = [hook.epoch(run) for hook in self.hooks]
         self.sums.zero_()
         self.position, run.epoch = 0, run.epoch + 1
-        if any(asked) and not run.stopped:
+        if ranks.any_rank(any(asked), self.device) and not run.stopped:
             run.stopped = "early"
         if run.epoch < self.plan.epochs and not run.stopped:
             self._keep()
@@ -135,6 +130,7 @@ class Steps:
         for run.turn in order:
             if run.step % self.players[run.turn].every == 0:
                 finite = self._move(self.players[run.turn], ready)
+        ranks.same_everywhere([run.model, run.parts], buffers_only=True)
         run.advance()
         if finite:
             for hook in self.hooks:
@@ -168,7 +164,8 @@ class Steps:
             with torch.enable_grad(), frozen_statistics(run.model, not first):
                 for batch in (b for b in group if len(b.index)):
                     run.dice = self.dice.spawn(f"step{run.step}").keyed(batch.index)
-                    self.backward(run, batch, objective)
+                    with alone(run.model, len(batch.index)):
+                        self.backward(run, batch, objective)
             ranks.sum_gradients(parameters)
             finite = self.scaler.unscale(parameters)
             if finite and not getattr(player.optimizer, "probing", False):
@@ -177,7 +174,7 @@ class Steps:
             if first and player is self.players[0]:
                 self.sums += torch.stack([objective.total.double(), objective.rows.double()])
             calls += 1
-            return objective.total / max(rows, 1)
+            return ranks.sum_over_ranks(objective.value)
 
         player.optimizer.step(closure)  # type: ignore[arg-type]
         self.scaler.update(finite)
@@ -191,29 +188,21 @@ class Steps:
             with torch.cuda.device(self.device):
                 torch.cuda.manual_seed(seed)
 
-    def _identity(self) -> str:
-        order = [self.batches.index, self.batches.y, self.batches.size, self.dice.seed]
-        return digest([key(self.plan), self.dice.stream, ranks.world(), *order])
-
     def _keep(self, done: bool = False) -> None:
-        if self.control.folder is None or ranks.rank() != 0:
-            return
-        more: dict[str, Any] = {"identity": self._identity(), "done": done}
-        more |= {"position": self.position, "sums": self.sums}
-        write_state(self.control.folder / FILE, self.training.state() | more)
+        if self.keeping.file is not None:
+            sums = ranks.sum_over_ranks(self.sums)
+            more: dict[str, Any] = {"done": done, "position": self.position, "sums": sums}
+            self.keeping.write(self.training.state() | more)
 
     def _resume(self) -> bool:
-        """Continue from the folder; True if there is nothing left to do."""
-        if self.control.folder is None or not (self.control.folder / FILE).exists():
+        """Continue what is kept; True if there is nothing left to do."""
+        state = self.keeping.found()
+        if state is None:
             return False
-        state = read_state(self.control.folder / FILE)
-        if state["identity"] != self._identity():
-            raise ConfigError(
-                f"{self.control.folder.name} holds another training run (settings, data or seed)",
-                fix="Use another folder, or the settings it was started with.",
-            )
         self.training.load(placed(state, self.device))
-        self.position, self.sums = state["position"], state["sums"].to(self.device)
+        self.position = state["position"]
+        if ranks.rank() == 0:
+            self.sums = state["sums"].to(self.device)
         if not state["done"]:
             self.training.stopped = ""
         return bool(state["done"])

@@ -71,12 +71,12 @@ class Store:
                 return rows[place]
             raise ConfigError(
                 f"runs: there is no {name}, the store holds {len(rows)}",
-                fix="Make one: holdfast audit MODEL --data DATA", code="E0112",
+                fix="Make one: holdfast audit MODEL --data DATA", code="E0124",
             )  # fmt: skip
         found = [r for r in rows if r.id == name] or [r for r in rows if name in r.id]
         if len(found) != 1:
             these = ", ".join(r.id for r in found[-5:]) or "nothing"
-            raise ConfigError(f"runs: {name!r} names {these}", fix="See: holdfast ls", code="E0112")
+            raise ConfigError(f"runs: {name!r} names {these}", fix="See: holdfast ls", code="E0124")
         return found[0]
 
     def results(self, run: str) -> dict[str, Any]:
@@ -94,7 +94,7 @@ class Store:
         except (OSError, ValueError) as error:
             raise ConfigError(
                 f"runs: {file.parent.name}/{file.name} cannot be read ({type(error).__name__})",
-                fix="Run the same audit again; finished cells are kept.", code="E0113",
+                fix="Run the same audit again; finished cells are kept.", code="E0125",
             ) from None  # fmt: skip
 
     def keep(self, run: str, name: str, content: Any) -> Path:

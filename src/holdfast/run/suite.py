@@ -175,6 +175,7 @@ def audit(
         state.progress.planned(tuple(todo), clock.forecast(sum(c.cost for c in todo)))
         for done in (executor or Here()).run(state.queue(tuple(todo)), subject):
             state.enter(done, found=False)
+        state.progress.ended()
     except KeyboardInterrupt:
         stopped = True
     return Report(

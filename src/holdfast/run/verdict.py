@@ -17,11 +17,13 @@ from holdfast.core.records import Outcome, Reading
 from holdfast.run.gates import Gate
 
 Word = Literal["READY", "NOT READY", "UNDECIDED", "INCOMPLETE"]
-Decision = Literal["pass", "fail", "undecided", "missing"]
+Decision = Literal["pass", "fail", "undecided", "missing", "not applicable"]
 PASS, FAIL, USAGE, UNDECIDED, INTERNAL, INTERRUPTED = 0, 1, 2, 3, 4, 130
 STOPPED = "stopped on request before it was finished"
 CUT = "left out to keep the time budget"
-_RANK: dict[str, int] = {"fail": 0, "missing": 1, "undecided": 2, "pass": 3}
+LACKS = "it needs "
+ESSENTIAL = ("clean", "attacks")  # without these two numbers nothing is ready
+_RANK: dict[str, int] = {"fail": 0, "missing": 1, "undecided": 2, "pass": 3, "not applicable": 4}
 
 
 @dataclass(frozen=True)
@@ -75,11 +77,22 @@ def decide(relation: str, limit: float, reading: Reading) -> Decision:
     return "pass" if _keeps(relation, pessimist, limit) and not doubted else "undecided"
 
 
-def _missing(name: str, outcomes: Sequence[Outcome]) -> str:
-    """Why a reading is not there, as far as it can be known."""
-    reasons = [(o.error or o.skipped).partition("\n")[0] for o in outcomes]
-    first = list(dict.fromkeys(r for r in reasons if r))[:2]
-    return f"nothing measured {name} ({'; '.join(first) or 'no check of the suite does'})"
+def _nothing(rule: Gate, outcomes: Sequence[Outcome]) -> Judged:
+    """A gate whose reading is not there: missing, or not applicable where nobody asked for it.
+
+    Not applicable means that no check of its section can answer: the suite asks none, or each
+    said that the subject is not of its kind. What was stopped, cut, crashed or only lacks input
+    is missing, and so are the numbers without which no verdict can be given.
+    """
+    section = rule.name.partition(".")[0]
+    own = [o for o in outcomes if o.section == section]
+    reasons = list(dict.fromkeys((o.error or o.skipped).partition("\n")[0] for o in own))
+    why = "; ".join(r for r in reasons if r) or "no check of the suite measures it"
+    cannot = all(o.skipped and not o.skipped.startswith((STOPPED, CUT, LACKS)) for o in own)
+    dropped = rule.default and cannot and section not in ESSENTIAL
+    limit = math.nan if rule.relative else rule.limit
+    word: Decision = "not applicable" if dropped else "missing"
+    return Judged(rule.name, rule.relation, limit, word, says=why)
 
 
 def judge(
@@ -105,9 +118,7 @@ def judge(
         )  # fmt: skip
         if r.name not in found or _RANK[verdict] < _RANK[found[r.name].verdict]:
             found[r.name] = line
-    limit = math.nan if rule.relative else rule.limit
-    nothing = Judged(rule.name, rule.relation, limit, "missing", says=_missing(rule.name, outcomes))
-    return list(found.values()) or [nothing]
+    return list(found.values()) or [_nothing(rule, outcomes)]
 
 
 def verdict(
@@ -117,6 +128,9 @@ def verdict(
     baseline: Mapping[str, float] | None = None,
 ) -> Verdict:
     """Word, sentence and exit code: 0 pass, 1 a gate fails, 3 undecided, 130 interrupted.
+
+    The only place that decides them; 2 (usage) and 4 (internal) are no verdict but an error, and
+    belong to the errors that `holdfast.cli.front` explains.
 
     Args:
         readings: all numbers of the audit.
@@ -133,7 +147,9 @@ def verdict(
 def _words(judged: Sequence[Judged], outcomes: Sequence[Outcome]) -> tuple[Word, int, str]:
     """Word, code and sentence: the first line that holds decides."""
     names = {d: [j.name for j in judged if j.verdict == d] for d in _RANK}
-    total = f"of {len(judged)} gate{'s' * (len(judged) != 1)}"
+    beside = names["not applicable"]
+    count = len(judged) - len(beside)
+    total = f"of {count} gate{'s' * (count != 1)}"
     failed = f"{len(names['fail'])} {total} fail{'s' * (len(names['fail']) == 1)}"
     missing, close = len(names["missing"]), len(names["undecided"])
     so_far = f"; so far {failed}" if names["fail"] else ""
@@ -146,13 +162,23 @@ def _words(judged: Sequence[Judged], outcomes: Sequence[Outcome]) -> tuple[Word,
          f"{missing} {total} could not be tested: {_list(names['missing'])}."),
         (bool(crashed), "INCOMPLETE", UNDECIDED,
          f"No gate fails, but {_list(crashed)} ended in an error."),
-        (bool(close), "UNDECIDED", UNDECIDED,
-         f"{close} {total} {'is' if close == 1 else 'are'} too close to call: "
-         f"{_list(names['undecided'])}."),
-        (not judged, "READY", PASS, "No gates are set, so nothing could fail."),
-        (True, "READY", PASS, f"All {len(judged)} gates pass."),
+        (bool(close), "UNDECIDED", UNDECIDED, _undecided(judged, total)),
+        (not count, "READY", PASS, "No gates are set, so nothing could fail."),
+        (True, "READY", PASS, f"All {count} gates pass."),
     ]  # fmt: skip
-    return next(row[1:] for row in table if row[0])
+    word, code, says = next(row[1:] for row in table if row[0])
+    return word, code, says + (f" Not applicable: {_list(beside)}." if beside else "")
+
+
+def _undecided(judged: Sequence[Judged], total: str) -> str:
+    """Which gates stay open, and whether their interval or their self-checks leave them so."""
+    open_ = [j for j in judged if j.verdict == "undecided"]
+    doubted, close = ([j.name for j in open_ if bool(j.flags) is f] for f in (True, False))
+    be, doubt = "is" if len(close) == 1 else "are", f"self-checks doubt {_list(doubted)}"
+    if not close:
+        return f"{len(doubted)} {total} cannot be decided: {doubt}."
+    said = f"{len(close)} {total} {be} too close to call: {_list(close)}"
+    return f"{said}; {doubt}." if doubted else f"{said}."
 
 
 def _list(names: list[str]) -> str:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 
 from holdfast.core.data import Batch
 from holdfast.core.errors import ShapeError
@@ -21,6 +21,9 @@ class Weighted:
     Row i counts `share_i * loss_i` plus the penalties of the layers, times the share of the
     whole step that this batch is (accumulated batches and other processes have the rest), times
     the factor of half precision. Half-precision losses are continued in float32.
+
+    `total` and `rows` add up the plain losses, for the history; `value` is what is minimised,
+    for optimizers that search along a line.
 
     Args:
         objective: one loss per row.
@@ -42,6 +45,7 @@ class Weighted:
         self.scaler, self.step_rows = scaler, step_rows
         self.total = torch.zeros(())
         self.rows = torch.zeros(())
+        self.value = torch.zeros((), dtype=torch.float64)
 
     def __call__(self, run: Run, batch: Batch) -> Tensor:
         device = batch.index.device
@@ -63,6 +67,7 @@ class Weighted:
             losses = losses if share is None else share * losses
         for penalty in penalties(run.model, run.parts):
             losses = losses + penalty
+        self.value = self.value.to(device) + losses.detach().sum() / self.step_rows
         factor = self.scaler.factor * len(losses) / self.step_rows
         return losses if factor == 1.0 else losses * factor
 
@@ -75,14 +80,32 @@ def penalties(*modules: nn.Module) -> list[Tensor]:
 
 @contextmanager
 def frozen_statistics(model: nn.Module, frozen: bool) -> Iterator[None]:
-    """Leave the running statistics of batch normalisation as they are, where asked.
+    """Leave the running statistics of normalisation layers as they are, where asked.
 
     An optimizer that evaluates a step twice must not count its batch twice.
     """
-    norms = [m for m in model.modules() if isinstance(m, _BatchNorm)] if frozen else []
+    norms = [m for m in model.modules() if isinstance(m, _NormBase)] if frozen else []
     saved = [(b, b.clone()) for m in norms for b in m.buffers()]
     try:
         yield
     finally:
         for buffer, before in saved:
             buffer.copy_(before)
+
+
+@contextmanager
+def alone(model: nn.Module, rows: int) -> Iterator[None]:
+    """Let batch normalisation use its running statistics where a batch has a single row.
+
+    One row has no spread: where a layer sees one number per channel it could only refuse, and
+    the last batch of an epoch has one row whenever the size says so.
+    """
+    norms = [m for m in model.modules() if isinstance(m, _BatchNorm)] if rows == 1 else []
+    lively = [m for m in norms if m.training and m.track_running_stats]
+    try:
+        for m in lively:
+            m.eval()
+        yield
+    finally:
+        for m in lively:
+            m.train()

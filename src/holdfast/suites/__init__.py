@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
@@ -24,28 +25,38 @@ def names() -> list[str]:
     return sorted(s for s in stems if "." not in s and s not in ("default_gates", "papers"))
 
 
-def load(name: str) -> Suite:
+def load(name: str, own: Mapping[str, Any] | None = None) -> Suite:
     """A suite by its name, or from a TOML file.
 
     Each `[[check]]` table holds `use` (a catalogue name), `weight` (worth of the answer, 1
     unless said) and the settings of the check.
 
+    Args:
+        name: of a suite of the user, of one that comes along, or a path ending in `.toml`.
+        own: the user's suites by name, the `[suite]` table of `holdfast.toml`; each like the
+            file of a suite: `[[suite.mine.check]]`.
+
     Raises:
         ConfigError: if there is no such suite, or its text is wrong.
     """
-    path = Path(name)
+    path, mine = Path(name), dict(own or {})
     if path.suffix == ".toml":
         if not path.is_file():
-            raise ConfigError(f"suite: there is no file {path.name}", fix=_known(name))
+            raise ConfigError(
+                f"suite: there is no file {path.name}", fix=_known(name, mine), code="E0103"
+            )
         return build(path.stem, path.read_text("utf-8"))
+    if name in mine:
+        return assembled(name, mine[name])
     if name not in names():
-        raise ConfigError(f"suite: there is no {name!r}", fix=_known(name), code="E0103")
+        raise ConfigError(f"suite: there is no {name!r}", fix=_known(name, mine), code="E0103")
     return build(name, files(__name__).joinpath(f"{name}.toml").read_text("utf-8"))
 
 
-def _known(name: str) -> str:
-    near = get_close_matches(name, names(), 1)
-    return f"Did you mean {near[0]}?" if near else f"Suites: {', '.join(names())}, or a .toml file."
+def _known(name: str, own: Mapping[str, Any]) -> str:
+    every = [*own, *names()]
+    near = get_close_matches(name, every, 1)
+    return f"Did you mean {near[0]}?" if near else f"Suites: {', '.join(every)}, or a .toml file."
 
 
 def build(name: str, text: str) -> Suite:
@@ -54,14 +65,22 @@ def build(name: str, text: str) -> Suite:
     Raises:
         ConfigError: naming the table that is wrong.
     """
+    try:
+        return assembled(name, tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"suite {name}: {error}", fix="Repair the file.") from None
+
+
+def assembled(name: str, document: Any) -> Suite:
+    """A suite from the tables of its file.
+
+    Raises:
+        ConfigError: naming the table that is wrong.
+    """
     from holdfast.core import catalog
     from holdfast.run.suite import Suite
 
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"suite {name}: {error}", fix="Repair the file.") from None
-    tables = document.get("check", [])
+    tables = document.get("check", []) if isinstance(document, Mapping) else None
     if not isinstance(tables, list) or not all(isinstance(t, Mapping) for t in tables):
         raise ConfigError(f"suite {name}: check must be a list of tables", fix="Write [[check]].")
     checks, weights = [], []
@@ -78,10 +97,25 @@ def build(name: str, text: str) -> Suite:
                 fix="Use weight = 1.0.",
             )
         settings: dict[str, Any] = {k: v for k, v in row.items() if k not in _OWN}
-        made = catalog.build(use, **settings)
-        checks.append(made)
+        checks.append(catalog.build(use, **settings))
         weights.append(float(weight))
     return Suite(name, tuple(checks), tuple(weights), str(document.get("says", "")))
+
+
+def table(suite: Suite) -> dict[str, Any]:
+    """A suite as the tables of its file: `assembled` makes the same suite of them again."""
+    from holdfast.core import catalog
+
+    rows = [_row(catalog.table(check)) for check in suite.checks]
+    for row, weight in zip(rows, suite.weights or (1.0,) * len(rows), strict=True):
+        row["weight"] = weight
+    return {"says": suite.says, "check": rows}
+
+
+def _row(made: Any) -> dict[str, Any]:
+    """TOML knows no null: what has no value is left to its default."""
+    row: dict[str, Any] = {"use": made} if isinstance(made, str) else dict(made)
+    return {k: v for k, v in row.items() if v is not None}
 
 
 def default_gates() -> tuple[Gate, ...]:
@@ -89,4 +123,4 @@ def default_gates() -> tuple[Gate, ...]:
     from holdfast.run.gates import gates_of
 
     text = files(__name__).joinpath("default_gates.toml").read_text("utf-8")
-    return gates_of(tomllib.loads(text)["gate"])
+    return tuple(replace(g, default=True) for g in gates_of(tomllib.loads(text)["gate"]))

@@ -11,6 +11,7 @@ from holdfast.core.catalog import Entry, entry_of
 from holdfast.core.errors import ConfigError
 from holdfast.core.kinds import KINDS
 from holdfast.testing.laws import every
+from holdfast.testing.worlds import two_class
 
 Law = Callable[[Any], None]
 
@@ -35,10 +36,15 @@ def laws(kind: str) -> list[Law]:
         return []
 
 
+def example(cls: Any) -> Any:
+    """An instance of a class: its own `example(world)` where it needs an ingredient."""
+    made = getattr(cls, "example", None)
+    return made(two_class()) if callable(made) else cls()
+
+
 def subject_of(entry: Entry) -> Any:
     """What the laws of a kind are tried on: an instance of settings, or the thing itself."""
-    thing = entry.thing
-    return thing() if entry.is_settings else thing
+    return example(entry.thing) if entry.is_settings else entry.thing
 
 
 def conform(method: Any, kind: str = "") -> int:
@@ -63,7 +69,7 @@ def conform(method: Any, kind: str = "") -> int:
         for law in common_laws():
             law(entry)
             tried += 1
-    subject = method() if inspect.isclass(method) else method
+    subject = example(method) if inspect.isclass(method) and kind != "optimizer" else method
     for law in laws(kind):
         law(subject)
         tried += 1

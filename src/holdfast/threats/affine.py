@@ -16,7 +16,7 @@ from holdfast.core.errors import ConfigError, Unsupported
 from holdfast.core.fields import NonNegative, settings
 from holdfast.threats.ball import within
 from holdfast.threats.interval import Parameters
-from holdfast.threats.number import box, read, shown
+from holdfast.threats.number import box, ordered, read, shown
 
 A = TypeVar("A", bound="Affine")
 Padding = Literal["zeros", "border", "reflection"]
@@ -26,6 +26,9 @@ class Affine(Parameters):
     """A change of where each pixel is read from; images `(B, C, H, W)` only."""
 
     padding: Padding
+
+    def __post_init__(self) -> None:
+        ordered(self.low, self.high)
 
     @abstractmethod
     def inverse(self, x: Tensor, change: Tensor) -> Tensor:
@@ -90,7 +93,7 @@ def read_affine(cls: type[A], field: str, words: list[str], text: str) -> A:
         raise ConfigError(
             f"threat {text!r}: {field} is missing",
             fix="Write rotation:30 (degrees) or translation:0.1 (share of the width).",
-            code="E0110",
+            code="E0140",
         )
     return cls(**{field: read(words[0], text)}, **more)
 

@@ -14,7 +14,7 @@ from holdfast.core.errors import ConfigError
 from holdfast.core.kinds import Threat
 from holdfast.ops.batch import fit
 from holdfast.ops.geometry import norm, room
-from holdfast.threats.number import box, read, shown
+from holdfast.threats.number import box, ordered, read, shown
 
 B = TypeVar("B", bound="Ball")
 
@@ -42,6 +42,9 @@ class Ball(Threat):
     order: ClassVar[float]
     radius: float
 
+    def __post_init__(self) -> None:
+        ordered(self.low, self.high)
+
     @property
     def spec(self) -> str:
         return f"{self.name}:{shown(self.radius)}{box(self.low, self.high)}"
@@ -53,7 +56,7 @@ class Ball(Threat):
             raise ConfigError(
                 f"threat {text!r}: {cls.name} takes a radius and an optional range",
                 fix=f"Write {cls.name}:0.5 or {cls.name}:0.5:-1..1.",
-                code="E0110",
+                code="E0140",
             )
         ends = words[1].split("..") if len(words) == 2 else ["0", "1"]
         values = [read(word, text) for word in (words[0], *ends)]
@@ -74,6 +77,14 @@ class Ball(Threat):
     def scaled(self: B, factor: float) -> B:
         return replace(self, radius=self.radius * factor)  # type: ignore[type-var]
 
+    def _radii(self, x: Tensor) -> Tensor:
+        kind = torch.float32 if x.device.type == "mps" else torch.float64
+        return torch.full((len(x),), self.radius, dtype=kind, device=x.device)
+
+
+class Curved(Ball):
+    """A ball that is not a box itself: where box and ball meet must be computed."""
+
     def project(self, x: Tensor, change: Tensor) -> Tensor:
         down, up = room(x, self.low, self.high)
         clean = torch.nan_to_num(change, nan=0.0)
@@ -85,10 +96,6 @@ class Ball(Threat):
         return self._steepest(
             clean, self._radii(x), (down - change).clamp(max=0), (up - change).clamp(min=0)
         )
-
-    def _radii(self, x: Tensor) -> Tensor:
-        kind = torch.float32 if x.device.type == "mps" else torch.float64
-        return torch.full((len(x),), self.radius, dtype=kind, device=x.device)
 
     @abstractmethod
     def _nearest(self, change: Tensor, radius: Tensor, down: Tensor, up: Tensor) -> Tensor: ...

@@ -44,11 +44,18 @@ def _sum(terms: list[str], text: str) -> Threat:
 
 def _term(term: str, text: str) -> Threat:
     name, *words = term.split(":")
-    if not words and name.replace(".", "").isdigit():
+    if not words and name.strip().replace(".", "").replace("/", "").isdigit():
         raise ConfigError(
-            f"threat {text!r}: the norm is missing", fix=f"Write linf:{name}.", code="E0110"
+            f"threat {text!r}: the norm is missing", fix=f"Write linf:{name}.", code="E0140"
         )
-    return _class(name.strip().lower(), text).parsed(words, text)  # type: ignore[no-any-return]
+    cls = _class(name.strip().lower(), text)
+    if not hasattr(cls, "parsed"):
+        raise ConfigError(
+            f"threat {text!r}: {name.strip()!r} joins other threats and stands for none itself",
+            fix="Write shared+linf:8/255, or rotation:30+translation:0.1.",
+            code="E0140",
+        )
+    return cls.parsed(words, text)  # type: ignore[no-any-return]
 
 
 def _class(name: str, text: str) -> Any:
@@ -60,5 +67,5 @@ def _class(name: str, text: str) -> Any:
         raise ConfigError(
             f"threat {text!r}: there is no threat {name!r}",
             fix=near.replace("threat:", ""),
-            code="E0110",
+            code="E0140",
         ) from None

@@ -56,7 +56,7 @@ class Latent(Threat):
             raise ConfigError(
                 f"threat {text!r}: latent takes a layer and a radius",
                 fix="Write latent:layer2:0.1.",
-                code="E0110",
+                code="E0140",
             )
         return cls(layer=words[0], radius=read(words[1], text))
 
@@ -79,7 +79,7 @@ class Latent(Threat):
             raise ConfigError(
                 f"{self.spec}: the model has no layer {self.layer!r}",
                 fix=f"It has {', '.join(near)} ...",
-                code="E0111",
+                code="E0141",
             )
         found: nn.Module = layers[self.layer]
         return found

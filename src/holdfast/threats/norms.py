@@ -11,7 +11,7 @@ from holdfast.core.fields import NonNegative, settings
 from holdfast.ops.batch import fit
 from holdfast.ops.geometry import norm, project_l1, project_l2, project_linf, room
 from holdfast.ops.steepest import step_l1, step_l2, step_linf
-from holdfast.threats.ball import Ball, moved_mass, signs, window
+from holdfast.threats.ball import Ball, Curved, moved_mass, signs, window
 
 
 @register("threat", name="linf", cites="fgsm", says="Every coordinate moves by at most the radius.")
@@ -46,16 +46,17 @@ class LInf(Ball):
         corner = signs(x, dice, gradient) * self.radius
         return self.project(x, torch.where(window(x, share, dice), corner, change))
 
-    def _nearest(self, change: Tensor, radius: Tensor, down: Tensor, up: Tensor) -> Tensor:
-        return project_linf(change, radius, down, up)
+    def project(self, x: Tensor, change: Tensor) -> Tensor:
+        clean = torch.nan_to_num(change, nan=0.0)
+        return project_linf(clean, self._radii(x), *room(x, self.low, self.high))
 
-    def _steepest(self, gradient: Tensor, radius: Tensor, down: Tensor, up: Tensor) -> Tensor:
-        return step_linf(gradient, radius)
+    def steepest(self, x: Tensor, change: Tensor, gradient: Tensor) -> Tensor:
+        return step_linf(torch.nan_to_num(gradient, nan=0.0), self._radii(x))
 
 
 @register("threat", name="l2", cites="pgd", says="The Euclidean length of the change is bounded.")
 @settings
-class L2(Ball):
+class L2(Curved):
     """The Euclidean length of the change is at most the radius.
 
     Unlike the usual scale-then-clip, the projection is the nearest point of ball and box, and a
@@ -96,7 +97,7 @@ class L2(Ball):
 
 @register("threat", name="l1", cites="mind-the-box", says="The sum of all changes is bounded.")
 @settings
-class L1(Ball):
+class L1(Curved):
     """The absolute changes sum to at most the radius.
 
     The box matters most here: the nearest point is found for ball and box together, and the

@@ -30,6 +30,8 @@ def read(text: str, place: str) -> float:
     """
     head, slash, tail = text.strip().partition("/")
     try:
+        if "_" in text:  # Python reads 1_000 as a number, people read a mistake
+            raise ValueError(text)
         value = float(head) / float(tail) if slash else float(head)
     except (ValueError, ZeroDivisionError):
         value = float("nan")
@@ -37,9 +39,19 @@ def read(text: str, place: str) -> float:
         raise ConfigError(
             f"threat {place!r}: {text!r} is not a number",
             fix="Write a decimal or a fraction, e.g. linf:8/255 or l2:0.5.",
-            code="E0110",
+            code="E0140",
         )
     return value
+
+
+def ordered(low: float, high: float) -> None:
+    """Raise where a range of inputs holds nothing.
+
+    Raises:
+        ValueError: unless low < high; settings turn it into a ConfigError.
+    """
+    if not low < high:
+        raise ValueError(f"low must lie below high, not {low:g}..{high:g}")
 
 
 def box(low: float, high: float) -> str:

@@ -13,7 +13,7 @@ from holdfast.core.errors import ConfigError, Unsupported
 from holdfast.core.fields import Natural, settings
 from holdfast.core.kinds import Threat
 from holdfast.threats.ball import within
-from holdfast.threats.number import box, read
+from holdfast.threats.number import box, ordered, read
 
 
 def _cover(place: Tensor, pixels: int, length: int) -> Tensor:
@@ -53,6 +53,9 @@ class Patch(Threat):
     low: float = 0.0
     high: float = 1.0
 
+    def __post_init__(self) -> None:
+        ordered(self.low, self.high)
+
     @property
     def spec(self) -> str:
         return f"patch:{self.height}x{self.width}{box(self.low, self.high)}"
@@ -65,7 +68,7 @@ class Patch(Threat):
             raise ConfigError(
                 f"threat {text!r}: a patch needs its height and width in whole pixels",
                 fix="Write patch:5x5.",
-                code="E0110",
+                code="E0140",
             )
         ends = words[1].split("..") if len(words) == 2 else ["0", "1"]
         low, high = (read(end, text) for end in ends)

@@ -82,7 +82,7 @@ class Product(Threat):
         return torch.cat([p.none(x).flatten(1) for p in self._parts], 1)
 
     def sample(self, x: Tensor, dice: Dice) -> Tensor:
-        return self._side_by_side(x, None, lambda i, p, x: p.sample(x, dice.spawn(f"part{i}")))
+        return self._side_by_side(x, None, lambda i, p, x: p.sample(x, dice))
 
     def near(
         self, x: Tensor, change: Tensor, share: float, dice: Dice, gradient: Tensor | None = None

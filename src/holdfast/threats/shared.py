@@ -74,8 +74,7 @@ class Shared(Threat):
         return row[:1].expand(len(x), *row.shape[1:])
 
     def sample(self, x: Tensor, dice: Dice) -> Tensor:
-        one = self._wide().sample(self._middle(x), dice.keyed(torch.zeros(1, dtype=torch.int64)))
-        return self._spread(one, x)
+        return self._spread(self._wide().sample(self._middle(x), dice.one()), x)
 
     def near(
         self, x: Tensor, change: Tensor, share: float, dice: Dice, gradient: Tensor | None = None
@@ -83,10 +82,8 @@ class Shared(Threat):
         if not len(x):
             return change
         uphill = None if gradient is None else gradient.sum(0, keepdim=True)
-        same = dice.part(slice(0, 1))
-        dice.uniform()  # the part counts on its own: move on, so that the next call differs
-        row = self._mean(change)
-        return self._spread(self._wide().near(self._middle(x), row, share, same, uphill), x)
+        row, one = self._mean(change), dice.one()
+        return self._spread(self._wide().near(self._middle(x), row, share, one, uphill), x)
 
     def _mean(self, change: Tensor) -> Tensor:
         same = (change == change[:1]).all()

@@ -71,7 +71,7 @@ class Weights(Threat):
         """From the words behind the name: the radius."""
         if len(words) != 1:
             raise ConfigError(
-                f"threat {text!r}: weights takes a radius", fix="Write weights:0.01.", code="E0110"
+                f"threat {text!r}: weights takes a radius", fix="Write weights:0.01.", code="E0140"
             )
         return cls(radius=read(words[0], text))
 

@@ -48,11 +48,14 @@ def equal_width(confidence: Tensor, bins: int) -> Tensor:
 
 
 def equal_mass(confidence: Tensor, bins: int) -> Tensor:
-    """`(N,)` bin of each row: groups of almost equal size by rising confidence."""
-    order = confidence.argsort(stable=True)
-    place = torch.empty_like(order)
-    place[order] = torch.arange(len(order), device=order.device)
-    return place * bins // max(len(order), 1)
+    """`(N,)` bin of each row: groups of almost equal size by rising confidence.
+
+    Rows of equal confidence share a bin, that of their middle: how rows are ordered says nothing.
+    """
+    _, group, count = confidence.unique(return_inverse=True, return_counts=True)
+    middle = count.cumsum(0) - (count + 1) // 2
+    found: Tensor = middle[group] * bins // max(len(confidence), 1)
+    return found
 
 
 def _sums(confidence: Tensor, hit: Tensor, bin_of: Tensor, bins: int) -> tuple[Tensor, ...]:

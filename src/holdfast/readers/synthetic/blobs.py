@@ -34,7 +34,7 @@ def blobs(n: int, dice: Dice) -> Batches:
     """Four Gaussian clouds at corners of the unit square; the nearest centre is the best rule.
 
     The centres have distance 0.5 and the clouds a standard deviation of 0.08, so that the best
-    rule is right on 99.6 % of the rows and the LInf radius of a row is known: half the difference
+    rule is right on 99.8 % of the rows and the LInf radius of a row is known: half the difference
     of squared distances over the L1 distance of two centres.
 
     Args:

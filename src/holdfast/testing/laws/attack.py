@@ -2,88 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from holdfast.core.catalog import build, with_settings
+from holdfast.core.catalog import build
 from holdfast.core.dice import Dice
-from holdfast.core.errors import Unsupported
 from holdfast.core.goal import AtLeast, Goal
 from holdfast.core.kinds import Access, Attack, Threat
 from holdfast.run.search import Found, search
-from holdfast.testing.laws import LawBroken
-from holdfast.testing.worlds import Images, Linear, two_class
+from holdfast.testing.laws.attack_scenes import FACTOR, World, able, brief, hold, seek
+from holdfast.testing.traces import no_trace, stopped_anywhere
+from holdfast.testing.worlds import Linear
 
-World = Linear | Images
-FACTOR = {Access.GRADIENT: 1.05, Access.SCORE: 1.5, Access.DECISION: 3.0}
-
-
-def _scenes() -> Iterator[tuple[World, Threat]]:
-    """Worlds and threats; the last has two parameters, for attacks of small threats."""
-    flat, images, plane = two_class(rows=12), Images.make(), two_class(rows=8, size=2)
-    yield flat, build("threat:linf", radius=0.05)
-    yield flat, build("threat:l2", radius=0.1)
-    yield images, build("threat:linf", radius=0.02)
-    yield plane, build("threat:linf", radius=0.1)
-
-
-def brief(method: Attack) -> Attack:
-    """The same attack with at most 12 steps, where it has steps: enough for all laws but one."""
-    steps = getattr(method, "steps", 0)
-    return with_settings(method, steps=12) if isinstance(steps, int) and steps > 12 else method
-
-
-def _able(method: Attack) -> list[tuple[World, Threat]]:
-    """The scenes that the attack does not refuse."""
-    found, one = [], torch.arange(1)
-    for world, threat in _scenes():
-        try:
-            brief(method)(world.model, world.x[one], world.goal.take(one), threat)
-        except Unsupported:
-            continue
-        found.append((world, threat))
-    if not found:
-        raise LawBroken(f"{method!r} raises Unsupported in every world")
-    return found
-
-
-def _hold(truth: bool | Tensor, says: str) -> None:
-    if not bool(truth):
-        raise LawBroken(says)
-
-
-def _found(method: Attack, world: World, threat: Threat, **more: Any) -> Found:
-    return search(method, world.model, world.x, world.goal, threat, **more)
+__all__ = ["brief"]
 
 
 def law_changes_are_admissible(method: Attack) -> None:
     """What the attack returns is inside the threat, before anybody projects it."""
     method = brief(method)
-    for world, threat in _able(method):
+    for world, threat in able(method):
         change = method(world.model, world.x, world.goal, threat)
+        none = threat.none(world.x)
+        hold(change.shape == none.shape, f"{method!r} returns {tuple(change.shape)}")
         size = threat.size(world.x, change).max()
-        _hold(size <= 1 + 1e-5, f"{method!r} left {threat.spec}: size {float(size)} radii")
+        hold(size <= 1 + 1e-5, f"{method!r} left {threat.spec}: size {float(size)} radii")
 
 
 def law_margins_are_those_of_the_changes(method: Attack) -> None:
     """The margin that is reported is the margin of the change that is handed back."""
     method = brief(method)
-    for world, threat in _able(method):
-        found = _found(method, world, threat)
+    for world, threat in able(method):
+        found = seek(method, world, threat)
         with torch.no_grad():
             again = world.goal(threat.through(world.model, world.x, found.change))
-        _hold((again - found.margin).abs().max() < 1e-9, f"{method!r}: margin of another change")
+        hold((again - found.margin).abs().max() < 1e-9, f"{method!r}: margin of another change")
 
 
 def law_never_worse_than_nothing(method: Attack) -> None:
     """No row ends with a smaller margin than it had without any change."""
     method = brief(method)
-    for world, threat in _able(method):
-        found = _found(method, world, threat)
-        _hold((found.margin >= found.clean).all(), f"{method!r} helped the defender")
+    for world, threat in able(method):
+        found = seek(method, world, threat)
+        hold((found.margin >= found.clean).all(), f"{method!r} helped the defender")
 
 
 def law_breaks_linear_worlds(method: Attack) -> None:
@@ -92,14 +56,14 @@ def law_breaks_linear_worlds(method: Attack) -> None:
     With room of 5 % for gradient attacks, 50 % for score attacks, a factor 3 for decisions.
     """
     room = FACTOR[method.access]
-    for world, threat in _able(method):
+    for world, threat in able(method):
         if isinstance(world, Linear):
             order = 2.0 if threat.spec.startswith("l2") else float("inf")
             needed = world.radius(order)
             wide = build(f"threat:{threat.spec.partition(':')[0]}", radius=float(needed.median()))
             due = needed * room <= float(needed.median())
-            missed = int((due & ~_found(method, world, wide).broken).sum())
-            _hold(missed == 0, f"{method!r} left {missed} of {int(due.sum())} rows under {wide}")
+            missed = int((due & ~seek(method, world, wide).broken).sum())
+            hold(missed == 0, f"{method!r} left {missed} of {int(due.sum())} rows under {wide}")
 
 
 def law_decided_rows_cost_nothing(method: Attack) -> None:
@@ -109,14 +73,14 @@ def law_decided_rows_cost_nothing(method: Attack) -> None:
     the clean point) no call holds more rows than the other half.
     """
     method = brief(method)
-    for world, threat in _able(method):
+    for world, threat in able(method):
         count = len(world.x)
         level = torch.full((count,), 1e9, dtype=torch.float64)
         level[::2] = -1e9
         calls: list[int] = []
         method(_counted(world.model, calls), world.x, AtLeast(level), threat)
         most = max(calls[2:], default=0)
-        _hold(most <= count // 2, f"{method!r} spent passes on rows that were decided")
+        hold(most <= count // 2, f"{method!r} spent passes on rows that were decided")
 
 
 def _counted(model: Callable[[Tensor], Any], calls: list[int]) -> Callable[[Tensor], Any]:
@@ -130,78 +94,79 @@ def _counted(model: Callable[[Tensor], Any], calls: list[int]) -> Callable[[Tens
 def law_same_dice_same_result(method: Attack) -> None:
     """Equal dice give equal changes."""
     method = brief(method)
-    for world, threat in _able(method):
+    for world, threat in able(method):
         dice = [Dice.of(len(world.x), seed=7) for _ in range(2)]
         one, two = (method(world.model, world.x, world.goal, threat, dice=d) for d in dice)
-        _hold(torch.equal(one, two), f"{method!r} draws from elsewhere than its dice")
+        hold(torch.equal(one, two), f"{method!r} draws from elsewhere than its dice")
 
 
 def law_rows_do_not_talk(method: Attack) -> None:
     """A row's result depends neither on the chunking nor on which other rows are there."""
     method = brief(method)
-    for world, threat in _able(method):
-        whole = _found(method, world, threat)
-        parts = _found(method, world, threat, chunk=3)
+    for world, threat in able(method):
+        whole = seek(method, world, threat)
+        parts = seek(method, world, threat, chunk=3)
         gap = (whole.margin - parts.margin).abs().max()
-        _hold(gap < 1e-9, f"{method!r}: chunks of 3 change margins by {float(gap)}")
+        hold(gap < 1e-9, f"{method!r}: chunks of 3 change margins by {float(gap)}")
         rows = torch.arange(1, len(world.x), 2)
         own, goal = Dice.of(len(world.x)).part(rows), world.goal.take(rows)
         some = search(method, world.model, world.x[rows], goal, threat, dice=own)
         gap = (whole.margin[rows] - some.margin).abs().max()
-        _hold(gap < 1e-9, f"{method!r}: leaving rows out changes margins by {float(gap)}")
-
-
-def _state(model: torch.nn.Module) -> list[Any]:
-    """Everything an attack must leave as it found it."""
-    parts = list(model.parameters())
-    return [
-        torch.get_rng_state().tolist(),
-        [p.detach().clone().tolist() for p in parts],
-        [p.requires_grad for p in parts],
-        [None if p.grad is None else p.grad.tolist() for p in parts],
-        [m.training for m in model.modules()],
-        [b.tolist() for b in model.buffers()],
-        [len(m._forward_hooks) + len(m._backward_hooks) for m in model.modules()],
-    ]
+        hold(gap < 1e-9, f"{method!r}: leaving rows out changes margins by {float(gap)}")
 
 
 def law_leaves_no_trace(method: Attack) -> None:
-    """Weights, their gradients, modes, buffers, hooks and the global random state stay.
+    """Weights, their gradients, modes, buffers, hooks and all global random states stay.
 
     The inputs stay as well. It holds for the bare attack and for a search with a model in
     training mode, whose buffers would move.
     """
     method = brief(method)
-    for world, threat in _able(method):
+    for world, threat in able(method):
         x = world.x.clone()
-        before = _state(world.model)
-        method(world.model, x, world.goal, threat)
-        _hold(before == _state(world.model), f"{method!r} changed the model or the random state")
-        _hold(torch.equal(x, world.x), f"{method!r} changed its inputs")
+        with no_trace(method, world.model):
+            method(world.model, x, world.goal, threat)
+        hold(torch.equal(x, world.x), f"{method!r} changed its inputs")
         world.model.train()
-        before = _state(world.model)
-        _found(method, world, threat)
-        _hold(before == _state(world.model), f"{method!r} in a search changed the model")
+        with no_trace(method, world.model):
+            seek(method, world, threat)
+
+
+def law_leaves_no_trace_when_stopped(method: Attack) -> None:
+    """The same where Ctrl-C ends a search in the middle, whatever the mode of the model."""
+    method = brief(method)
+    for world, threat in able(method)[::2]:
+        for training in (True, False):
+            stopped_anywhere(
+                method,
+                world.model.train(training),
+                partial(_searched, method, world, threat),
+                (0, 1, 3),
+            )
+
+
+def _searched(method: Attack, world: World, threat: Threat, model: torch.nn.Module) -> Found:
+    return search(method, model, world.x, world.goal, threat)
 
 
 def law_empty_batches_work(method: Attack) -> None:
     """No rows in, no rows out."""
     method = brief(method)
-    for world, threat in _able(method):
+    for world, threat in able(method):
         rows = torch.arange(0)
         goal: Goal = world.goal.take(rows)
         found = search(method, world.model, world.x[rows], goal, threat)
-        _hold(len(found.margin) == 0, f"{method!r} made rows out of nothing")
-        _hold(len(method(world.model, world.x[rows], goal, threat)) == 0, f"{method!r} made rows")
+        hold(len(found.margin) == 0, f"{method!r} made rows out of nothing")
+        hold(len(method(world.model, world.x[rows], goal, threat)) == 0, f"{method!r} made rows")
 
 
 def law_keeps_the_type(method: Attack) -> None:
     """Changes have the type of the inputs, also in single precision."""
     method = brief(method)
-    for world, threat in _able(method):
+    for world, threat in able(method):
         model = world.model.float()
         change = method(model, world.x.float(), world.goal, threat)
-        _hold(change.dtype == torch.float32, f"{method!r} returns {change.dtype} for float32")
+        hold(change.dtype == torch.float32, f"{method!r} returns {change.dtype} for float32")
 
 
 def law_needs_no_more_than_it_says(method: Attack) -> None:
@@ -209,7 +174,7 @@ def law_needs_no_more_than_it_says(method: Attack) -> None:
     method = brief(method)
     if method.access is Access.GRADIENT:
         return
-    for world, threat in _able(method):
+    for world, threat in able(method):
         asked: list[bool] = []
 
         def model(x: Tensor, world: World = world, asked: list[bool] = asked) -> Tensor:
@@ -217,12 +182,12 @@ def law_needs_no_more_than_it_says(method: Attack) -> None:
             return world.model(x).detach()  # type: ignore[no-any-return]
 
         method(model, world.x, world.goal, threat)
-        _hold(not any(asked), f"{method!r} asked for gradients with {method.access}")
+        hold(not any(asked), f"{method!r} asked for gradients with {method.access}")
 
 
 def law_nothing_to_gain_at_radius_zero(method: Attack) -> None:
     """Where no change is admissible, the margin stays what it was."""
     method = brief(method)
-    for world, threat in _able(method):
-        found = _found(method, world, threat.scaled(0.0))
-        _hold((found.margin - found.clean).abs().max() < 1e-9, f"{method!r} gained at radius 0")
+    for world, threat in able(method):
+        found = seek(method, world, threat.scaled(0.0))
+        hold((found.margin - found.clean).abs().max() < 1e-9, f"{method!r} gained at radius 0")

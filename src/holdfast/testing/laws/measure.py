@@ -9,8 +9,10 @@ from typing import Any
 import torch
 
 from holdfast.core.data import Batches
+from holdfast.core.errors import HoldfastError
 from holdfast.core.kinds import Measure, readings
 from holdfast.testing.laws import LawBroken
+from holdfast.testing.traces import no_trace, stopped_anywhere
 from holdfast.testing.worlds import TinyReLU, draws
 
 
@@ -51,17 +53,30 @@ def law_repeatable_and_silent(method: Measure) -> None:
         raise LawBroken("touches the global random state")
 
 
+def law_says_so_without_rows(method: Any) -> None:
+    """Without rows it refuses, or its numbers say that they rest on none."""
+    first = next(iter(inspect.signature(method).parameters), "")
+    world, none = TinyReLU.make(rows=2), torch.zeros(0, dtype=torch.int64)
+    try:
+        if first == "outputs":
+            found = readings(method(torch.zeros(0, 3, dtype=torch.float64), none))
+        else:
+            found = readings(method(world.model, Batches(x=world.x[:0], y=none)))
+    except HoldfastError:
+        return
+    if any(r.n > 0 or r.low == r.high for r in found):
+        raise LawBroken("is sure of a number that rests on no row")
+
+
 def law_leaves_the_model_as_it_was(method: Any) -> None:
-    """Weights, gradients, flags and mode of a measured model stay."""
+    """Weights, gradients, flags, modes and hooks of a measured model stay, stopped or not."""
     if next(iter(inspect.signature(method).parameters), "") != "model":
         return
     world = TinyReLU.make(rows=20)
-    before = {k: v.clone() for k, v in world.model.state_dict().items()}
-    method(world.model, Batches(x=world.x, y=world.y))
-    same = all(torch.equal(v, before[k]) for k, v in world.model.state_dict().items())
-    clean = all(p.requires_grad and p.grad is None for p in world.model.parameters())
-    if not same or not clean or not world.model.training:
-        raise LawBroken("changes the model it measures")
+    batches = Batches(x=world.x, y=world.y)
+    with no_trace(method, world.model):
+        method(world.model, batches)
+    stopped_anywhere(method, world.model, lambda model: method(model, batches), (0, 1, 3))
 
 
 def law_order_of_rows_does_not_matter(method: Any) -> None:

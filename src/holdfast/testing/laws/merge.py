@@ -8,8 +8,10 @@ import torch
 from torch import nn
 
 from holdfast.core.data import Batches
+from holdfast.core.dice import Dice
 from holdfast.core.kinds import Merge, State
 from holdfast.testing.laws import LawBroken
+from holdfast.testing.traces import no_trace
 
 
 def _world() -> tuple[nn.Module, list[State], State, Batches]:
@@ -73,11 +75,23 @@ def law_order_does_not_matter(merge: Merge) -> None:
         raise LawBroken(f"{merge}: the order of the states shows")
 
 
+def law_same_dice_same_state(merge: Merge) -> None:
+    """The same dice give the same bits."""
+    model, states, base, data = _world()
+    a, b = (
+        merge(states, base, model=model, batches=data, dice=Dice.of(len(data), 2)) for _ in range(2)
+    )
+    if not _same(a, b):
+        raise LawBroken(f"{merge}: the same dice give two states")
+
+
 def law_leaves_its_inputs(merge: Merge) -> None:
     """States, base and model are as before, and the result shares no memory with them."""
     model, states, base, data = _world()
     kept = copy.deepcopy((states, base, model.state_dict()))
-    for value in merge(states, base, model=model, batches=data).values():
+    with no_trace(merge, model):
+        merged = merge(states, base, model=model, batches=data)
+    for value in merged.values():
         if value.is_floating_point():
             value.add_(1)
     now = (states, base, model.state_dict())

@@ -10,6 +10,7 @@ from holdfast.core.dice import Dice
 from holdfast.core.kinds import Objective
 from holdfast.run.training import TrainingRun
 from holdfast.testing.laws import LawBroken
+from holdfast.testing.traces import state_of
 
 ROWS = 6
 
@@ -60,13 +61,13 @@ def law_leaves_weights_modes_and_gradients(objective: Objective) -> None:
     """Weights, modes, flags and gradients are as before; only the loop changes a model."""
     model, batch = world(norm=True)
     model[2].eval()
-    weights = [p.detach().clone() for p in model.parameters()]
+    before = state_of(model)
     losses_of(objective, model, batch)
-    same = all(torch.equal(p, w) for p, w in zip(model.parameters(), weights, strict=True))
-    if not same or any(p.grad is not None or not p.requires_grad for p in model.parameters()):
-        raise LawBroken(f"{objective}: leaves weights, gradients or flags changed")
-    if not model.training or model[2].training or not model[1].training:
-        raise LawBroken(f"{objective}: leaves modes changed")
+    after = state_of(model)
+    # One pass of the batch in training mode is the loop's business: it moves the statistics.
+    moved = [k for k, v in before.items() if after[k] != v and not k.startswith("buffers")]
+    if moved:
+        raise LawBroken(f"{objective}: changes {moved[0]}")
 
 
 def law_rows_are_independent(objective: Objective) -> None:

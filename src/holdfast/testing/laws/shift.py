@@ -14,8 +14,9 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.kinds import Shift
 from holdfast.testing.laws import LawBroken
 
-SIZES = ((8, 1, 24), (28, 1, 12), (32, 3, 8), (224, 3, 2))  # side, channels, rows
-SLACK = 0.93  # near ties: from level 3 to 4 published fog at 224 pixels only gets rougher
+# Side, channels, rows: enough rows that the clouds drawn for each do not hide the growth.
+SIZES = ((8, 1, 32), (28, 1, 16), (32, 3, 8), (224, 1, 16))
+ROUNDING = 1e-6
 
 
 def _pictures(side: int, channels: int, rows: int, dtype: torch.dtype = torch.float32) -> Batch:
@@ -56,15 +57,19 @@ def law_severity_zero_is_the_identity(method: Shift) -> None:
 
 
 def law_change_grows_with_severity(method: Shift) -> None:
-    """The mean change grows with severity at 8, 28, 32 and 224 pixels, up to near ties."""
+    """The mean change grows with severity at 8, 28, 32 and 224 pixels.
+
+    No level changes less than the one before, and over two levels the change surely grows: one
+    level alone may be equal to the one before, where few pixels leave nothing between them.
+    """
     for side, channels, rows in SIZES:
         batch = _pictures(side, channels, rows)
         x = _images(batch)
         size = [
             float((_images(method(batch, k / 5, _dice(batch))) - x).abs().mean()) for k in range(6)
         ]
-        steps = pairwise(size)
-        if size[5] <= 1.05 * size[1] or any(b < SLACK * a for a, b in steps):
+        falls = any(b < (1 - ROUNDING) * a for a, b in pairwise(size))
+        if falls or any(b <= a for a, b in zip(size, size[2:], strict=False)):
             raise LawBroken(f"at {side} pixels the mean change does not grow: {size}")
 
 

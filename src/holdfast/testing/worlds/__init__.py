@@ -6,6 +6,7 @@ Inputs lie well inside [0, 1], so that small balls do not touch the box.
 """
 
 from holdfast.testing.worlds.data import Bowl, Data, Quadratic, grid, mixture, separable
+from holdfast.testing.worlds.language import Language, LookupModel
 from holdfast.testing.worlds.linear import (
     Linear,
     Noise,
@@ -20,15 +21,19 @@ from holdfast.testing.worlds.linear import (
     two_class,
 )
 from holdfast.testing.worlds.nets import Images, Net, TinyReLU
+from holdfast.testing.worlds.random_nets import RandomNet
 
 __all__ = [
     "Bowl",
     "Data",
     "Images",
+    "Language",
     "Linear",
+    "LookupModel",
     "Net",
     "Noise",
     "Quadratic",
+    "RandomNet",
     "Stairs",
     "Stepped",
     "TinyReLU",

@@ -1,0 +1,139 @@
+"""A portfolio of attacks, one after the other, on the rows that still stand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+from holdfast.checks.nearest import nearest
+from holdfast.core.catalog import Entry, entries, entry_of, resolve
+from holdfast.core.dice import Dice
+from holdfast.core.errors import Unsupported
+from holdfast.core.fields import Part
+from holdfast.core.goal import Goal, Untargeted
+from holdfast.core.kinds import Attack, Model, Threat
+from holdfast.core.records import Cell
+from holdfast.run.search import Found, search
+
+
+@dataclass(eq=False)
+class Siege:
+    """What the portfolio left standing, and the best change found for each row.
+
+    Args:
+        standing: `(B,)` bool, rows that no attack broke.
+        change: rows first; no change where none helped.
+        margin: `(B,)` margin under that change.
+        size: `(B,)` size of the smallest winning change seen, in radii of the threat; 0 for a row
+            that is wrong without any change, NaN for one that stands.
+        by: the attack that broke each row.
+        lines: one per attack, for the report.
+        refused: attacks that could not be run, and why.
+    """
+
+    standing: Tensor
+    change: Tensor
+    margin: Tensor
+    size: Tensor
+    by: list[str]
+    lines: list[dict[str, Cell]]
+    refused: list[str]
+
+    def enter(self, left: Tensor, won: Tensor, found: Found, name: str) -> None:
+        """Keep what one attack found on the rows `left`, of which it broke `won`."""
+        self.change[left] = found.change.to(self.change)
+        self.margin[left] = found.margin.detach().cpu().float()
+        self.standing[left[won]] = False
+        for row in left[won].tolist():
+            self.by[row] = name
+
+
+def besiege(
+    attacks: tuple[Part[Attack], ...],
+    model: Model,
+    x: Tensor,
+    y: Tensor,
+    threat: Threat,
+    dice: Dice,
+) -> Siege:
+    """Run attacks one after the other on the rows that still stand.
+
+    Raises:
+        Unsupported: if none of the attacks can be run.
+    """
+    goal, n = Untargeted(y), len(x)
+    siege = Siege(
+        torch.ones(n, dtype=torch.bool),
+        threat.none(x),
+        torch.full((n,), -torch.inf),
+        torch.full((n,), torch.nan),
+        [""] * n,
+        [],
+        [],
+    )
+    for part in attacks:
+        attack = resolve(part)
+        name = part if isinstance(part, str) else _name(attack)
+        left = siege.standing.nonzero().flatten()
+        if not len(left):
+            break
+        near, at = threat.take(left), goal.take(left)
+        try:
+            draw = dice.part(left).spawn(name)
+            found = search(attack, model, x[left], at, near, dice=draw)
+        except Unsupported as refused:
+            siege.refused.append(f"{name} could not be run: {refused.says}.")
+            continue
+        won = ~(found.margin.detach().cpu() < 0)
+        siege.enter(left, won, found, name)
+        size = _sizes(model, x[left], at, near, found, won)
+        siege.size[left[won]] = size
+        siege.lines.append(_line(name, won, size[size > 0], found, threat))
+    if not siege.lines and n:
+        raise Unsupported(" ".join(siege.refused) or "no attack was given")
+    return siege
+
+
+def _sizes(
+    model: Model, x: Tensor, goal: Goal, threat: Threat, found: Found, won: Tensor
+) -> Tensor:
+    """Sizes of the smallest winning changes of the rows that were broken, in radii."""
+    rows = won.nonzero().flatten()
+    change = found.change[rows]
+    size = nearest(model, x[rows], goal.take(rows), threat.take(rows), change)
+    return torch.where(found.clean[rows].cpu() < 0, size, 0.0)
+
+
+def _line(name: str, won: Tensor, sizes: Tensor, found: Found, threat: Threat) -> dict[str, Cell]:
+    """One attack in the table; the radius is the median over rows that were right before."""
+    radius = getattr(threat, "radius", None)
+    known = radius is not None and bool(len(sizes))
+    return {
+        "method": name,
+        "tried on": len(won),
+        "broken": int(won.sum()),
+        "success (share)": float(won.float().mean()) if len(won) else None,
+        "median radius": float(sizes.median()) * float(radius or 0) if known else None,
+        "forwards": found.passes.forwards,
+        "backwards": found.passes.backwards,
+    }
+
+
+def _name(attack: Attack) -> str:
+    """The catalogue name of an attack; one with settings of its own bears that of the nearest.
+
+    Nearest is the entry of its class, default or preset, that shares most settings with it.
+    """
+    known = entry_of(attack) or entry_of(type(attack))
+    alike = [e for e in entries("attack") if type(resolve(e.key)) is type(attack)]
+    if known is None or known.thing is attack or not alike:
+        return known.key if known else type(attack).__name__
+
+    def shared(entry: Entry) -> int:
+        made: object = resolve(entry.key)
+        names = (f.name for f in fields(type(attack)))  # type: ignore[arg-type]
+        return sum(getattr(made, name) == getattr(attack, name) for name in names)
+
+    return max(alike, key=lambda e: (shared(e), e.key == known.key)).key

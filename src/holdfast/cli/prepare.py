@@ -1,0 +1,165 @@
+"""Between the command line and the audit: read, look before leaping, forecast, lay out."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from holdfast.cli import options as words
+from holdfast.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from holdfast.cli.conduct import Audit
+    from holdfast.core.records import Finding, Subject
+    from holdfast.run.store import Store
+    from holdfast.run.suite import Suite
+
+_PROGRAMS = ("torchscript", "pt2")  # they hold weights, but cannot be saved as weights again
+_READ_ALIKE = ("arch", "mean", "std", "target", "max_bytes", "seed")
+
+
+def subject_of(model: str, chosen: dict[str, Any], trust: bool = False) -> Subject:
+    """Read model and data; a module-level function, so that other processes can repeat it."""
+    from holdfast.readers import read_data, read_model, subject
+    from holdfast.readers.archive import MAX_BYTES
+    from holdfast.threats.grammar import parse
+
+    threats = tuple(parse(text) for text in chosen["threat"])
+    most = chosen.get("max_bytes") or MAX_BYTES
+    target, seed = chosen.get("target"), chosen["seed"]
+    rows = read_data(chosen["data"], target=target, seed=seed, max_bytes=most)
+    trusted = None
+    if chosen.get("reference"):
+        trusted = read_data(chosen["reference"], target=target, seed=seed, max_bytes=most)
+    read = read_model(
+        model, arch=chosen.get("arch"), trust=trust,
+        mean=words.numbers(chosen.get("mean"), "--mean"),
+        std=words.numbers(chosen.get("std"), "--std"),
+        shape=words.shape(rows.x), classes=len(rows.classes) or None, max_bytes=most,
+        trial=False,
+    )  # fmt: skip
+    asked: Subject = subject(
+        read, rows, reference=trusted, threats=threats, seed=seed, limit=chosen.get("limit")
+    )
+    return asked
+
+
+def prepared(
+    model: str, chosen: dict[str, Any], *, trust: bool, on: str, fresh: bool = False
+) -> Audit:
+    """Read, look before leaping, and lay out the audit."""
+    from functools import partial
+
+    from holdfast.cli.conduct import Audit
+    from holdfast.run.executors import Local
+    from holdfast.run.store import Store
+    from holdfast.suites import load
+
+    suite = load(chosen["profile"], words.project().get("suite"))
+    gates = words.gates()
+    executor = None
+    if on != "here":
+        kind, _, count = on.partition(":")
+        if kind != "local" or not count.isdigit() or not int(count):
+            raise ConfigError(f"--on: cannot read {on!r}", fix="Write local:2.", code="E0108")
+        executor = Local(int(count), partial(subject_of, model, chosen, trust))
+    asked = subject_of(model, chosen, trust)
+    store = Store(words.STORE)
+    found = looked(asked, store, fresh)
+    return Audit(
+        asked, suite, store, Path(model.rpartition(":")[0] or model).stem,
+        command(model, chosen), gates, preflight=found, options={"model": model} | chosen,
+        harden=remedies(model, chosen, asked), executor=executor, fresh=fresh,
+    )  # fmt: skip
+
+
+def command(model: str, chosen: dict[str, Any]) -> str:
+    """The command line that repeats an audit."""
+    return shlex.join(["holdfast", "audit", model, *given(chosen, words.REMEMBERED)])
+
+
+def given(chosen: dict[str, Any], names: Sequence[str]) -> list[str]:
+    """Options as words; those that have their usual value are left out."""
+    line: list[str] = []
+    for key in names:
+        value = chosen.get(key)
+        if value is None or value == words.USUAL.get(key):
+            continue
+        for each in value if isinstance(value, list) else [value]:
+            line += [f"--{key.replace('_', '-')}", str(each)]
+    return line
+
+
+def remedies(model: str, chosen: dict[str, Any], asked: Subject) -> dict[str, str]:
+    """For each threat the command that trains this model against it; empty where none can.
+
+    Trained on is the reference, or else the half of the data on which nothing is measured, so
+    that the next audit with the same data judges the hardened model on rows it has not seen.
+    """
+    kind = asked.about.get("model", {}).get("kind", "")
+    if kind in _PROGRAMS or asked.trusted is None or not trainable(asked.model):
+        return {}
+    reference = chosen.get("reference")
+    rows = ["--data", reference] if reference else ["--data", chosen["data"], "--half"]
+    more = given(chosen, _READ_ALIKE)
+    return {
+        t.spec: shlex.join(
+            ["holdfast", "harden", model, *rows, "--recipe", "trades", "--threat", t.spec, *more]
+        )
+        for t in asked.threats
+    }
+
+
+def trainable(model: Any) -> bool:
+    """Whether a model is a module with weights that gradients can move."""
+    from torch import jit, nn
+
+    if not isinstance(model, nn.Module) or isinstance(model, jit.ScriptModule):
+        return False
+    return any(p.requires_grad and p.is_floating_point() for p in model.parameters())
+
+
+def looked(asked: Subject, store: Store | None = None, fresh: bool = False) -> tuple[Finding, ...]:
+    """Preflight: what is wrong with the question itself, said before anything runs.
+
+    Raises:
+        ShapeError: if the model does not take the rows at all.
+    """
+    from functools import partial
+
+    from holdfast.core.records import Severity
+    from holdfast.readers.model import tried
+    from holdfast.run.cells import Cells
+    from holdfast.run.looked import looked as look
+
+    cells, first = None if store is None else Cells(store.cells), None
+    rows, name = asked.batches, str(asked.about.get("name", "model"))
+    if asked.model is not None and rows is not None and (form := words.shape(rows.x)) is not None:
+        first = partial(tried, asked.model, form, len(rows.classes) or None, name)
+    found = tuple(look(asked, cells, resume=not fresh, first=first))
+    for finding in found:
+        mark = {Severity.FAILURE: "✗", Severity.WARNING: "!"}.get(finding.severity)
+        if mark:
+            print(f"  {mark} {finding.says}", file=sys.stderr)
+            if finding.advice:
+                print(f"    {finding.advice}", file=sys.stderr)
+    return found
+
+
+def foreseen(asked: Subject, suite: Suite) -> str:
+    """What is about to be asked and what one row costs on this machine, before work begins."""
+    from holdfast.run.preflight import forecast
+
+    rows = len(asked.batches) if asked.batches is not None else 0
+    try:
+        cost = forecast(asked)
+    except Exception:  # whatever the user's code raises; the preflight has said it
+        return ""
+    there, back = (f"{1e3 * s:.3g} ms" for s in (cost.forward, cost.backward))
+    return (
+        f"plan: {suite.name}, {len(suite.checks)} checks on {rows:,} rows; a row takes {there}, "
+        f"{back} with its gradient and {cost.memory / 1e6:.2g} MB"
+    )

@@ -1,0 +1,42 @@
+"""Which number bears the name of the gate, and what is said where nothing can be proved."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from holdfast.checks.certificates import Certificates
+from holdfast.core.data import Batches
+from holdfast.core.errors import Unsupported
+from holdfast.core.records import Subject
+from holdfast.testing.worlds import two_class
+from holdfast.threats.grammar import parse
+
+
+def test_only_the_whole_radius_bears_the_name_of_the_gate() -> None:
+    world = two_class(32)
+    asked = Subject(
+        model=world.model,
+        batches=Batches(x=world.x, y=world.y),
+        threats=(parse("linf:0.08"), parse("linf:0.02")),
+    )
+    readings = [r for f in Certificates(radii=(0.25, 1.0))(asked) for r in f.readings]
+    assert [r.name for r in readings] == [
+        "certificates.proved_within@linf:0.02", "certificates.proved@linf:0.08",
+        "certificates.proved_within@linf:0.005", "certificates.proved@linf:0.02",
+    ]  # fmt: skip
+    true = world.radius(float("inf"))
+    for reading in readings:
+        reach = float(reading.threat.partition(":")[2])
+        assert reading.value <= float((true > reach).double().mean()) and reading.bound == "lower"
+
+
+def test_a_black_box_is_refused_with_the_reason_of_the_certifiers() -> None:
+    def model(x: torch.Tensor) -> torch.Tensor:
+        return torch.from_numpy(x.detach().numpy()[:, :2].copy())
+
+    rows = Batches(x=torch.rand(12, 4), y=torch.arange(12) % 2)
+    asked = Subject(model=model, batches=rows, threats=(parse("linf:0.1"),))
+    with pytest.raises(Unsupported) as caught:
+        list(Certificates()(asked))
+    assert "IBP" in caught.value.says and "no attack" not in caught.value.says
