@@ -7,8 +7,9 @@ import os
 import shlex
 import sys
 from collections.abc import Callable
+from functools import wraps
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 import typer
 
@@ -31,6 +32,15 @@ COMMANDS: dict[str, dict[str, str]] = {
     },
     "Help": {"list": "lists:list_", "doctor": "doctor:doctor", "init": "init:init"},
 }  # fmt: skip
+
+INTERRUPTED = 130
+
+
+class Returned(NamedTuple):
+    """What a command returned, so that it is not mistaken for what its parser did."""
+
+    code: object
+
 
 _DISK = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENOSPC, errno.EDQUOT)
 
@@ -90,7 +100,13 @@ def command(name: str) -> Any:
         )
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
     names = {"help_option_names": ["-h", "--help"]}
-    app.command(name, cls=help.Command, context_settings=names)(_function(every[name]))
+    asked = _function(every[name])
+
+    @wraps(asked)
+    def called(*args: Any, **settings: Any) -> Returned:
+        return Returned(asked(*args, **settings))
+
+    app.command(name, cls=help.Command, context_settings=names)(called)
     return typer.main.get_command(app)
 
 
@@ -113,7 +129,10 @@ def run(arguments: list[str] | None = None) -> int:
             return 0
         one = command(words[0])
         code = one(words[1:], prog_name=f"holdfast {words[0]}", standalone_mode=False)
+        if code == INTERRUPTED:  # the parser turns Ctrl-C into this number without a word
+            raise KeyboardInterrupt
         sys.stdout.flush()
+        code = code.code if isinstance(code, Returned) else code
         return code if isinstance(code, int) else 0
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -123,7 +142,7 @@ def run(arguments: list[str] | None = None) -> int:
         _say(f"E0700  stopped{'; nothing finished is lost' if kept else ''}")
         line = shlex.join(["holdfast", *words])
         _say(f"       {'Continue' if kept else 'Begin again'}: {line}")
-        return 130
+        return INTERRUPTED
     except Exception as error:
         return _explained(error, words)
 
