@@ -7,7 +7,11 @@ from holdfast.testing.conform import Law, common_laws, laws, subject_of
 from holdfast.testing.laws import LawBroken
 
 # "kind:name law" -> reason. Strict: an exemption that is no longer needed fails.
-EXEMPT: dict[str, str] = {}
+SHORT = "one step from a random start ends inside the ball: it is made for training, not for this"
+EXEMPT: dict[str, str] = {
+    "attack:r-fgsm law_breaks_linear_worlds": SHORT,
+    "attack:rs-fgsm law_breaks_linear_worlds": SHORT,
+}
 
 CASES = [(e, law, e) for e in entries() for law in common_laws()]
 CASES += [(e, law, None) for e in entries() for law in laws(e.kind)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from holdfast.attacks.pgd import BIM, FGSM, PGD
+from holdfast.attacks.pgd import BIM, FGSM, PGD, R_FGSM, RS_FGSM, least_likely
 from holdfast.core.dice import Dice
 from holdfast.core.errors import Unsupported
 from holdfast.core.goal import Targeted, Untargeted
@@ -161,3 +161,51 @@ def test_one_step_of_the_default_climbs_the_loss_of_the_paper(net):
     threat, goal = LInf(radius=0.02), Untargeted(y)
     ours = PGD(steps=1, travel=1.0, start="none")(model, x, goal, threat)
     assert torch.equal(ours, FGSM(model, x, goal, threat))
+
+
+def slope_at(model, point, y):
+    moved = point.detach().requires_grad_()
+    loss = torch.nn.functional.cross_entropy(model(moved), y, reduction="sum")
+    return torch.autograd.grad(loss, moved)[0]
+
+
+def test_random_starts_of_one_step_are_the_published_formulas(net):
+    model, x, y = net
+    eps = 0.02
+    goal, threat = Untargeted(y), LInf(radius=eps)
+    noise = Dice.of(len(x), seed=4).normal(x.shape[1:]).sign()
+    start = (x + eps / 2 * noise).clamp(0, 1)
+    theirs = (start + eps / 2 * slope_at(model, start, y).sign()).clamp(0, 1)
+    ours = x + R_FGSM(model, x, goal, threat, dice=Dice.of(len(x), seed=4))
+    better = goal(model(start)) > goal(model(theirs))  # ours keeps the better of the two
+    assert torch.allclose(ours, torch.where(better[:, None, None, None], start, theirs), atol=1e-6)
+    start = x + threat.sample(x, Dice.of(len(x), seed=4))
+    far = start + 1.25 * eps * slope_at(model, start, y).sign()
+    theirs = torch.minimum(torch.maximum(far, x - eps), x + eps).clamp(0, 1)
+    ours = x + RS_FGSM(model, x, goal, threat, dice=Dice.of(len(x), seed=4))
+    better = goal(model(start)) > goal(model(theirs))
+    assert torch.allclose(ours, torch.where(better[:, None, None, None], start, theirs), atol=1e-6)
+
+
+def test_one_step_towards_the_least_likely_class(net):
+    model, x, _ = net
+    goal = least_likely(model, x)
+    assert torch.equal(goal.target, model(x).argmin(1))
+    ours = x + FGSM(model, x, goal, LInf(radius=0.02))
+    theirs = (x - 0.02 * slope_at(model, x, goal.target).sign()).clamp(0, 1)
+    assert torch.allclose(ours, theirs, atol=1e-6)
+
+
+def test_several_samples_follow_the_mean_slope_of_a_model_that_draws():
+    world, threat = two_class(rows=6), LInf(radius=0.01)
+    turns = []
+
+    def draws(z):  # its weights change from pass to pass; their mean is the world's
+        turns.append(3.0 if len(turns) % 2 else -1.0)
+        return turns[-1] * world.model(z)
+
+    one = PGD(steps=1, travel=1.0, start="none", climb="margin", samples=2)
+    plain = PGD(steps=1, travel=1.0, start="none", climb="margin")
+    wanted = plain(world.model, world.x, world.goal, threat)
+    assert torch.equal(one(draws, world.x, world.goal, threat), wanted)
+    assert len(turns) == 3

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import pytest
+import torch
+
 from holdfast.attacks.pgd import PGD
 from holdfast.attacks.square import Square, window_share
+from holdfast.core.dice import Dice
 from holdfast.core.goal import Untargeted
 from holdfast.run.search import search
 from holdfast.testing.worlds import staircase, two_class
-from holdfast.threats.norms import L2, LInf
+from holdfast.threats.ball import peak
+from holdfast.threats.norms import L1, L2, LInf
 
 
 def test_the_schedule_is_the_published_one():
@@ -39,6 +44,23 @@ def test_more_proposals_never_lower_a_margin():
     few = search(Square(steps=40, share=0.1), world.model, world.x, world.goal, threat)
     again = search(Square(steps=40, share=0.1), world.model, world.x, world.goal, threat, since=few)
     assert (again.margin >= few.margin).all()
+
+
+@pytest.mark.parametrize(("kind", "order"), [(L1, 1), (L2, 2)])
+def test_the_budget_of_a_window_stands_in_a_pyramid(kind, order):
+    x = torch.full((20, 2, 9, 9), 0.5, dtype=torch.float64)
+    threat = kind(radius=0.3)
+    change = threat.near(x, threat.none(x), 25 / 81, Dice.of(20))
+    size = change.abs().flatten(2).pow(order).sum((1, 2)) ** (1 / order)
+    assert torch.allclose(size, torch.full((20,), 0.3).double())
+    power = 4 / order
+    tops = [sum((k + 1) ** -power for k in range(ring, 5)) for ring in range(3)]
+    assert torch.allclose(
+        peak(torch.zeros(1, 1, 9, 9).long(), power), torch.tensor(tops[0]).double()
+    )
+    heights = (change[0, 0].abs() / change[0, 0].abs().max() * tops[0]).flatten()
+    counts = [int(torch.isclose(heights, torch.tensor(t).double()).sum()) for t in tops]
+    assert counts == [1, 8, 16] and int((heights > 0).sum()) == 25
 
 
 def _compare(net, threat, norm, eps):

@@ -12,6 +12,7 @@ from holdfast.checks.nearest import nearest
 from holdfast.checks.siege import besiege
 from holdfast.checks.worst_case import WorstCase
 from holdfast.core.catalog import build
+from holdfast.core.data import Batches
 from holdfast.core.dice import Dice
 from holdfast.core.errors import Unsupported
 from holdfast.core.goal import Untargeted
@@ -24,6 +25,8 @@ from holdfast.run.suite import Suite
 from holdfast.run.verdict import verdict
 from holdfast.testing.worlds import two_class
 from holdfast.threats.grammar import parse
+from holdfast.threats.tokens import Substitutions
+from holdfast.threats.words import Words
 
 PGD, SQUARE = build("attack:pgd", steps=10), build("attack:square", steps=50)
 QUICK = WorstCase(attacks=("attack:pgd",), probes=0)
@@ -112,8 +115,10 @@ def test_the_gallery_shows_sure_answers_that_turned_and_what_moved() -> None:
     broken = (world.radius(float("inf")) <= 0.05).nonzero().flatten()
     surest = broken[margins[broken].argsort()][:6]
     assert list(shown.rows) == surest.tolist() == [r["row"] for r in figure.rows]
-    names = ("0 → 1", "1 → 0")
-    assert [r["answer"] for r in figure.rows] == [names[int(world.y[i])] for i in surest]
+    for i, row in zip(surest, figure.rows, strict=True):
+        known = int(world.y[i])
+        assert str(row["before"]).startswith(f"{known}, ")
+        assert str(row["after"]).startswith(f"{1 - known}, ")
     moved = str(figure.rows[0]["largest changes"]).split("; ")
     assert len(moved) == 3
     for one in moved:  # at most 5 % of a range of 5, in the unit of the column
@@ -127,7 +132,50 @@ def test_the_gallery_of_images_holds_pictures() -> None:
     rows = findings(QUICK, subject(model, x[:12], y[:12], "linf:0.5"))[1].figures[0].rows
     for key in ("image", "changed", "difference"):
         assert all(str(r[key]).startswith("data:image/png;base64,") for r in rows)
-    assert "breaks at linf 0." in str(rows[0]["caption"])
+    assert str(rows[0]["breaks at"]).startswith("linf 0.")
+    assert (
+        rows[0]["found by"] in {"fgsm", "pgd"} and 0 < float(rows[0]["of the radius (share)"]) <= 1
+    )
+
+
+def test_the_gallery_of_texts_holds_both_texts() -> None:
+    words = Words.of(["a good film", "a bad film"], {"good": ["poor"], "bad": ["fair"]})
+    value = torch.zeros(len(words.words), 2)
+    for word, worth in (("good", 2.0), ("bad", -2.0), ("poor", -1.0), ("fair", 1.0)):
+        value[words.words.index(word), 1] = worth
+    reads = Texts(words, value)
+    about = Subject(
+        model=reads, batches=Batches(x=words.ids(["a good film", "a bad film"]),
+                                     y=torch.tensor([1, 0]), classes=("bad", "good")),
+        threats=(Substitutions(edits=1, table=words.table),),
+    )  # fmt: skip
+    attacks = WorstCase(attacks=("attack:word-substitution",), probes=0)
+    rows = findings(attacks, about)[1].figures[0].rows
+    shown = {str(r["text"]): str(r["changed text"]) for r in rows}
+    assert shown == {"a good film": "a poor film", "a bad film": "a fair film"}
+    assert {str(r["before"]) for r in rows} == {"good, 88%", "bad, 88%"}
+
+
+class Texts(torch.nn.Module):
+    """Adds up what each word is worth."""
+
+    def __init__(self, words: Words, value: torch.Tensor) -> None:
+        super().__init__()
+        self.words, self.value = words, value
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        return self.value[ids].sum(1)
+
+
+def test_the_ledger_sums_to_the_table() -> None:
+    model, x, y = net()
+    about = subject(model, x[:40], y[:40], "linf:0.2")
+    found = findings(WorstCase(attacks=("attack:fgsm", "attack:ensemble"), probes=0), about)[0]
+    table, stages = found.figures[:2]
+    assert stages.name == "ledger-linf:0.2"
+    for key in ("forwards", "backwards", "broken"):
+        whole = sum(int(r[key] or 0) for r in stages.rows)
+        assert whole == table.rows[-1][key]
 
 
 def _masked() -> Subject:

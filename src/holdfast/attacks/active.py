@@ -8,7 +8,7 @@ from torch import Tensor
 from holdfast.core.dice import Dice, dice_or
 from holdfast.core.goal import Goal
 from holdfast.core.kinds import Model, Threat
-from holdfast.ops.batch import pick
+from holdfast.ops.batch import chunks, pick, portion
 from holdfast.run.search import judged, stronger
 
 
@@ -27,18 +27,29 @@ class Active:
         goal: of all rows.
         threat: of all rows.
         dice: of all rows.
+        family: `(B,)` numbers; where one member of a family is broken, all of them leave. Rows
+            are repeated this way to be attacked from several sides at once.
     """
 
     def __init__(
-        self, model: Model, x: Tensor, goal: Goal, threat: Threat, dice: Dice | None
+        self,
+        model: Model,
+        x: Tensor,
+        goal: Goal,
+        threat: Threat,
+        dice: Dice | None,
+        family: Tensor | None = None,
     ) -> None:
         self.model, self.x, self.goal, self.threat = model, x, goal, threat
-        self.dice = dice_or(dice, len(x))
+        self.dice, self.family = dice_or(dice, len(x)), family
+        self._families = 0 if family is None or not len(family) else int(family.max()) + 1
         self.coupled = bool(getattr(threat, "coupled", False))
         self.index = torch.arange(len(x), device=x.device)
         self._left = threat.none(x).detach().clone()  # best changes of rows that have left
         self._best = self._left  # best changes of the active rows, and their margins
-        self._margin = torch.full((len(x),), -torch.inf, device=x.device, dtype=self._left.dtype)
+        self._margin = torch.full((len(x),), -torch.inf, device=x.device, dtype=torch.float64)
+        self._reached = self._margin  # margins of the best changes of rows that have left
+        self.first, self._fresh = self._margin, True  # margins of the first changes seen
 
     def __len__(self) -> int:
         return len(self.index)
@@ -47,6 +58,11 @@ class Active:
     def best(self) -> Tensor:
         """The best change seen of every row, those that have left included."""
         return self._left.index_copy(0, self.index, self._best)
+
+    @property
+    def reached(self) -> Tensor:
+        """`(B,)`: the margin of the best change seen of every row, -inf where none was seen."""
+        return self._reached.index_copy(0, self.index, self._margin)
 
     def see(self, change: Tensor, margin: Tensor) -> Tensor | None:
         """Remember a change of every active row; drop the rows that it broke.
@@ -58,7 +74,10 @@ class Active:
         Returns:
             Positions among the active rows that stay, or None if all of them do.
         """
-        change, margin = change.detach().to(self._left), margin.detach().to(self._margin)
+        change, margin = change.detach().to(self._left), margin.detach()
+        if self._fresh:  # margins keep the type that the judge gives them: rounding could win a row
+            self._margin = self._reached = self._margin.to(margin.dtype)
+            self.first, self._fresh = margin, False
         if self.coupled:
             if stronger(margin, self._margin):
                 self._best, self._margin = change.clone(), margin
@@ -66,17 +85,34 @@ class Active:
         better = margin > self._margin
         self._best = pick(better, change, self._best)
         self._margin = torch.maximum(margin, self._margin)
-        stay = (margin < 0).nonzero().flatten()
+        stay = self._unbroken(margin)
         if len(stay) == len(self.index):
             return None
-        self._left = self.best
+        self._left, self._reached = self.best, self.reached
         self._best, self._margin = self._best[stay], self._margin[stay]
         self.index, self.x, self.dice = self.index[stay], self.x[stay], self.dice.take(stay)
         self.goal, self.threat = self.goal.take(stay), self.threat.take(stay)
+        if self.family is not None:
+            self.family = self.family[stay]
         return stay
+
+    def _unbroken(self, margin: Tensor) -> Tensor:
+        """Positions of the rows that stay: neither they nor a member of their family is broken."""
+        won = margin >= 0
+        if self.family is not None:
+            lost = torch.zeros(self._families, dtype=torch.int64, device=won.device)
+            won = lost.index_add(0, self.family, won.long())[self.family] > 0
+        return (~won).nonzero().flatten()
 
     def margins(self, change: Tensor) -> Tensor:
         """`(A,)`: margins of the active rows under a change, without gradient."""
+        parts = [slice(None)] if self.coupled else chunks(len(self), portion(self.x))
         with torch.no_grad():
-            outputs = self.threat.through(self.model, self.x, change)
-            return judged(self.goal, outputs)[0]
+            seen = [
+                judged(
+                    self.goal.take(p),
+                    self.threat.take(p).through(self.model, self.x[p], change[p]),
+                )[0]
+                for p in parts
+            ]
+        return torch.cat(seen) if seen else self._margin

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from holdfast.attacks.active import Active
-from holdfast.attacks.climb import ascend
+from holdfast.attacks.climb import CLIMBS, ascend, scaled_way
 from holdfast.core.catalog import register
 from holdfast.core.dice import Dice
 from holdfast.core.fields import Count, Decay, Positive, Share, settings
@@ -90,9 +91,11 @@ class APGD(Attack):
         stride: first step in radii.
         momentum: share of the last move that is carried on.
         rising: share of rising steps up to which a window counts as stalled.
+        samples: passes whose mean gradient and height are followed, for a model that draws at
+            random; a row then leaves where the mean of its margins is won.
 
-    Cost: `steps + 1` forwards and `steps` backwards per restart (and target) and unbroken row;
-    one more forward per row for `targeted`.
+    Cost: `steps * samples + 1` forwards and `steps * samples` backwards per restart (and target)
+    and unbroken row; one more forward per row for `targeted`.
 
     Unlike the paper: the start is drawn by the threat (inside it, not on its surface), decided
     rows leave, the last point is only looked at; sparsity of L1 steps follows from the room that
@@ -108,6 +111,7 @@ class APGD(Attack):
     stride: Positive = 2.0
     momentum: Decay = 0.25
     rising: Share = 0.75
+    samples: Count = 1
 
     def __call__(
         self, model: Model, x: Tensor, goal: Goal, threat: Threat, *, dice: Dice | None = None
@@ -151,9 +155,10 @@ class APGD(Attack):
     ) -> _Climber | None:
         """Evaluate a point of every active row; rows that it breaks leave."""
         way = None if chosen is None else chosen[active.index]
+        aim = CLIMBS[self.climb] if way is None else partial(scaled_way, chosen=way)
         margin, height, gradient = ascend(
-            active.model, active.x, active.goal, active.threat, change,
-            climb=self.climb if chosen is None else "margin", chosen=way,
+            active.model, active.x, active.goal, active.threat, change, height=aim,
+            samples=self.samples,
         )  # fmt: skip
         if active.coupled:  # one change for all rows: its step and its best point are common too
             height = height.mean().expand_as(height)
@@ -173,7 +178,7 @@ class APGD(Attack):
     def _next(self, active: Active, state: _Climber, first: bool) -> Tensor:
         """The next point: a projected step, mixed with the last move, projected again."""
         x, threat, change = active.x, active.threat, state.change
-        step = threat.steepest(x, change, state.gradient)
+        step = threat.along(x, change, state.gradient)
         ahead = threat.project(x, change + fit(state.stride, change).to(change) * step)
         if first or not self.momentum:
             return ahead.detach()

@@ -1,20 +1,22 @@
-"""Projected gradient ascent, and its one-step and startless presets."""
+"""Projected gradient ascent, and its presets of one step and without a start."""
 
 from __future__ import annotations
 
 from math import cos, pi
 from typing import ClassVar, Literal
 
+import torch
 from torch import Tensor
 
 from holdfast.attacks.active import Active
-from holdfast.attacks.climb import Climb, ascend
+from holdfast.attacks.ascent import ascent
+from holdfast.attacks.climb import CLIMBS, Climb
 from holdfast.core.catalog import register
 from holdfast.core.dice import Dice
 from holdfast.core.fields import Count, Decay, Positive, settings
-from holdfast.core.goal import Goal
+from holdfast.core.goal import Goal, Targeted, logits
 from holdfast.core.kinds import Access, Attack, Model, Threat
-from holdfast.ops.batch import fit
+from holdfast.core.quiet import quiet
 
 
 @register("attack", cites="pgd", says="Projected gradient ascent inside any threat.")
@@ -35,13 +37,18 @@ class PGD(Attack):
         momentum: share of the previous direction that is kept; gradients are scaled to a mean
             absolute value of 1 before they are added up.
         start: `random` draws from the threat, `none` starts without a change (then only the
-            first restart does; later ones are random).
+            first restart does; later ones are random), `half` goes half a radius along the steepest
+            direction of a random linear function.
         schedule: steps of `constant` length, or falling to zero along a `linear` or `cosine`
             curve of equal mean.
-        climb: what is climbed: `soft` (the cross-entropy's direction), `margin`, `dlr`, or
-            `mixed`: `soft` for the first half of the steps, `margin` for the rest.
+        climb: what is climbed: `soft` (the cross-entropy's direction), `margin`, `dlr`,
+            `probability` (the margin between probabilities), or `mixed`: `soft` for the first
+            half of the steps, `margin` for the rest.
+        samples: passes whose mean gradient is followed, for a model that draws at random; a row
+            then leaves where the mean of its margins is won.
 
-    Cost: `steps + 1` forwards and `steps` backwards per restart and unbroken row.
+    Cost: `steps * samples + 1` forwards and `steps * samples` backwards per restart and unbroken
+    row.
 
     Unlike the paper: the best point is kept, decided rows leave, `soft` cannot underflow, and
     the second half climbs the margin: all classes together lead to the right region, the best
@@ -53,9 +60,10 @@ class PGD(Attack):
     restarts: Count = 1
     travel: Positive = 2.5
     momentum: Decay = 0.0
-    start: Literal["random", "none"] = "random"
+    start: Literal["random", "none", "half"] = "random"
     schedule: Literal["constant", "linear", "cosine"] = "constant"
-    climb: Literal["mixed", "soft", "margin", "dlr"] = "mixed"
+    climb: Literal["mixed", "soft", "margin", "dlr", "probability"] = "mixed"
+    samples: Count = 1
 
     def __call__(
         self, model: Model, x: Tensor, goal: Goal, threat: Threat, *, dice: Dice | None = None
@@ -64,33 +72,26 @@ class PGD(Attack):
         for restart in range(self.restarts):
             if not len(active):
                 break
-            self._run(active, random=self.start == "random" or restart > 0)
+            self._run(active, restart)
         return active.best
 
-    def _run(self, active: Active, *, random: bool) -> None:
+    def _run(self, active: Active, restart: int) -> None:
         """One start and its steps, on the rows that are still active."""
-        none = active.threat.none(active.x).detach()
-        change = active.threat.sample(active.x, active.dice).detach() if random else none
-        memory = None
-        for step in range(self.steps):
-            margin, _, gradient = ascend(
-                active.model, active.x, active.goal, active.threat, change, climb=self._climb(step)
-            )
-            stay = active.see(change, margin)
-            if stay is not None:
-                if not len(active):
-                    return
-                change, gradient = change[stay], gradient[stay]
-                memory = memory if memory is None else memory[stay]
-            if self.momentum:
-                scale = gradient.flatten(1).abs().mean(1).clamp(min=1e-30)
-                gradient = gradient / fit(scale, gradient)
-                gradient = gradient if memory is None else gradient + self.momentum * memory
-                memory = gradient
-            x, threat = active.x, active.threat
-            move = threat.steepest(x, change, gradient)
-            change = threat.project(x, change.add(move, alpha=self._length(step))).detach()
-        active.see(change, active.margins(change))
+        ascent(
+            active, self._start(active, restart).detach(),
+            lambda step, _: CLIMBS[self._climb(step)],
+            [self._length(step) for step in range(self.steps)], momentum=self.momentum,
+            samples=self.samples,
+        )  # fmt: skip
+
+    def _start(self, active: Active, restart: int) -> Tensor:
+        """Where a restart begins."""
+        x, threat = active.x, active.threat
+        none = threat.none(x)
+        if self.start == "half":
+            drawn = active.dice.normal(none.shape[1:], device=none.device, dtype=none.dtype)
+            return threat.project(x, none + threat.steepest(x, none, drawn) / 2)
+        return none if self.start == "none" and not restart else threat.sample(x, active.dice)
 
     def _climb(self, step: int) -> Climb:
         """What a step climbs."""
@@ -108,6 +109,28 @@ class PGD(Attack):
 FGSM = register(
     "attack", cites="fgsm", name="fgsm", says="One full step along the steepest direction."
 )(PGD(steps=1, travel=1.0, start="none", climb="soft"))
+R_FGSM = register(
+    "attack", cites="fgsm", name="r-fgsm", says="Half a radius at random, the other half uphill."
+)(PGD(steps=1, travel=0.5, start="half", climb="soft"))
+RS_FGSM = register(
+    "attack", cites="fgsm", name="rs-fgsm", says="A random start and one step longer than a radius."
+)(PGD(steps=1, travel=1.25, climb="soft"))
 BIM = register(
     "attack", cites="bim", name="bim", says="The basic iterative method: PGD without a start."
 )(PGD(steps=10, travel=1.25, start="none", climb="soft"))
+
+
+def least_likely(model: Model, x: Tensor) -> Targeted:
+    """The goal that each row takes the class that is least likely for it as it stands.
+
+    Climbing it one step at a time is the least-likely-class method: its steps do not give away
+    the label, as those against the label can while a model is trained on them.
+
+    Args:
+        model: inputs -> logits first.
+        x: `(B, ...)` inputs.
+
+    Cost: one forward per row.
+    """
+    with quiet(model), torch.no_grad():
+        return Targeted(logits(model(x)).argmin(1))

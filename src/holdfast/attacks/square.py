@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
-import torch
 from pydantic import Field
 from torch import Tensor
 
 from holdfast.attacks.active import Active
+from holdfast.attacks.queries import ask
 from holdfast.core.catalog import register
 from holdfast.core.dice import Dice
 from holdfast.core.errors import Unsupported
 from holdfast.core.fields import Count, settings
 from holdfast.core.goal import Goal
 from holdfast.core.kinds import Access, Attack, Model, Threat
-from holdfast.ops.batch import pick
 
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)  # out of 10,000 queries
 
@@ -47,9 +46,10 @@ class Square(Attack):
 
     Cost: `steps + 1` forwards per restart and unbroken row, no backwards.
 
-    Unlike the paper: windows are drawn per row; proposals of L2 and L1 move the budget of one
-    window to another with signs per channel, without the paper's pyramid profile; the start is
-    random stripes of any threat that has a steepest direction, and a random change otherwise.
+    Unlike the paper: windows are drawn per row, up to the last offset; proposals of L2 and L1
+    give the budget of one window to another in one pyramid with signs per channel, instead of
+    two halves of opposite sign to which the window's old content is added; the start is random
+    stripes of any threat that has a steepest direction, and a random change otherwise.
     """
 
     access: ClassVar[Access] = Access.SCORE
@@ -64,25 +64,14 @@ class Square(Attack):
         for _ in range(self.restarts):
             if not len(active):
                 break
-            self._run(active)
+            start = striped(active.x, active.threat, active.dice)
+            ask(active, start, self._propose, self.steps)
         return active.best
 
-    def _run(self, active: Active) -> None:
-        """One start and its proposals, on the rows that are still active."""
-        change = striped(active.x, active.threat, active.dice)
-        margin = active.margins(change)
-        stay = active.see(change, margin)
-        for step in range(self.steps):
-            if stay is not None:
-                change, margin = change[stay], margin[stay]
-            if not len(active):
-                return
-            share = window_share(self.share, step, self.steps)
-            new = active.threat.near(active.x, change, share, active.dice).detach()
-            reached = active.margins(new)
-            better = reached > margin
-            change, margin = pick(better, new, change), torch.where(better, reached, margin)
-            stay = active.see(new, reached)
+    def _propose(self, active: Active, step: int, change: Tensor) -> Tensor:
+        """One window of every row, moved to the surface."""
+        share = window_share(self.share, step, self.steps)
+        return active.threat.near(active.x, change, share, active.dice)
 
 
 def striped(x: Tensor, threat: Threat, dice: Dice) -> Tensor:

@@ -21,6 +21,8 @@ from holdfast.ops.batch import rows
 from holdfast.run.forward import correct, outputs
 from holdfast.run.reading import average, proportion
 
+PLANTED = ".trigger"  # module of the shifts that an attacker plants: nobody meets them by chance
+
 
 @register("check", cites="imagenet-c", says="Accuracy under natural corruptions by severity.")
 @settings
@@ -80,7 +82,8 @@ class Corruptions(Check):
 
     def _chosen(self) -> list[tuple[str, Shift]]:
         if not self.shifts:
-            return [(e.name, resolve(e.key)) for e in entries("shift")]
+            met = [e for e in entries("shift") if not e.thing.__module__.endswith(PLANTED)]
+            return [(e.name, resolve(e.key)) for e in met]
         return [(_name(part), resolve(part)) for part in self.shifts]
 
     def _finding(self, subject: Subject, table: dict[str, list[Tensor]], clean: Tensor) -> Finding:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from holdfast.core.catalog import resolve
+from holdfast.core.catalog import resolve, with_settings
 from holdfast.core.dice import Dice
 from holdfast.core.errors import Unsupported
 from holdfast.core.fields import Part
@@ -41,23 +42,65 @@ class Asked:
     threat: Threat
     radii: tuple[float, ...]
 
-    def attacked(self, attack: Part[Attack], right: Tensor) -> Tensor:
-        """`(R, B)` bool: rows that stand at each radius; a broken row stays broken."""
-        standing, curve = right.clone(), []
-        for radius in self.radii:
-            left = standing.nonzero().flatten()
-            if len(left) and self.subject.model is not None:
-                found = search(
-                    resolve(attack),
-                    self.subject.model,
-                    self.x[left],
-                    Untargeted(self.y[left]),
-                    self.threat.scaled(radius).take(left),
-                    dice=Dice(self.subject.seed, self.index[left], f"envelope/{radius:g}"),
-                )
-                standing[left] = (found.margin < 0).cpu()
-            curve.append(standing.clone())
-        return torch.stack(curve)
+    def attacked(
+        self, attack: Part[Attack], smallest: Part[Attack] | None, right: Tensor
+    ) -> Tensor:
+        """`(R, B)` bool: rows that stand at each radius; a broken row stays broken.
+
+        One run of a minimum-norm attack says for every radius what it breaks; an attack of
+        another kind then runs at each radius, on the rows that still stand there.
+
+        Args:
+            attack: of any kind.
+            smallest: a minimum-norm attack that goes first, if it can measure the threat; not
+                needed where `attack` is one.
+            right: `(B,)` bool, rows that are right without a change.
+        """
+        curve, chosen = right.expand(len(self.radii), -1).clone(), resolve(attack)
+        if shrinks(chosen):
+            return self._at_once(chosen, curve)
+        if smallest is not None:
+            with suppress(Unsupported):
+                curve = self._at_once(resolve(smallest), curve)
+        return self._by_radius(chosen, curve)
+
+    def _at_once(self, attack: Attack, curve: Tensor) -> Tensor:
+        """The curve less what the smallest winning changes, of one run, break at each radius."""
+        left = curve[-1].nonzero().flatten()
+        if not len(left) or self.subject.model is None:
+            return curve
+        x, threat = self.x[left], self.threat.take(left)
+        found = search(
+            with_settings(attack, smallest=True),
+            self.subject.model,
+            x,
+            Untargeted(self.y[left]),
+            threat.scaled(self.radii[-1]),
+            dice=Dice(self.subject.seed, self.index[left], "envelope/smallest"),
+        )
+        curve = curve.clone()
+        for k, radius in enumerate(self.radii):
+            won = (found.margin >= 0) & (threat.scaled(radius).size(x, found.change) <= 1)
+            curve[k, left] &= ~won.cpu()
+        return curve
+
+    def _by_radius(self, attack: Attack, curve: Tensor) -> Tensor:
+        """The curve less what the attack breaks at each radius, of the rows that stand there."""
+        curve = curve.clone()
+        for k, radius in enumerate(self.radii):
+            left = curve[k].nonzero().flatten()
+            if not len(left) or self.subject.model is None:
+                continue
+            found = search(
+                attack,
+                self.subject.model,
+                self.x[left],
+                Untargeted(self.y[left]),
+                self.threat.scaled(radius).take(left),
+                dice=Dice(self.subject.seed, self.index[left], f"envelope/{radius:g}"),
+            )
+            curve[k:, left] &= (found.margin < 0).cpu()
+        return curve
 
     def certified(self, certifier: Part[Certifier]) -> tuple[Tensor | None, str]:
         """`(R, B)` bool: rows proved at each radius; or None and the reason."""
@@ -81,6 +124,11 @@ class Asked:
                 proved[left] = found.proved.cpu()
             curve.append(proved.clone())
         return torch.stack(curve[::-1]), ""
+
+
+def shrinks(attack: object) -> bool:
+    """Whether one run of an attack says for every radius what it breaks."""
+    return hasattr(attack, "smallest")
 
 
 def points(

@@ -32,11 +32,18 @@ class Envelope(Check):
     larger one and is not attacked again; a row proved at a larger radius is proved at every
     smaller one. Where the curves cross, the audit stops with both witnesses.
 
-    Cost: the attack at each radius on the rows that still stand, one bound per row and radius.
+    The attacked curve is the pointwise worst of a minimum-norm attack, one run of which says for
+    every radius what it breaks, and of an attack that is run at each radius on what is left.
+
+    Cost: the minimum-norm attack once, the other at each radius on the rows that still stand, one
+    bound per row and radius.
 
     Args:
         radii: as multiples of the radius of each threat of the audit, rising.
-        attack: bounds accuracy from above.
+        attack: bounds accuracy from above, at each radius; a minimum-norm attack in its place
+            is run once and alone.
+        smallest: the minimum-norm attack that goes first; None, and threats whose changes have
+            no length, leave it out.
         certifier: bounds accuracy from below.
         limit: at most so many rows, drawn once from the seed.
         alpha: intervals have coverage 1 - alpha.
@@ -47,13 +54,14 @@ class Envelope(Check):
 
     radii: tuple[float, ...] = (0.125, 0.25, 0.5, 1.0, 1.5, 2.0)
     attack: Part[Attack] = "attack:pgd"
+    smallest: Part[Attack] | None = "attack:deepfool-fmn"
     certifier: Part[Certifier] = "certifier:crown"
     limit: Count = 500
     alpha: Inner = 0.05
 
     def cost(self, subject: Subject) -> float:
         n = len(subject.batches) if subject.batches is not None else 0
-        return 60.0 * min(n, self.limit) * len(self.radii) * len(subject.threats)
+        return (60.0 * len(self.radii) + 90.0) * min(n, self.limit) * len(subject.threats)
 
     def __call__(self, subject: Subject) -> Iterator[Finding]:
         batches = sample(subject, self.limit)
@@ -67,7 +75,7 @@ class Envelope(Check):
         self, subject: Subject, x: Tensor, y: Tensor, index: Tensor, threat: Threat, right: Tensor
     ) -> Finding:
         about = Asked(subject, x, y, index, threat, self.radii)
-        attacked = about.attacked(self.attack, right)
+        attacked = about.attacked(self.attack, self.smallest, right)
         certified, reason = about.certified(self.certifier)
         if certified is not None:
             self._agree(attacked, certified, about)
@@ -114,7 +122,7 @@ class Envelope(Check):
             witnesses={
                 "row": at,
                 "certifier": str(self.certifier),
-                "attack": str(self.attack),
+                "attack": f"{self.attack}, {self.smallest}",
             },
             fix="One of the two methods has a bug: please report it with this model.",
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from holdfast.core.kinds import Model, Threat
 from holdfast.core.quiet import quiet
 from holdfast.core.records import Cell, Figure, Finding, Severity
 
-FLAT = 2  # dimensions of the rows of a table
+SUM = 1e-3  # how far the sum of probabilities may be from 1
 
 
 def gallery(
@@ -28,7 +29,7 @@ def gallery(
     units: object = None,
     count: int = 6,
 ) -> Iterator[Finding]:
-    """One finding with pictures (or columns) of the broken rows that were surest before.
+    """One finding with pictures (or texts, or columns) of the broken rows that were surest before.
 
     Rows that were wrong without any change are left out. Cost: two forwards per broken row.
 
@@ -38,7 +39,7 @@ def gallery(
         change: the best change of each row, rows first.
         margin: `(B,)` margin under it; at least 0 means broken.
         threat: whose changes they are.
-        by: the attack that broke each row.
+        by: the stage of the attack that broke each row.
         size: `(B,)` size of the smallest winning change, in radii.
         units: `column`, `low` and `high` of each column, where rows are those of a table.
         count: at most so many rows.
@@ -55,27 +56,16 @@ def gallery(
     order = order[before[order] < 0][:count]
     if not len(order):
         return
-    rows: list[dict[str, Cell]] = []
+    rows = []
     for i in order.tolist():
         row = int(broken[i])
         after = threat.take(broken[i : i + 1]).apply(x[row : row + 1], change[row : row + 1])
-        what = f"{_class(batches, clean[i])} → {_class(batches, moved[i])}"
-        at, who = int(batches.index[row]), by[row].partition(":")[2] or by[row]
-        where = _needed(threat, float(size[row]))
-        line: dict[str, Cell]
-        if x.dim() == FLAT and after.dim() == FLAT:
-            line = {"answer": what, "row": at, "breaks at": where or None, "found by": who}
-            line["largest changes"] = _columns(x[row], after[0], units)
-        else:
-            said = f"breaks at {where}, " if where else ""
-            line = {"title": what, "caption": f"row {at}, {said}found by {who}"}
-        if is_image(x) and after.shape == x[row : row + 1].shape:
-            line |= {
-                "image": png(x[row]),
-                "changed": png(after[0]),
-                "difference": difference(x[row], after[0]),
-            }
-        rows.append(line)
+        shown = _shown(model, x[row], after[0], units)
+        line = _about(batches, clean[i], moved[i]) | {"row": int(batches.index[row])}
+        line |= {"breaks at": _needed(threat, float(size[row])) or None, "found by": _who(by[row])}
+        if 0 < float(size[row]) <= 1:
+            line["of the radius (share)"] = float(size[row])
+        rows.append(line | shown)
     says = f"The surest right answers that a change within {threat.spec} turns."
     yield Finding(
         severity=Severity.INFO,
@@ -93,6 +83,23 @@ def gallery(
     )
 
 
+def _shown(model: Model, before: Tensor, after: Tensor, units: object) -> dict[str, Cell]:
+    """A row before and after: pictures, texts, or the columns that moved most."""
+    words: Any = getattr(model, "words", None)
+    if callable(getattr(words, "texts", None)) and not before.is_floating_point():
+        old, new = words.texts(torch.stack([before, after.to(before)]))
+        return {"text": old, "changed text": new}
+    if before.shape != after.shape:
+        return {}
+    if is_image(before[None]):
+        return {
+            "image": png(before),
+            "changed": png(after),
+            "difference": difference(before, after),
+        }
+    return {"largest changes": _columns(before, after, units)} if before.dim() == 1 else {}
+
+
 def _columns(before: Tensor, after: Tensor, units: object, most: int = 3) -> str:
     """The columns that moved most, in their own units where these are known."""
     known = list(units) if isinstance(units, list | tuple) and len(units) == len(before) else []
@@ -104,6 +111,27 @@ def _columns(before: Tensor, after: Tensor, units: object, most: int = 3) -> str
         old, new = (low + float(v[k]) * (high - low) for v in (before, after))
         words.append(f"{name} {old:.4g} → {new:.4g}")
     return "; ".join(words)
+
+
+def _about(batches: Batches, clean: Tensor, moved: Tensor) -> dict[str, Cell]:
+    """Both answers, and how sure the model is of each."""
+    made: dict[str, Cell] = {}
+    for key, logit in (("before", clean), ("after", moved)):
+        sure = f"{100 * _sure(logit):.0f}%" if bool(logit.isfinite().all()) else "not finite"
+        made[key] = f"{_class(batches, logit)}, {sure}"
+    return made
+
+
+def _sure(logit: Tensor) -> float:
+    """The probability of the answer; outputs that are probabilities are taken as they are."""
+    z = logit.double()
+    known = bool((z >= 0).all()) and abs(float(z.sum()) - 1) < SUM
+    return float((z if known else z.softmax(0)).max())
+
+
+def _who(name: str) -> str:
+    """The stage that broke a row, without its kind."""
+    return name.removeprefix("attack:") or "nobody"
 
 
 def _needed(threat: Threat, size: float) -> str:

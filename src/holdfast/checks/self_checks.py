@@ -15,17 +15,19 @@ from holdfast.core.quiet import quiet
 from holdfast.run.search import Found, search
 
 __all__ = ["SelfCheck", "self_checks"]
+STEPS, QUERIES = 10, 36  # of the attacks that are compared; see the budget in `self_checks`
+OTHERS = 4  # rows whose inputs are tried as changes of all others
 
 
 def self_checks(model: Model, x: Tensor, y: Tensor, threat: Threat, dice: Dice) -> list[SelfCheck]:
-    """Look at outputs and slopes, then attack with fewer and more steps, wider and blind.
+    """Look at outputs and slopes, then attack: as usual, wider, without limit, and blind.
 
-    On an honest net answers repeat, slopes exist, more steps and a larger radius never lose
-    rows, two starts agree, a ball that holds every input breaks what another row's input is
-    seen to break, and queries alone do not find what gradients miss. Slack: one row or 3 % of
-    the rows, whichever is more, for the chance in random starts.
+    On an honest net answers repeat, slopes exist and keep what they promise, a larger radius
+    never loses rows, a ball that holds every input breaks what another row's input is seen to
+    break, and queries alone do not find what gradients miss. Slack: one row or 3 % of the rows,
+    whichever is more, for the chance in random starts.
 
-    Cost: about 240 forwards and 130 backwards per row that stays unbroken.
+    Cost: at most 100 forwards and 40 backwards per row, on a row that nothing breaks.
 
     Args:
         model: the function under test.
@@ -39,52 +41,33 @@ def self_checks(model: Model, x: Tensor, y: Tensor, threat: Threat, dice: Dice) 
     goal, slack, n = Untargeted(y), max(1, round(0.03 * len(x))), len(x)
     found = signs(model, x, goal, threat, dice.spawn("signs"))
     try:
-        few = _climb(model, x, goal, threat, dice, 4)
+        usual = _climb(model, x, goal, threat, dice.spawn("usual"))
     except Unsupported:  # no gradient reaches the change, which the signs have said
         return found
-    many = _climb(model, x, goal, threat, dice, 20)
-    wide = _climb(model, x, goal, threat.scaled(2.0), dice, 20)
-    again = _climb(model, x, goal, threat, dice.spawn("again"), 20)
-    counts = [int(f.broken.sum()) for f in (few, many, wide)]
-    differ = int((many.broken ^ again.broken).sum())
-    size = threat.size(x, many.change)
+    wide = _climb(model, x, goal, threat.scaled(2.0), dice.spawn("wide"))
+    few, many = int(usual.broken.sum()), int(wide.broken.sum())
+    size = threat.size(x, usual.change)
     found += [
         SelfCheck(
-            "more steps help",
-            counts[1] >= counts[0] - slack,
-            f"4 steps break {counts[0]} of {n} rows, 20 steps {counts[1]}",
-        ),
-        SelfCheck(
             "larger radius helps",
-            counts[2] >= counts[1] - slack,
-            f"radius x1 breaks {counts[1]} of {n} rows, x2 {counts[2]}",
-        ),
-        SelfCheck(
-            "starts agree",
-            differ <= max(2 * slack, 0.1 * n),
-            f"on {differ} of {n} rows only one of two random starts succeeds",
+            many >= few - slack,
+            f"radius x1 breaks {few} of {n} rows, x2 {many}",
+            "more starts",
         ),
         SelfCheck(
             "inside the threat",
             bool((size <= 1 + 1e-5).all()),
             f"largest change: {float(size.max()):.4f} radii",
+            "changes projected into the threat",
         ),
     ]
     found += _unlimited(model, x, goal, threat, dice, slack)
-    return found + _blind(model, x, goal, threat, dice, many.broken | again.broken, slack)
+    return found + _blind(model, x, goal, threat, dice, usual.broken, slack)
 
 
-def _climb(
-    model: Model, x: Tensor, goal: Goal, threat: Threat, dice: Dice, steps: int, restarts: int = 1
-) -> Found:
-    """Gradient ascent on the smooth margin, then on the margin itself where that failed."""
-    found = None
-    for climb in ("soft", "margin"):
-        attack = build("attack:pgd", steps=steps, restarts=restarts, climb=climb)
-        found = search(attack, model, x, goal, threat, dice=dice.spawn(climb), since=found)
-    if found is None:
-        raise Unsupported("there is nothing to climb")
-    return found
+def _climb(model: Model, x: Tensor, goal: Goal, threat: Threat, dice: Dice) -> Found:
+    """Gradient ascent on the smooth margin for half of the steps, then on the margin itself."""
+    return search(build("attack:pgd", steps=STEPS), model, x, goal, threat, dice=dice)
 
 
 def _unlimited(
@@ -96,20 +79,23 @@ def _unlimited(
     if radius is None or not 0 < radius < reach:
         return []
     near = threat.scaled(reach / radius)
-    count = int(_climb(model, x, goal, near, dice.spawn("unlimited"), 20, 2).broken.sum())
+    count = int(_climb(model, x, goal, near, dice.spawn("unlimited")).broken.sum())
     exist = int(_others_win(model, x, goal, near).sum())
     says = f"a ball that holds every input breaks {count} of {len(x)} rows"
     if not max(count, exist):
-        return [SelfCheck("radius 1 succeeds", False, f"{says}: nothing changes an answer")]
+        says += ": nothing changes an answer"
+        return [SelfCheck("radius 1 succeeds", False, says, "queries, or other slopes")]
     says += f"; inputs of other rows show that at least {exist} can be broken"
-    return [SelfCheck("radius 1 succeeds", count >= exist - slack, says)]
+    return [
+        SelfCheck("radius 1 succeeds", count >= exist - slack, says, "queries, or other slopes")
+    ]
 
 
 def _others_win(model: Model, x: Tensor, goal: Goal, near: Threat) -> Tensor:
     """`(B,)` bool: rows that one of a few other rows' inputs, as a change, would break."""
     with quiet(model), torch.no_grad():
         answers = logits(model(x)).argmax(1)
-        one_of_each = [int((answers == k).nonzero()[0]) for k in answers.unique()]
+        one_of_each = [int((answers == k).nonzero()[0]) for k in answers.unique()[:OTHERS]]
         won = torch.zeros(len(x), dtype=torch.bool, device=x.device)
         for row in one_of_each:
             change = near.project(x, x[row : row + 1] - x)
@@ -121,7 +107,7 @@ def _blind(
     model: Model, x: Tensor, goal: Goal, threat: Threat, dice: Dice, broken: Tensor, slack: int
 ) -> list[SelfCheck]:
     """Queries without gradients must not find what gradients missed."""
-    attack = build("attack:square", steps=100)
+    attack = build("attack:square", steps=QUERIES)
     try:
         blind = search(attack, model, x, goal, threat, dice=dice.spawn("blind"))
     except Unsupported:
@@ -131,6 +117,7 @@ def _blind(
         SelfCheck(
             "queries find no more",
             extra <= slack,
-            f"100 queries break {extra} of {len(x)} rows that gradients did not",
+            f"{QUERIES} queries break {extra} of {len(x)} rows that gradients did not",
+            "queries, or differences instead of slopes",
         )
     ]

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, replace
 
 import torch
 from torch import Tensor
 
+from holdfast.checks.ledger import breakers, entered
 from holdfast.checks.nearest import nearest
+from holdfast.checks.pursuit import climbers, pursue
+from holdfast.checks.repair import Repaired
+from holdfast.checks.views import Mean
 from holdfast.core.catalog import Entry, entries, entry_of, resolve
 from holdfast.core.dice import Dice
 from holdfast.core.errors import Unsupported
@@ -16,6 +21,7 @@ from holdfast.core.goal import Goal, Untargeted
 from holdfast.core.kinds import Attack, Model, Threat
 from holdfast.core.records import Cell
 from holdfast.run.search import Found, search
+from holdfast.run.stages import Stage
 
 
 @dataclass(eq=False)
@@ -28,9 +34,10 @@ class Siege:
         margin: `(B,)` margin under that change.
         size: `(B,)` size of the smallest winning change seen, in radii of the threat; 0 for a row
             that is wrong without any change, NaN for one that stands.
-        by: the attack that broke each row.
+        by: the stage of the attack that broke each row.
         lines: one per attack, for the report.
         refused: attacks that could not be run, and why.
+        stages: the ledger, by name of the stage.
     """
 
     standing: Tensor
@@ -40,14 +47,15 @@ class Siege:
     by: list[str]
     lines: list[dict[str, Cell]]
     refused: list[str]
+    stages: dict[str, Stage] = field(default_factory=dict)
 
     def enter(self, left: Tensor, won: Tensor, found: Found, name: str) -> None:
         """Keep what one attack found on the rows `left`, of which it broke `won`."""
         self.change[left] = found.change.to(self.change)
         self.margin[left] = found.margin.detach().cpu().float()
         self.standing[left[won]] = False
-        for row in left[won].tolist():
-            self.by[row] = name
+        for row, who in zip(left[won].tolist(), breakers(name, found, won), strict=True):
+            self.by[row] = who
 
 
 def besiege(
@@ -57,13 +65,24 @@ def besiege(
     y: Tensor,
     threat: Threat,
     dice: Dice,
+    plan: Repaired | None = None,
 ) -> Siege:
     """Run attacks one after the other on the rows that still stand.
+
+    Args:
+        attacks: of the portfolio.
+        model: the function under test.
+        x: rows.
+        y: their labels.
+        threat: the admissible changes.
+        dice: of these rows.
+        plan: how a model with signs of masking is judged, and from where its slopes come.
 
     Raises:
         Unsupported: if none of the attacks can be run.
     """
-    goal, n = Untargeted(y), len(x)
+    plan = plan or Repaired(model, threat)
+    goal, threat, n = Untargeted(y), plan.threat, len(x)
     siege = Siege(
         torch.ones(n, dtype=torch.bool),
         threat.none(x),
@@ -73,27 +92,46 @@ def besiege(
         [],
         [],
     )
-    for part in attacks:
-        attack = resolve(part)
-        name = part if isinstance(part, str) else _name(attack)
+    for name, attack, view in _rounds(attacks, plan):
         left = siege.standing.nonzero().flatten()
         if not len(left):
             break
         near, at = threat.take(left), goal.take(left)
+        draw, part = dice.part(left).spawn(name), replace(plan, threat=near)
         try:
-            draw = dice.part(left).spawn(name)
-            found = search(attack, model, x[left], at, near, dice=draw)
+            if view is None:
+                found = search(attack, plan.judge, x[left], at, near, dice=draw)
+            else:
+                found = pursue(attack, part, view, x[left], at, dice=draw)
         except Unsupported as refused:
             siege.refused.append(f"{name} could not be run: {refused.says}.")
             continue
         won = ~(found.margin.detach().cpu() < 0)
         siege.enter(left, won, found, name)
-        size = _sizes(model, x[left], at, near, found, won)
+        entered(siege.stages, name, won, found)
+        size = _sizes(plan.judge, x[left], at, near, found, won)
         siege.size[left[won]] = size
         siege.lines.append(_line(name, won, size[size > 0], found, threat))
     if not siege.lines and n:
         raise Unsupported(" ".join(siege.refused) or "no attack was given")
     return siege
+
+
+def _rounds(
+    attacks: tuple[Part[Attack], ...], plan: Repaired
+) -> Iterator[tuple[str, Attack, Model | None]]:
+    """The portfolio on the judge, then slopes from each view.
+
+    A mean of many answers is too dear to be queried a thousand times: only views of it are
+    climbed.
+    """
+    if not isinstance(plan.judge, Mean):
+        for part in attacks:
+            attack = resolve(part)
+            yield part if isinstance(part, str) else _name(attack), attack, None
+    for seen, view in plan.views:
+        for number, attack in enumerate(climbers(view), 1):
+            yield f"{_name(attack)} on {seen} ({number})", attack, view
 
 
 def _sizes(

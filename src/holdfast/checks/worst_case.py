@@ -8,15 +8,19 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from holdfast.checks.gallery import gallery
+from holdfast.checks.ledger import ledger
+from holdfast.checks.repair import Repaired, repaired
 from holdfast.checks.rows import sample
 from holdfast.checks.self_checks import SelfCheck, self_checks
 from holdfast.checks.siege import Siege, besiege
 from holdfast.core.catalog import register, resolve
+from holdfast.core.data import Batches
 from holdfast.core.dice import Dice
 from holdfast.core.errors import Unsupported
 from holdfast.core.fields import Count, Inner, Natural, Part, settings
 from holdfast.core.kinds import Access, Attack, Check, Threat
 from holdfast.core.records import Cell, Figure, Finding, Severity, Subject
+from holdfast.ops.batch import take
 from holdfast.run.reading import proportion
 
 
@@ -27,7 +31,9 @@ class WorstCase(Check):
 
     A row counts as robust only if every attack failed on it; rows already broken are never
     attacked again. The number is an upper bound of the true robust accuracy. Self-checks look
-    for masked gradients; each failed one is printed with the number wherever it goes.
+    for masked gradients; each failed one is printed with the number wherever it goes, and the
+    model is then attacked in a repaired form too: with slopes from views of it, in the unit of its
+    inputs, judged by its mean answer where it is random (`checks/repair.py`).
 
     Cost: the passes of each attack on the rows that the earlier ones left standing.
 
@@ -48,7 +54,7 @@ class WorstCase(Check):
 
     def cost(self, subject: Subject) -> float:
         n = min(len(subject.batches), self.limit) if subject.batches is not None else 0
-        rows = n * sum(map(_passes, self.attacks)) + 400.0 * min(n, self.probes)
+        rows = n * sum(map(_passes, self.attacks)) + 180.0 * min(n, self.probes)
         return rows * len(subject.threats)
 
     def __call__(self, subject: Subject) -> Iterator[Finding]:
@@ -57,27 +63,35 @@ class WorstCase(Check):
             raise Unsupported("attacks on norms need one tensor of inputs")
         for threat in subject.threats:
             dice = Dice(subject.seed, batches.index, f"worst/{threat.spec}")
-            siege = besiege(self.attacks, subject.model, batches.x, batches.y, threat, dice)
-            doubts = []
-            if self.probes:
-                first = slice(0, self.probes)
-                doubts = self_checks(
-                    subject.model,
-                    batches.x[first],
-                    batches.y[first],
-                    threat.take(first),
-                    dice.part(first).spawn("self-checks"),
-                )
-            yield self._finding(subject, batches.index, siege, threat, doubts)
+            doubts = self._doubts(subject, batches, threat, dice)
+            plan = repaired(subject.model, doubts, batches.x, threat, dice.spawn("repair"))
+            siege = besiege(self.attacks, subject.model, batches.x, batches.y, threat, dice, plan)
+            yield self._finding(subject, batches.index, siege, threat, doubts, plan)
             yield from gallery(
-                subject.model, batches, siege.change, siege.margin, threat, siege.by, siege.size,
+                plan.judge, batches, siege.change, siege.margin, plan.threat, siege.by, siege.size,
                 units=subject.about.get("units"),
             )  # fmt: skip
 
+    def _doubts(
+        self, subject: Subject, batches: Batches, threat: Threat, dice: Dice
+    ) -> list[SelfCheck]:
+        """The self-checks of the first rows."""
+        if not self.probes or subject.model is None or not isinstance(batches.x, Tensor):
+            return []
+        first, draw = slice(0, self.probes), dice.part(slice(0, self.probes)).spawn("self-checks")
+        x, y = take(batches.x, first), batches.y[first]
+        return self_checks(subject.model, x, y, threat.take(first), draw)
+
     def _finding(
-        self, subject: Subject, index: Tensor, siege: Siege, threat: Threat, doubts: list[SelfCheck]
+        self,
+        subject: Subject,
+        index: Tensor,
+        siege: Siege,
+        threat: Threat,
+        doubts: list[SelfCheck],
+        plan: Repaired,
     ) -> Finding:
-        flags = tuple(f"{d.name}: {d.says}" for d in doubts if not d.passed)
+        flags = plan.flags
         kept, n = int(siege.standing.sum()), len(siege.standing)
         reading = proportion(
             f"attacks.worst@{threat.spec}",
@@ -92,7 +106,9 @@ class WorstCase(Check):
         says = f"At most {kept} of {n} rows survive every change within {threat.spec}."
         if flags:
             says += f" {len(flags)} self-checks cast doubt on this number: the truth may be lower."
-        figures = [_table(siege, threat, says)]
+            says += f" Attacked in a repaired form: {plan.says}." if plan.says else ""
+        stages = tuple(siege.stages.values())
+        figures = [_table(siege, threat, says), ledger(stages, threat, n)]
         if doubts:
             figures.append(_panel(doubts, threat, len(flags)))
         return Finding(
@@ -154,7 +170,12 @@ def _panel(doubts: list[SelfCheck], threat: Threat, failed: int) -> Figure:
         if not failed
         else f"{failed} of {len(doubts)} self-checks failed: the truth may be lower.",
         rows=tuple(
-            {"check": d.name, "result": "pass" if d.passed else "FAIL", "says": d.says}
+            {
+                "check": d.name,
+                "result": "pass" if d.passed else "FAIL",
+                "says": d.says,
+                "repaired by": "" if d.passed else d.fix,
+            }
             for d in doubts
         ),
     )

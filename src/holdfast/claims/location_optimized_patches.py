@@ -1,12 +1,14 @@
-"""A patch whose place is free breaks what a patch in one place does not, and touches no more."""
+"""A patch whose place is searched breaks what a patch in one place does not, and no more."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from holdfast.attacks.pgd import PGD
+from holdfast.attacks.patches import PatchAttack
 from holdfast.claims.harness import Claim, Trial
 from holdfast.claims.small_net import digits
 from holdfast.core.goal import Untargeted
@@ -14,7 +16,7 @@ from holdfast.run.search import search
 from holdfast.testing.worlds import linear_layer
 from holdfast.threats.patch import Patch
 
-ROWS, SIDE, PATCH, STARTS = 45, 8, 2, 48
+ROWS, SIDE, PATCH, STARTS, STEPS = 45, 8, 2, 10, 25
 
 
 class _Fixed(Patch):
@@ -36,7 +38,15 @@ class _Leaks(Patch):
         return self._laid(x, content, place, change[:, -1].reshape(-1, 1, 1, 1))
 
 
-MUTANTS = {"": Patch, "stays-in-the-middle": _Fixed, "lies-between-pixels": _Leaks}
+PLACES: tuple[Literal["full-opt"], Literal["random-opt"], Literal["random"]] = (
+    "full-opt", "random-opt", "random",
+)  # fmt: skip
+MUTANTS = {
+    "": Patch,
+    "keeps-its-content": Patch,
+    "stays-in-the-middle": _Fixed,
+    "lies-between-pixels": _Leaks,
+}
 
 
 def _truth(model: nn.Module, x: Tensor, goal: Untargeted) -> Tensor:
@@ -73,16 +83,21 @@ def trial(seed: int, mutant: str = "") -> Trial:
     model, x, y = _linear(seed)
     goal = Untargeted(y)
     truth = _truth(model, x, goal)
-    threat = MUTANTS[mutant](height=PATCH, width=PATCH)
+    threat = MUTANTS.get(mutant, Patch)(height=PATCH, width=PATCH)
     # Restarts side by side: every row stands in the batch as often as it may start.
     many, row = x.repeat_interleave(STARTS, 0), torch.arange(len(x)).repeat_interleave(STARTS)
-    attack = PGD(steps=12, climb="margin", momentum=0.75)
-    found = search(attack, model, many, goal.take(row), threat)
-    touched = (threat.apply(many, found.change).detach() != many).flatten(1).sum(1)
-    honest = bool((found.margin <= truth.amax(1)[row] + 1e-9).all())
-    honest &= bool((touched <= PATCH**2).all())
-    could = truth.amax(1) >= 0
-    left = float((found.broken.view(-1, STARTS).any(1) & could).sum() / could.sum())
+    could, honest, shares = truth.amax(1) >= 0, True, []
+    rate = 0.001 if mutant == "keeps-its-content" else 0.1
+    for place in PLACES:
+        attack = PatchAttack(steps=STEPS, rate=rate, place=place, stride=1)
+        found = search(attack, model, many, goal.take(row), threat)
+        touched = (threat.apply(many, found.change).detach() != many).flatten(1).sum(1)
+        honest &= bool((found.margin <= truth.amax(1)[row] + 1e-9).all())
+        honest &= bool((touched <= PATCH**2).all())
+        broken = found.broken.view(-1, STARTS).any(1) & could
+        shares.append(float(broken.sum() / could.sum()))
+    left = shares[0]
+    honest &= shares[0] >= shares[1] - 0.02 and shares[1] >= shares[2] - 0.02
     # Seven places in a row: the fourth place of the fourth row is the middle.
     right = float((truth[:, 24] >= 0).sum() / could.sum())
     return Trial(left, right, honest and left >= 0.95 and right < left - 0.2)
@@ -90,13 +105,14 @@ def trial(seed: int, mutant: str = "") -> Trial:
 
 CLAIM = Claim(
     paper="location-optimized-patches",
-    methods=("threat:patch",),
-    says="Of the rows that some place lets a patch of four pixels break, at least 95 % are broken, "
-    "over 20 points more than by the best patch in the middle; no fifth pixel changes.",
+    methods=("threat:patch", "attack:patch"),
+    says="Of the rows that some place lets a patch of four pixels break, ten starts that try all "
+    "neighbours break at least 95 %, over 20 points more than the best patch in the middle and no "
+    "fewer than one neighbour or none (within 2 points); no fifth pixel changes.",
     left="share broken, of the rows that enumeration of all 49 places breaks",
     right="share of them that the best patch in the middle breaks",
     trial=trial,
     seeds=(401, 402, 403),
-    mutants=("stays-in-the-middle", "lies-between-pixels"),
-    seconds=4,
+    mutants=("stays-in-the-middle", "lies-between-pixels", "keeps-its-content"),
+    seconds=8,
 )

@@ -120,8 +120,15 @@ def audit(
     return conduct(made)
 
 
-def remembered(model: str | None, given: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+def remembered(
+    model: str | None, given: dict[str, Any], command: str = "audit"
+) -> tuple[str, dict[str, Any]]:
     """The model and its options: the command line, then holdfast.toml, then its last audit.
+
+    Args:
+        model: as given.
+        given: options as given, None for those that are not.
+        command: that asks.
 
     Raises:
         ConfigError: if no model or no data is known.
@@ -136,15 +143,16 @@ def remembered(model: str | None, given: dict[str, Any]) -> tuple[str, dict[str,
     model = model or before.get("model")
     if not model:
         raise ConfigError(
-            "audit: which model?", fix="holdfast audit MODEL --data DATA", code="E0106"
-        )
+            f"{command}: which model?",
+            fix=f"holdfast {command} MODEL --data DATA", code="E0106",
+        )  # fmt: skip
     chosen = dict(words.USUAL)
     for source in (before, own, given):
         chosen |= {k: source[k] for k in words.REMEMBERED if source.get(k) is not None}
     if not chosen.get("data"):
         raise ConfigError(
-            f"audit: on which data shall {model} be asked?",
-            fix=f"holdfast audit {shlex.quote(model)} --data DATA", code="E0107",
+            f"{command}: on which data shall {model} be asked?",
+            fix=f"holdfast {command} {shlex.quote(model)} --data DATA", code="E0107",
         )  # fmt: skip
     if isinstance(chosen["threat"], str):
         chosen["threat"] = [chosen["threat"]]

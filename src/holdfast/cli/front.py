@@ -25,7 +25,7 @@ LAST = (
 # Each command's module is imported when the command is asked for.
 COMMANDS: dict[str, dict[str, str]] = {
     "Start here": {"demo": "demo:demo", "audit": "audit:audit"},
-    "Act": {"harden": "harden:harden"},
+    "Act": {"attack": "attack:attack", "harden": "harden:harden"},
     "Evidence": {
         "ls": "runs:ls", "show": "runs:show", "diff": "diff:diff", "claim": "claim:claim",
         "papers": "lists:papers",

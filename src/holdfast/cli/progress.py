@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Self, TextIO
 
 if TYPE_CHECKING:
     from holdfast.cli.stop import Stop
@@ -122,7 +122,7 @@ class Told:
             if self._bar is None:
                 self._line(self.status())
 
-    def __enter__(self) -> Told:
+    def __enter__(self) -> Self:
         if self.stream.isatty():
             from rich.console import Console
             from rich.progress import BarColumn, Progress, TextColumn

@@ -78,6 +78,15 @@ class Threat(ABC):
         """
         raise Unsupported(f"{self.spec} has no steepest direction", fix="Use a black-box attack.")
 
+    def along(self, x: Tensor, change: Tensor, gradient: Tensor) -> Tensor:
+        """The step of one radius by which an ascent of many steps moves: `steepest` unless the
+        threat knows one that goes on rising when it is repeated.
+
+        Raises:
+            Unsupported: where the threat has no steepest direction.
+        """
+        return self.steepest(x, change, gradient)
+
     def through(self, model: Model, x: Tensor, change: Tensor) -> Outputs:
         """Outputs of the model under the change; differentiable in the change."""
         return model(self.apply(x, change))

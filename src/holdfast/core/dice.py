@@ -68,6 +68,11 @@ class Dice:
     def __repr__(self) -> str:
         return f"Dice(seed={self.seed}, rows={len(self)}, stream={self.stream!r})"
 
+    @property
+    def calls(self) -> int:
+        """How many draws were made."""
+        return self._calls[0]
+
     def take(self, rows: Tensor | slice) -> Dice:
         """The dice of some rows, counting its calls together with this one (an active set)."""
         child = self.part(rows)

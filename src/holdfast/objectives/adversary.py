@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,48 +10,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from holdfast.core.dice import Dice
+from holdfast.core.endless import Endless, LargestLoss
 from holdfast.core.goal import Goal, Outputs, Pixels, Untargeted, logits
 from holdfast.core.kinds import Attack, Threat
 from holdfast.core.quiet import quiet
 
+__all__ = ["Departure", "Endless", "LargestLoss", "Mode", "divergence", "goal_of", "worst"]
+
 Mode = Literal["eval", "train"]
-
-
-class Endless(Goal):
-    """A goal that rises with a height but is never reached, so that no row leaves early.
-
-    The margin is a rising function of the height with values in [-3, -1]: an attack keeps the
-    change with the largest height, and goes on after the first mistake of the model.
-    """
-
-    @abstractmethod
-    def soft(self, outputs: Outputs) -> Tensor: ...
-
-    def ways(self, outputs: Outputs) -> Tensor:
-        height = self.soft(outputs)
-        return (height / (1 + height.abs()) - 2)[:, None]
-
-
-@dataclass(frozen=True, eq=False)
-class LargestLoss(Endless):
-    """The change with the largest cross-entropy.
-
-    Climbs the logsumexp of the ways of a goal, of which cross-entropy is a rising function, and
-    which does not round to zero where the model is confident.
-
-    Args:
-        goal: what is lost, from the labels.
-    """
-
-    goal: Goal
-
-    def soft(self, outputs: Outputs) -> Tensor:
-        if type(self.goal).soft is Goal.soft:
-            return torch.logsumexp(self.goal.ways(outputs), -1).clamp(min=-1e30)
-        return self.goal.soft(outputs)
-
-    def take(self, rows: Tensor | slice) -> LargestLoss:
-        return LargestLoss(self.goal.take(rows))
 
 
 @dataclass(frozen=True, eq=False)

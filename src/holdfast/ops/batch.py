@@ -8,6 +8,8 @@ from typing import TypeAlias, cast, overload
 import torch
 from torch import Tensor
 
+NEAR = 2**17  # input numbers on a CPU up to which what a layer makes of them stays in its caches
+LEAST = 64  # rows below which starting an operation costs more than the caches save
 Inputs: TypeAlias = Tensor | Mapping[str, Tensor] | Sequence[str]
 
 
@@ -60,3 +62,14 @@ def fit(values: Tensor, like: Tensor) -> Tensor:
 def pick(mask: Tensor, yes: Tensor, no: Tensor) -> Tensor:
     """Row i of `yes` where `mask[i]`, of `no` elsewhere."""
     return torch.where(fit(mask, yes), yes, no)
+
+
+def portion(x: Tensor) -> int:
+    """Rows that are best sent through a model at once.
+
+    All of them, but on a CPU no more than keep what a layer makes of them in its caches: layers
+    that outgrow these take up to twice the time.
+    """
+    if x.device.type != "cpu" or not len(x):
+        return max(len(x), 1)
+    return max(LEAST, NEAR // max(x[0].numel(), 1))

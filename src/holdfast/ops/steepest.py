@@ -8,6 +8,8 @@ from torch import Tensor
 from holdfast.ops.batch import fit
 from holdfast.ops.geometry import fill_l2, towards, wide
 
+STUCK = 1e-6  # room below which a coordinate counts as standing at its wall
+
 
 def step_linf(gradient: Tensor, radius: Tensor) -> Tensor:
     """The corner of the maximum-norm ball in the direction of the gradient.
@@ -64,3 +66,25 @@ def step_l1(gradient: Tensor, radius: Tensor, down: Tensor, up: Tensor) -> Tenso
     share = torch.minimum((r - spent).clamp(min=0), ranked)
     step = torch.zeros_like(bound).scatter(1, order, share) * g.sign()
     return step.reshape(gradient.shape).to(gradient.dtype)
+
+
+def even_l1(gradient: Tensor, count: Tensor, radius: Tensor, down: Tensor, up: Tensor) -> Tensor:
+    """One radius of the L1 norm, in equal parts on the coordinates with the largest gradients.
+
+    Args:
+        gradient: `(B, ...)`.
+        count: `(B,)` how many coordinates take part; those that cannot move are passed over.
+        radius: `(B,)`.
+        down: `(B, ...)` how far each coordinate may still go down, <= 0.
+        up: `(B, ...)` how far each coordinate may still go up, >= 0.
+    """
+    kind = wide(gradient)
+    g = torch.nan_to_num(gradient, nan=0.0).flatten(1).to(kind)
+    bound = towards(gradient, down, up).flatten(1).to(kind)
+    height = torch.where(bound > STUCK, g.abs(), 0.0)
+    order = height.argsort(dim=1, descending=True, stable=True)
+    place = torch.arange(g.shape[1], device=g.device).expand_as(order)
+    rank = torch.zeros_like(order).scatter(1, order, place)
+    chosen = (rank < count.to(g.device)[:, None]) & (height > 0)
+    part = radius.to(kind)[:, None] / chosen.sum(1, keepdim=True).clamp(min=1)
+    return (chosen * g.sign() * part).reshape(gradient.shape).to(gradient.dtype)

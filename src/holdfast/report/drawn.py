@@ -10,13 +10,9 @@ from typing import Any
 from holdfast.report.charts import DRAW, Spec
 from holdfast.report.document import Document, mapping, mappings, text
 from holdfast.report.heat import Heat, heat
+from holdfast.report.pictures import Picture, picture, pictured
+from holdfast.report.stages import Check, Ledger, ledger, panel
 from holdfast.report.tables import Table, table
-
-_PICTURE = re.compile(r"data:image/png;base64,[A-Za-z0-9+/]+={0,2}")
-_IMAGES = (
-    ("image", "original"), ("changed", "changed"), ("difference", "change ×10"),
-    ("reasons", "attribution"), ("control", "untrained"),
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -33,15 +29,6 @@ class Thrift:
 
 
 @dataclass(frozen=True)
-class Picture:
-    """One failure: what it is and its images (already checked to be PNG data)."""
-
-    title: str
-    caption: str
-    images: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True)
 class Drawn:
     """One figure of the page."""
 
@@ -51,6 +38,8 @@ class Drawn:
     says: str
     table: Table
     heat: Heat | None = None
+    ledger: Ledger | None = None
+    panel: tuple[Check, ...] = ()
     pictures: tuple[Picture, ...] = ()
     note: str = ""
     svg: Any = ""
@@ -79,22 +68,16 @@ class Desk:
 
 
 def _pictures(desk: Desk, rows: list[Document]) -> tuple[tuple[Picture, ...], str]:
-    """Pictures while bytes are left, and a note on what was left out."""
+    """Pictures and texts while there is room, and a note on what was left out."""
     made, refused = [], 0
     for row in rows:
-        images = []
-        for key, word in _IMAGES:
-            source = row.get(key)
-            if isinstance(source, str) and _PICTURE.fullmatch(source):
-                images.append((word, source))
-        size = sum(len(s) for _, s in images)
-        if not images or desk.spent + size > desk.thrift.pictures:
+        one = picture(row)
+        size = sum(len(i.source) for i in one.images)
+        if not (one.images or one.tokens) or desk.spent + size > desk.thrift.pictures:
             refused += 1
             continue
         desk.spent += size
-        made.append(
-            Picture(text(row.get("title"), 120), text(row.get("caption"), 200), tuple(images))
-        )
+        made.append(one)
     note = f"{refused} more without a picture here; all are listed in the table." if refused else ""
     return tuple(made), note
 
@@ -109,7 +92,7 @@ def drawn(desk: Desk, figure: Mapping[str, Any]) -> Drawn | None:
     if spec is not None:
         desk.charts[anchor] = spec
     pictures, note = _pictures(desk, rows) if kind == "gallery" else ((), "")
-    if kind == "gallery" and not pictures and not any(k in r for r in rows for k, _ in _IMAGES):
+    if kind == "gallery" and not pictures and not any(map(pictured, rows)):
         kind, note = "table", ""  # rows that are no images
     return Drawn(
         id=anchor,
@@ -118,6 +101,8 @@ def drawn(desk: Desk, figure: Mapping[str, Any]) -> Drawn | None:
         says=text(figure.get("says"), 400),
         table=table(rows, desk.thrift.rows),
         heat=heat(figure) if kind == "heat" else None,
+        ledger=ledger(rows) if kind == "table" else None,
+        panel=panel(rows) if kind == "table" else (),
         pictures=pictures,
         note=note,
         chart=spec is not None,

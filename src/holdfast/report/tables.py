@@ -8,12 +8,12 @@ from holdfast.report.document import Document, number, text
 from holdfast.report.numbers import plain
 
 _ORDER = (
-    "title", "caption", "method", "check", "label", "result", "series", "row", "column", "norm",
-    "bound", "radius", "x", "y", "confidence", "accuracy", "left", "right", "count", "value", "low",
-    "high", "n", "tried on", "rows proved", "of", "broken", "success (share)", "median radius",
-    "forwards", "backwards",
+    "title", "caption", "before", "after", "breaks at", "found by", "method", "check", "label",
+    "result", "series", "row", "column", "norm", "bound", "radius", "x", "y", "confidence",
+    "accuracy", "left", "right", "count", "value", "low", "high", "n", "tried on", "rows proved",
+    "of", "broken", "success (share)", "median radius", "forwards", "backwards",
 )  # fmt: skip
-_HIDDEN = {"image", "changed", "difference", "reasons", "control"}
+_HIDDEN = {"image", "changed", "difference", "reasons", "control", "text"}
 _SHARE = " (share)"
 _WORDS = {"pass": "good", "fail": "bad"}
 

@@ -17,7 +17,7 @@ from holdfast.core.catalog import Entry, entries, entry_of, find
 from holdfast.core.digest import digest
 from holdfast.core.errors import ConfigError
 from holdfast.core.fields import Later
-from holdfast.core.kinds import KINDS, Check
+from holdfast.core.kinds import KINDS, Attack, Check
 from holdfast.core.quiet import modules_of
 from holdfast.core.records import Figure, Finding, Outcome, Reading, Severity, Subject
 from holdfast.run.source import imported, named, source_digest
@@ -54,15 +54,17 @@ def _catalogue() -> frozenset[str]:
     return frozenset(e.key for e in entries())
 
 
-def _module(entry: Entry) -> str:
+def module_of(entry: Entry) -> str:
+    """The module that a method stands in."""
     thing = entry.thing
     return str(getattr(thing, "__module__", None) or type(thing).__module__)
 
 
-def parts(check: Check) -> tuple[Entry, ...]:
-    """Every method that a check can reach: through its settings and through names in its source.
+def parts(check: Check | Attack) -> tuple[Entry, ...]:
+    """Every method that a check or an attack can reach.
 
-    Names are followed through the modules that each method imports, up to the vocabulary.
+    Through its settings and through names in its source, which are followed through the modules
+    that each method imports, up to the vocabulary.
     """
     found: dict[str, Entry] = {}
     left = list(_mentioned(check))
@@ -73,7 +75,7 @@ def parts(check: Check) -> tuple[Entry, ...]:
             entry = left.pop()
             if entry.key not in found:
                 found[entry.key] = entry
-                modules.append(_module(entry))
+                modules.append(module_of(entry))
                 if not isinstance(entry.thing, type):
                     left += list(_mentioned(entry.thing))
             continue
@@ -95,7 +97,7 @@ def _text(thing: Any) -> str:
         return f"{thing.__module__}.{thing.__qualname__}"
 
 
-def _code(model: Any) -> list[str]:
+def code_of(model: Any) -> list[str]:
     """Sources of the classes and functions that make up a model, where they can be read."""
     things: list[Any] = [type(m) for top in modules_of(model) for m in top.modules()]
     if model is not None and not isinstance(model, torch.nn.Module):
@@ -115,7 +117,7 @@ def subject_key(subject: Subject) -> str:
     devices = sorted({str(p.device) for top in modules_of(model) for p in top.parameters()})
     return digest(
         [
-            model, _code(model), modes, devices, subject.batches, subject.trusted, subject.writer,
+            model, code_of(model), modes, devices, subject.batches, subject.trusted, subject.writer,
             subject.env, dict(subject.others), subject.make, list(subject.threats), subject.seed,
             plain(about),
         ]
@@ -129,7 +131,7 @@ def cell_key(check: Check, subject: str) -> str:
         check: with its settings.
         subject: as given by `subject_key`.
     """
-    modules = {type(check).__module__, *map(_module, parts(check))}
+    modules = {type(check).__module__, *map(module_of, parts(check))}
     sources = {name: source_digest(name) for name in sorted(modules)}
     return digest(
         [FORMAT, check, sources, subject, torch.__version__, str(torch.get_default_dtype())]

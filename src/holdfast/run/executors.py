@@ -14,12 +14,15 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from holdfast.core.errors import Contradiction, HoldfastError, MissingExtra, Unsupported
 from holdfast.core.records import Finding, Outcome, Subject
+from holdfast.run.pieces import Keeper, kept
 from holdfast.run.plan import Cell
 
+WORTH = 1.0  # seconds; pieces of a search that took less are done again after a crash
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{6,}")
 _FOLDERS = re.compile(r"(?<![\w./])/(?:[^\s/'\"]+/)+")
 
@@ -58,7 +61,9 @@ def perform(cell: Cell, subject: Subject) -> Done:
     findings: tuple[Finding, ...] = ()
     error, skipped, trace, lasting = "", cell.skipped, "", not cell.skipped
     try:
-        findings = () if skipped else tuple(cell.check(subject))
+        keeper = Keeper(Path(cell.pieces), WORTH) if cell.pieces else None
+        with kept(keeper):
+            findings = () if skipped else tuple(cell.check(subject))
     except Contradiction:
         raise
     except (Unsupported, MissingExtra) as reason:

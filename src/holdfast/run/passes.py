@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 from holdfast.core.goal import Outputs, logits
 from holdfast.core.kinds import Access, Model
 from holdfast.ops.batch import Inputs, rows
+from holdfast.run.stages import Stage
 
 
 @dataclass(frozen=True)
@@ -43,12 +45,55 @@ class Tap:
     Args:
         model: what is called.
         access: what its caller may see.
+        stage: name of the stage that the first passes belong to.
     """
 
     model: Model
     access: Access = Access.GRADIENT
+    stage: str = ""
     forwards: int = field(default=0, init=False)
     backwards: int = field(default=0, init=False)
+    _open: Stage = field(init=False)
+    _done: list[Stage] = field(default_factory=list, init=False)
+    _since: tuple[int, int, float] = field(init=False)
+    _broke: list[tuple[str, Tensor]] = field(default_factory=list, init=False)
+
+    def __post_init__(self) -> None:
+        self._open, self._since = Stage(self.stage), (0, 0, time.perf_counter())
+
+    def enter(self, stage: str, rows: int, aside: int = 0) -> None:
+        """What follows belongs to another stage, on so many rows."""
+        self._close()
+        name = f"{self.stage}: {stage}" if self.stage and stage else stage or self.stage
+        self._open = Stage(name, rows, aside=aside)
+
+    def broke(self, rows: Tensor) -> None:
+        """The present stage broke these rows, counted within what the attack was given."""
+        self._broke.append((self._open.name, rows))
+
+    def stages(self) -> list[Stage]:
+        """The stages so far, in order; their passes sum to `passes`."""
+        self._close()
+        return self._done
+
+    def breaker(self, count: int) -> list[str]:
+        """The stage that first broke each of `count` rows; "" where none said so."""
+        by = [""] * count
+        for name, broken in self._broke:
+            for row in broken.tolist():
+                by[row] = by[row] or name
+        return by
+
+    def _close(self) -> None:
+        f, b, start = self._since
+        now = time.perf_counter()
+        spent = Stage(
+            "", forwards=self.forwards - f, backwards=self.backwards - b, seconds=now - start
+        )
+        if spent.forwards or spent.backwards or self._open.rows:
+            self._done.append(self._open + spent)
+        self._open = Stage(self._open.name)
+        self._since = (self.forwards, self.backwards, now)
 
     @property
     def passes(self) -> Passes:
@@ -100,3 +145,22 @@ def _count(x: Inputs) -> int:
             x = functorch.get_unwrapped(x)
             count *= x.shape[hidden]
     return count
+
+
+def enter(model: Model, stage: str, rows: int, aside: int = 0) -> None:
+    """Tell the harness, where it listens, that what follows is another stage of an attack.
+
+    Args:
+        model: as the attack was given it.
+        stage: its name.
+        rows: that it is tried on.
+        aside: rows that are set aside here although they are not broken.
+    """
+    if isinstance(model, Tap):
+        model.enter(stage, rows, aside)
+
+
+def broke(model: Model, rows: Tensor) -> None:
+    """Tell the harness, where it listens, which rows the present stage has broken."""
+    if isinstance(model, Tap) and len(rows):
+        model.broke(rows)

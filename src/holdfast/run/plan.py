@@ -48,6 +48,7 @@ class Cell:
         cost: forecast in passes (rows through the model, a backward pass counted as two).
         weight: how much its answer is worth, next to the others of the suite.
         skipped: why it cannot run; empty if it can.
+        pieces: folder where finished pieces of its searches are kept; empty keeps none.
     """
 
     place: int
@@ -57,6 +58,7 @@ class Cell:
     cost: float
     weight: float = 1.0
     skipped: str = ""
+    pieces: str = ""
 
 
 def name_of(check: Check) -> str:

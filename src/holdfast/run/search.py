@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from holdfast.core.catalog import entry_of
 from holdfast.core.dice import Dice, dice_or
 from holdfast.core.errors import ShapeError
 from holdfast.core.goal import Goal, Outputs, logits
 from holdfast.core.kinds import Access, Attack, Model, Threat
 from holdfast.core.quiet import quiet
-from holdfast.ops.batch import chunks, pick
+from holdfast.ops.batch import chunks, pick, portion
 from holdfast.run.passes import Passes, Tap
+from holdfast.run.pieces import Job, Keeper, Piece, gathered, present
+from holdfast.run.stages import Ledger, Stage
 
 CHUNK = 512  # rows attacked at once unless the plan says otherwise
-NEAR = 2**17  # input numbers of a chunk on a CPU: what a layer makes of them stays in its caches
-LEAST = 64  # rows below which starting an operation costs more than the caches save
+Progress = Callable[[int, int, int], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +37,8 @@ class Found:
         clean: `(B,)` margin without any change.
         finite: `(B,)` bool, False where an admissible input gave a non-finite output: a failure
             of the model that is reported apart.
+        stages: the ledger: what each stage cost and won; its passes sum to `passes`.
+        by: `(B,)` position in `stages` of what broke each row, -1 for none.
     """
 
     change: Tensor
@@ -39,6 +46,8 @@ class Found:
     passes: Passes
     clean: Tensor
     finite: Tensor
+    stages: tuple[Stage, ...] = ()
+    by: Tensor | None = None
 
     @property
     def broken(self) -> Tensor:
@@ -47,15 +56,20 @@ class Found:
 
     def take(self, rows: Tensor) -> Found:
         """The result of a selection of rows; the passes stay those of the whole search."""
-        return Found(
-            self.change[rows], self.margin[rows], self.passes, self.clean[rows], self.finite[rows]
-        )
+        by = None if self.by is None else self.by[rows]
+        return replace(
+            self, change=self.change[rows], margin=self.margin[rows], clean=self.clean[rows],
+            finite=self.finite[rows], by=by,
+        )  # fmt: skip
 
     def put(self, rows: Tensor, part: Found) -> Found:
         """This result with some rows replaced by those of a search that went on from them."""
         change, margin, finite = self.change.clone(), self.margin.clone(), self.finite.clone()
         change[rows], margin[rows], finite[rows] = part.change, part.margin, part.finite
-        return Found(change, margin, part.passes, self.clean, finite)
+        by = None if self.by is None else self.by.clone()
+        if by is not None and part.by is not None:
+            by[rows] = part.by
+        return Found(change, margin, part.passes, self.clean, finite, part.stages, by)
 
 
 def judged(goal: Goal, outputs: Outputs) -> tuple[Tensor, Tensor]:
@@ -75,6 +89,8 @@ def search(
     dice: Dice | None = None,
     chunk: int | None = None,
     since: Found | None = None,
+    keep: Keeper | None = None,
+    progress: Progress | None = None,
 ) -> Found:
     """Run an attack and judge what it hands back.
 
@@ -91,10 +107,13 @@ def search(
         goal: what the adversary wants, with B rows.
         threat: the admissible changes.
         dice: keyed draws of the B rows; seed 0 and positions as keys unless given.
-        chunk: rows attacked at once; 512 unless given, fewer of large inputs on a CPU, where
-            layers that outgrow the caches take up to twice the time.
+        chunk: rows attacked at once; 512 unless given.
         since: what an earlier search about the same rows found: broken rows are not attacked
             again, better changes are kept, passes add up (a portfolio is a chain of these).
+        keep: where finished chunks are kept; those that are there are read, so that a search
+            that was killed goes on, and processes share one. Unless given, that of the block
+            around (`run.pieces.kept`).
+        progress: told after each chunk how many rows are done, of how many, and how many broke.
 
     Returns:
         The best change of each row with its margin, and the passes spent: one forward per row,
@@ -104,35 +123,38 @@ def search(
         Unsupported: if the attack cannot do what is asked.
         ShapeError: if the attack returns something that is not a change of every row.
     """
-    size, dice = chunk or _size(x), dice_or(dice, len(x))
+    size, dice = chunk or CHUNK, dice_or(dice, len(x))
     x = x.detach()
     with quiet(model):
         before = since or clean(model, x, goal, threat, chunk=size)
         change, margin = before.change.clone(), before.margin.clone()
         finite, passes = before.finite.clone(), before.passes
+        ledger, name = Ledger(before.stages, before.by, len(x)), attack_name(attack)
         shared = bool(getattr(threat, "coupled", False))  # one change serves all rows
         left = _open(margin, shared)
-        for part in chunks(len(left), max(len(left), 1) if shared else size):
-            index = left[part]
-            tap = Tap(model, attack.access)
-            found = _one(
-                attack, tap, x[index], goal.take(index), threat.take(index), dice=dice.part(index)
-            )
+        parts = [left[p] for p in chunks(len(left), max(len(left), 1) if shared else size)]
+        jobs = [Job(x[i], goal.take(i), threat.take(i), dice.part(i)) for i in parts]
+        work, told = partial(_one, attack, model, name), _told(len(left), progress)
+        pieces = gathered(jobs, work, keep or present(), (attack, model), told)
+        for index, found in zip(parts, pieces, strict=True):
             better = found.margin > margin[index]
             if shared:
                 better = torch.full_like(better, stronger(found.margin, margin))
+            won = (better & (found.margin >= 0) & (margin[index] < 0)).nonzero().flatten()
+            said = [found.said[k] or name for k in won.tolist()]
+            ledger.add(found.stages, index[won].tolist(), said)
             change[index] = pick(better, found.change, change[index])
             margin[index] = torch.where(better, found.margin, margin[index])
             finite[index] &= found.finite
             passes = passes + found.passes
-    return Found(change, margin, passes, before.clean, finite)
+    stages, by = ledger.closed()
+    return Found(change, margin, passes, before.clean, finite, stages, by)
 
 
-def _size(x: Tensor) -> int:
-    """Rows of a chunk."""
-    if x.device.type != "cpu" or not len(x):
-        return CHUNK
-    return min(CHUNK, max(LEAST, NEAR // max(x[0].numel(), 1)))
+def attack_name(attack: Attack) -> str:
+    """The catalogue key of a registered attack, the name of its class otherwise."""
+    entry = entry_of(attack) or entry_of(type(attack))
+    return entry.key if entry else type(attack).__name__
 
 
 def _open(margin: Tensor, shared: bool) -> Tensor:
@@ -145,30 +167,60 @@ def _open(margin: Tensor, shared: bool) -> Tensor:
 def stronger(margin: Tensor, than: Tensor) -> bool:
     """Whether one change for all rows beats another: more broken rows, then the larger mean."""
     ahead = (margin >= 0).sum() - (than >= 0).sum()
-    gain = margin.clamp(-1e30, 1e30).mean() > than.clamp(-1e30, 1e30).mean()
+    mine, other = (m.double().clamp(-1e30, 1e30).mean() for m in (margin, than))
+    gain = mine > other
     return bool((ahead > 0) | ((ahead == 0) & gain))
 
 
 def clean(
     model: Model, x: Tensor, goal: Goal, threat: Threat, *, chunk: int | None = None
 ) -> Found:
-    """Doing nothing, evaluated: where every search starts. Cost: one forward per row."""
-    tap = Tap(model, Access.SCORE)
+    """Doing nothing, evaluated: where every search starts. Cost: one forward per row.
+
+    Raises:
+        ShapeError: for inputs that are no numbers.
+    """
+    if x.is_floating_point() and not bool(x.isfinite().all()):
+        raise ShapeError(
+            "inputs hold NaN or infinity", fix="Leave such rows out, or fill in what is missing."
+        )
+    tap, start = Tap(model, Access.SCORE), time.perf_counter()
     none = threat.none(x).detach()
     with quiet(model):
         seen = [
             judged(goal.take(p), threat.take(p).through(tap, x[p], none[p]))
-            for p in chunks(len(x), chunk or _size(x))
+            for p in chunks(len(x), min(chunk or CHUNK, portion(x)))
         ]
     if seen:
         margin, finite = torch.cat([m for m, _ in seen]), torch.cat([f for _, f in seen])
     else:
         margin, finite = x.new_zeros(0), torch.zeros(0, dtype=torch.bool, device=x.device)
-    return Found(none, margin, tap.passes, margin, finite)
+    count = len(x)
+    stage = Stage(
+        "clean", count, int((margin >= 0).sum()), 0, count, 0, time.perf_counter() - start
+    )
+    by = torch.where(margin.cpu() >= 0, 0, -1)
+    return Found(none, margin, tap.passes, margin, finite, (stage,), by)
 
 
-def _one(attack: Attack, tap: Tap, x: Tensor, goal: Goal, threat: Threat, *, dice: Dice) -> Found:
+def _told(count: int, progress: Progress | None) -> Callable[[Piece], None]:
+    """Adds up what is done, and tells it."""
+    done = [0, 0]
+
+    def told(piece: Piece) -> None:
+        done[0] += len(piece.margin)
+        done[1] += int((piece.margin >= 0).sum())
+        if progress is not None:
+            progress(done[0], count, done[1])
+
+    return told
+
+
+def _one(attack: Attack, model: Model, name: str, job: Job) -> Piece:
     """One chunk: attack it, project, evaluate."""
+    x, goal, threat, dice = job
+    tap = Tap(model, attack.access, name)
+    tap.enter("", len(x))
     with torch.set_grad_enabled(attack.access is Access.GRADIENT):
         raw = attack(tap, x.clone(), goal, threat, dice=dice)
     none = threat.none(x)
@@ -182,6 +234,8 @@ def _one(attack: Attack, tap: Tap, x: Tensor, goal: Goal, threat: Threat, *, dic
         raw = raw.detach().to(none)
         whole = raw.flatten(1).isfinite().all(1)
         change = threat.project(x, pick(whole, raw, none))
-        judge = Tap(tap.model, Access.SCORE)
-        margin, finite = judged(goal, threat.through(judge, x, change))
-    return Found(change, margin, tap.passes + judge.passes, margin, finite)
+        tap.access = Access.SCORE
+        tap.enter("judged", 0)
+        margin, finite = judged(goal, threat.through(tap, x, change))
+    stages = tuple(tap.stages())
+    return Piece(change, margin, finite, tap.passes, stages, tuple(tap.breaker(len(x))))

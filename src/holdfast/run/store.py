@@ -30,6 +30,11 @@ class Store:
         """The folder of finished cells."""
         return self.root / "cells"
 
+    @property
+    def pieces(self) -> Path:
+        """The folder of pieces of cells that are not finished."""
+        return self.root / "pieces"
+
     def folder(self, run: str) -> Path:
         """The folder of a run."""
         return self.root / "runs" / run

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from shutil import rmtree
 
 from holdfast.core.digest import digest
 from holdfast.core.errors import ConfigError
@@ -87,6 +88,7 @@ class _Audit:
         if self.store is not None:
             if done.lasting and not found:
                 Cells(self.store.cells).put(outcome)
+                self._forget(done.cell)
             if done.trace and self.run:
                 name = done.cell.name.replace(":", "-")
                 self.store.keep(self.run, f"errors/{name}.txt", done.trace)
@@ -97,6 +99,11 @@ class _Audit:
         if not found:
             self.clock.learn(done)
         self.progress.finished(done, found)
+
+    def _forget(self, cell: Cell) -> None:
+        """The pieces of a cell that is on disk as a whole."""
+        if cell.pieces:
+            rmtree(cell.pieces, ignore_errors=True)
 
     def queue(self, cells: tuple[Cell, ...]) -> Iterator[Cell]:
         """Cells that still fit into the budget, drawn one by one."""
@@ -164,7 +171,8 @@ def audit(
         for cell in cells:
             kept = known.get(cell.key) if known and not cell.skipped else None
             if kept is None and not cell.skipped:
-                todo.append(cell)
+                pieces = str(store.pieces / cell.key) if store is not None and resume else ""
+                todo.append(replace(cell, pieces=pieces))
                 continue
             outcome = kept or Outcome(
                 check=cell.name, question=cell.check.question, section=cell.check.section,

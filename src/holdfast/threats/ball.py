@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from holdfast.core.dice import Dice
-from holdfast.core.errors import ConfigError
+from holdfast.core.errors import ConfigError, Unsupported
 from holdfast.core.kinds import Threat
 from holdfast.ops.batch import fit
 from holdfast.ops.geometry import norm, room
 from holdfast.threats.number import box, ordered, read, shown
 
-B = TypeVar("B", bound="Ball")
+A = TypeVar("A", bound="Additive")
 
 
 def in_radii(lengths: Tensor, radius: float) -> Tensor:
@@ -32,10 +32,25 @@ def within(y: Tensor, low: Tensor | float, high: Tensor | float) -> Tensor:
     return cut.detach() + (y - y.detach()) if y.requires_grad else cut
 
 
-class Ball(Threat):
-    """A norm ball around each input, cut by the box [low, high] of valid inputs.
+def continuous(x: Tensor, threat: Threat) -> Tensor:
+    """The inputs, if they can be changed by any amount.
 
-    An input that already lies outside of the box may stay where it is but go no further.
+    Raises:
+        Unsupported: for whole numbers, which a change would round away.
+    """
+    if not x.is_floating_point():
+        raise Unsupported(
+            f"{threat.spec}: inputs are {x.dtype}, and changes of them are not whole numbers",
+            fix="Pass x.float() / 255 for images, or a threat on tokens (substitutions:2:1000).",
+        )
+    return x
+
+
+class Additive(Threat):
+    """Changes that are added to the input, of bounded length, within the box [low, high].
+
+    What their length is, is said by `order`: the p of a p-norm, or 0 where changed positions are
+    counted. An input that already lies outside of the box may stay where it is but go no further.
     """
 
     name: ClassVar[str]
@@ -50,7 +65,7 @@ class Ball(Threat):
         return f"{self.name}:{shown(self.radius)}{box(self.low, self.high)}"
 
     @classmethod
-    def parsed(cls, words: list[str], text: str) -> Ball:
+    def parsed(cls, words: list[str], text: str) -> Additive:
         """From the words behind the name: the radius, then the box if it is not [0, 1]."""
         if len(words) not in (1, 2) or (len(words) == 2 and ".." not in words[1]):
             raise ConfigError(
@@ -63,7 +78,7 @@ class Ball(Threat):
         return cls(radius=values[0], low=values[1], high=values[2])  # type: ignore[call-arg]
 
     def none(self, x: Tensor) -> Tensor:
-        return torch.zeros_like(x)
+        return torch.zeros_like(continuous(x, self))
 
     def apply(self, x: Tensor, change: Tensor) -> Tensor:
         return within(x + change, x.clamp(max=self.low), x.clamp(min=self.high))
@@ -72,14 +87,25 @@ class Ball(Threat):
         down, up = room(x, self.low, self.high)
         slack = max(1e-6, 4 * torch.finfo(x.dtype).eps) * x.abs().clamp(min=1)
         outside = ((change < down - slack) | (change > up + slack)).flatten(1).any(1)
-        return in_radii(norm(change, self.order), self.radius).masked_fill(outside, torch.inf)
+        return in_radii(self.length(change), self.radius).masked_fill(outside, torch.inf)
 
-    def scaled(self: B, factor: float) -> B:
+    @abstractmethod
+    def length(self, change: Tensor) -> Tensor:
+        """`(B,)`: length of each change in the unit of the radius, wherever the box ends."""
+
+    def scaled(self: A, factor: float) -> A:
         return replace(self, radius=self.radius * factor)  # type: ignore[type-var]
 
     def _radii(self, x: Tensor) -> Tensor:
         kind = torch.float32 if x.device.type == "mps" else torch.float64
         return torch.full((len(x),), self.radius, dtype=kind, device=x.device)
+
+
+class Ball(Additive):
+    """A norm ball around each input, cut by the box [low, high] of valid inputs."""
+
+    def length(self, change: Tensor) -> Tensor:
+        return norm(change, self.order)
 
 
 class Curved(Ball):
@@ -115,22 +141,40 @@ def window(x: Tensor, share: float, dice: Dice) -> Tensor:
         share: share of the coordinates that the block covers, in (0, 1].
         dice: row draws.
     """
+    return block(x, share, dice)[0]
+
+
+def block(x: Tensor, share: float, dice: Dice) -> tuple[Tensor, Tensor]:
+    """A random block as in `window`, and the rings around its middle.
+
+    Returns:
+        `(B, ...)` bool, and `(B, ...)` whole distances from the middle pixel of the block along
+        the axis on which they are larger; 0 for flat rows.
+    """
     sides = x.shape[2:]
+    ring = torch.zeros((len(x), 1, *sides) if sides else x.shape, dtype=torch.int64).to(x.device)
     if not sides:
         draw = dice.uniform(x.shape[1:], device=x.device)
-        return draw <= torch.clamp(draw.flatten(1).amin(1), min=share).reshape(
-            -1, *[1] * (x.dim() - 1)
-        )
+        least = torch.clamp(draw.flatten(1).amin(1), min=share)
+        return draw <= least.reshape(-1, *[1] * (x.dim() - 1)), ring
     edge = share ** (1 / len(sides))
     corner = dice.uniform((len(sides),), device=x.device)
     mask = torch.ones((len(x), 1, *sides), dtype=torch.bool, device=x.device)
     for axis, side in enumerate(sides):
         length = min(side, max(1, round(edge * side)))
         start = (corner[:, axis] * (side - length + 1)).floor()
-        place = torch.arange(side, device=x.device)
-        hit = (place >= start[:, None]) & (place < start[:, None] + length)
-        mask = mask & hit.reshape(len(x), 1, *[1] * axis, side, *[1] * (len(sides) - axis - 1))
-    return mask.expand(x.shape)
+        place = torch.arange(side, device=x.device) - start[:, None]
+        form = (len(x), 1, *[1] * axis, side, *[1] * (len(sides) - axis - 1))
+        mask = mask & ((place >= 0) & (place < length)).reshape(form)
+        ring = torch.maximum(ring, (place - (length - 1) / 2).abs().long().reshape(form))
+    return mask.expand(x.shape), ring.expand(x.shape)
+
+
+def peak(ring: Tensor, power: float) -> Tensor:
+    """A pyramid over rings: the sum of `k ** -power` over all k beyond a ring's number."""
+    terms = torch.arange(1.0, max(ring.shape[2:], default=0) // 2 + 2, dtype=torch.float64)
+    steps = (terms**-power).flip(0).cumsum(0).flip(0).to(ring.device)
+    return steps[ring.clamp(max=len(steps) - 1)]
 
 
 def signs(x: Tensor, dice: Dice, gradient: Tensor | None) -> Tensor:
@@ -152,6 +196,9 @@ def moved_mass(
 ) -> Tensor:
     """Empties one random block of a change and spends its budget, and what was left, on another.
 
+    What is spent stands in a pyramid over the block, the steeper the more the norm rewards few
+    coordinates: its steps fall with the power 4 of the ring for order 1, 2 for order 2.
+
     Args:
         x: inputs.
         change: current changes.
@@ -161,8 +208,8 @@ def moved_mass(
         dice: row draws.
         gradient: optional guide for the signs of the new block.
     """
-    into, out_of = window(x, share, dice), window(x, share, dice)
-    way = signs(x, dice, gradient) * into
+    (into, ring), out_of = block(x, share, dice), window(x, share, dice)
+    way = signs(x, dice, gradient) * into * peak(ring, 4 / order).to(x.dtype)
     kept = change.masked_fill(into | out_of, 0.0)
     r = radius.to(torch.float64 if x.device.type != "mps" else torch.float32)
     budget = (r**order - norm(kept, order).to(r) ** order).clamp(min=0) ** (1 / order)

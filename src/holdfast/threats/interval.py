@@ -7,6 +7,7 @@ from torch import Tensor
 
 from holdfast.core.dice import Dice
 from holdfast.core.kinds import Threat
+from holdfast.threats.ball import continuous
 
 
 class Parameters(Threat):
@@ -17,7 +18,7 @@ class Parameters(Threat):
         return 1
 
     def none(self, x: Tensor) -> Tensor:
-        return x.new_zeros(len(x), self.count(x))
+        return continuous(x, self).new_zeros(len(x), self.count(x))
 
     def sample(self, x: Tensor, dice: Dice) -> Tensor:
         """Uniform over the parameters."""

@@ -10,8 +10,10 @@ from holdfast.core.dice import Dice
 from holdfast.core.fields import NonNegative, settings
 from holdfast.ops.batch import fit
 from holdfast.ops.geometry import norm, project_l1, project_l2, project_linf, room
-from holdfast.ops.steepest import step_l1, step_l2, step_linf
+from holdfast.ops.steepest import even_l1, step_l1, step_l2, step_linf
 from holdfast.threats.ball import Ball, Curved, moved_mass, signs, window
+
+EVEN = 2 / 3  # coordinates of a step under L1, as a share of those that a radius fills up
 
 
 @register("threat", name="linf", cites="fgsm", says="Every coordinate moves by at most the radius.")
@@ -102,7 +104,8 @@ class L1(Curved):
 
     The box matters most here: the nearest point is found for ball and box together, and the
     steepest step fills the coordinates with the largest gradient up to the room they have left.
-    Unlike the paper's attack the sparsity of a step is not tuned: it follows from the room.
+    Ascents of many steps spread a radius evenly over two thirds as many coordinates. Unlike the
+    paper's attack the sparsity of a step is not adapted: it follows from the room.
 
     Args:
         radius: sum of absolute changes, in the unit of the inputs.
@@ -131,6 +134,16 @@ class L1(Curved):
         """Moves the budget of one random block to another, `share` of the coordinates each."""
         moved = moved_mass(x, change, share, 1, self._radii(x), dice, gradient)
         return self.project(x, moved)
+
+    def along(self, x: Tensor, change: Tensor, gradient: Tensor) -> Tensor:
+        """One radius, spread evenly over the best coordinates that can still move.
+
+        There are two thirds as many of them as the radius would fill up from the input.
+        """
+        full = self.steepest(x, torch.zeros_like(change), gradient)
+        count = torch.ceil((full != 0).flatten(1).sum(1) * EVEN).clamp(min=1)
+        down, up = room(x, self.low, self.high)
+        return even_l1(gradient, count, self._radii(x), down - change, up - change)
 
     def _nearest(self, change: Tensor, radius: Tensor, down: Tensor, up: Tensor) -> Tensor:
         return project_l1(change, radius, down, up)

@@ -12,7 +12,7 @@ from holdfast.core.dice import Dice
 from holdfast.core.errors import ConfigError, Unsupported
 from holdfast.core.fields import Natural, settings
 from holdfast.core.kinds import Threat
-from holdfast.threats.ball import within
+from holdfast.threats.ball import continuous, within
 from holdfast.threats.number import box, ordered, read
 
 
@@ -36,43 +36,53 @@ class Patch(Threat):
     way from low to high, the row and the column of the corner as shares of the possible way,
     and how opaque the patch is; all lie in [0, 1], and opacity 0 is no change. The patch lies on
     whole pixels, so exactly height x width pixels change; the gradient with respect to the
-    place is that of a patch moved by fractions of a pixel.
+    place is that of a patch moved by fractions of a pixel. A rectangle that must stay clear is
+    touched at no pixel.
 
-    Unlike the paper the place is found by gradient and random moves together, not by trying
-    the four neighbours.
+    Any attack can use it: the place moves by gradient and at random. The paper's search, which
+    tries the neighbours of a place, is `attack:patch`.
 
     Args:
         height: of the rectangle in pixels; larger ones cover the whole side.
         width: of the rectangle in pixels.
         low: least valid input value.
+        low: least valid input value.
         high: largest valid input value.
+        clear: top row, left column, height and width of a rectangle, in pixels, that the patch
+            must not touch.
     """
 
     height: Natural = 5
     width: Natural = 5
     low: float = 0.0
     high: float = 1.0
+    clear: tuple[Natural, Natural, Natural, Natural] | None = None
 
     def __post_init__(self) -> None:
         ordered(self.low, self.high)
 
     @property
     def spec(self) -> str:
-        return f"patch:{self.height}x{self.width}{box(self.low, self.high)}"
+        kept = "" if self.clear is None else f":clear={','.join(map(str, self.clear))}"
+        return f"patch:{self.height}x{self.width}{kept}{box(self.low, self.high)}"
 
     @classmethod
     def parsed(cls, words: list[str], text: str) -> Patch:
-        """From the words behind the name: height x width, then the range of inputs."""
+        """From the words behind the name: height x width, what stays clear, the range."""
         sides = words[0].lower().split("x") if words else []
-        if len(sides) != 2 or not all(s.isdigit() for s in sides) or len(words) > 2:
+        kept = [w.partition("=")[2].split(",") for w in words[1:] if w.startswith("clear=")]
+        ranges = [w for w in words[1:] if not w.startswith("clear=")]
+        whole = all(s.isdigit() for s in [*sides, *(n for k in kept for n in k)])
+        count = [len(sides), len(kept) > 1, len(ranges) > 1, *({len(k) for k in kept} - {4})]
+        if not whole or count != [2, False, False]:
             raise ConfigError(
                 f"threat {text!r}: a patch needs its height and width in whole pixels",
-                fix="Write patch:5x5.",
+                fix="Write patch:5x5, or patch:5x5:clear=11,11,10,10 (top, left, height, width).",
                 code="E0140",
             )
-        ends = words[1].split("..") if len(words) == 2 else ["0", "1"]
-        low, high = (read(end, text) for end in ends)
-        return cls(height=int(sides[0]), width=int(sides[1]), low=low, high=high)
+        low, high = (read(end, text) for end in (ranges or ["0..1"])[0].split(".."))
+        clear = tuple(int(n) for n in kept[0]) if kept else None
+        return cls(height=int(sides[0]), width=int(sides[1]), low=low, high=high, clear=clear)  # type: ignore[arg-type]
 
     def _sides(self, x: Tensor) -> tuple[int, int, int]:
         """Channels, height and width of the content."""
@@ -89,19 +99,70 @@ class Patch(Threat):
         n = channels * height * width
         return {"content": slice(0, n), "place": slice(n, n + 2), "opacity": slice(n + 2, n + 3)}
 
+    def content(self, x: Tensor, change: Tensor) -> Tensor:
+        """`(B, C, height, width)`: the content, as shares of the way from low to high."""
+        return change[:, self.slices(x)["content"]].reshape(-1, *self._sides(x))
+
+    def ways(self, x: Tensor) -> tuple[int, int]:
+        """How many pixels the corner may move down and to the right."""
+        _, height, width = self._sides(x)
+        return x.shape[2] - height, x.shape[3] - width
+
+    def corner(self, x: Tensor, change: Tensor) -> Tensor:
+        """`(B, 2)`: row and column of the patch's corner, whole pixels."""
+        return (change[:, self.slices(x)["place"]] * change.new_tensor(self.ways(x))).round()
+
+    def moved(self, x: Tensor, change: Tensor, corner: Tensor) -> Tensor:
+        """The change with its corner at other pixels, `(B, 2)`, as near as they are allowed."""
+        shares = corner.to(change) / change.new_tensor(self.ways(x)).clamp(min=1)
+        at = self.slices(x)["place"]
+        return self.project(x, torch.cat([change[:, : at.start], shares, change[:, at.stop :]], 1))
+
+    def allowed(self, x: Tensor) -> Tensor:
+        """`(rows, columns)` bool: where the corner may lie.
+
+        Raises:
+            Unsupported: if it may lie nowhere.
+        """
+        _, height, width = self._sides(x)
+        rows, columns = (torch.arange(n + 1, device=x.device) for n in self.ways(x))
+        top, left, tall, wide = self.clear or (0, 0, 0, 0)
+        beside_rows = (rows + height <= top) | (rows >= top + tall)
+        beside_columns = (columns + width <= left) | (columns >= left + wide)
+        free = beside_rows[:, None] | beside_columns[None, :]
+        if self.clear is None or not tall or not wide:
+            return torch.ones_like(free)
+        if not bool(free.any()):
+            raise Unsupported(
+                f"{self.spec}: no place of an image {tuple(x.shape[2:])} is left for the patch",
+                fix="Take a smaller patch, or keep less of the image clear.",
+            )
+        return free
+
+    def _lawful(self, x: Tensor, change: Tensor) -> Tensor:
+        """`(B,)` bool: whether the patch leaves clear what it must."""
+        corner = self.corner(x, change).long()
+        rows, columns = self.ways(x)
+        found: Tensor = self.allowed(x)[corner[:, 0].clamp(0, rows), corner[:, 1].clamp(0, columns)]
+        return found
+
     def none(self, x: Tensor) -> Tensor:
-        """Content and place in the middle, opacity 0."""
+        """Content and place in the middle (or the next place allowed), opacity 0."""
         count = self.slices(x)["opacity"].stop
-        change = x.new_full((len(x), count), 0.5)
+        change = continuous(x, self).new_full((len(x), count), 0.5)
         change[:, -1] = 0
-        return change
+        return self.project(x, change)
 
     def sample(self, x: Tensor, dice: Dice) -> Tensor:
         """An opaque patch of uniform noise at a uniform place."""
         count = self.slices(x)["opacity"].stop
         change = dice.uniform((count,), device=x.device, dtype=torch.float64).to(x.dtype)
         change[:, -1] = 1
-        return self.project(x, change)
+        if self.clear is None:
+            return self.project(x, change)
+        places = self.allowed(x).nonzero()
+        draw = change[:, self.slices(x)["place"].start].double()
+        return self.moved(x, change, places[(draw * len(places)).long().clamp(max=len(places) - 1)])
 
     def near(
         self, x: Tensor, change: Tensor, share: float, dice: Dice, gradient: Tensor | None = None
@@ -118,12 +179,26 @@ class Patch(Threat):
         return self.project(x, moved)
 
     def project(self, x: Tensor, change: Tensor) -> Tensor:
-        return torch.nan_to_num(change, nan=0.5).clamp(0, 1)
+        change = torch.nan_to_num(change, nan=0.5).clamp(0, 1)
+        if self.clear is None or not len(x):
+            return change
+        # Every allowed corner stands for the places that round to it; the nearest of all these
+        # is taken, in shares, where the place does not round to an allowed corner itself.
+        at, ways = self.slices(x)["place"], change.new_tensor(self.ways(x)).clamp(min=1)
+        place, cells = change[:, at], self.allowed(x).nonzero().to(change)
+        near = torch.clamp(place[:, None], (cells - 0.499) / ways, (cells + 0.499) / ways)
+        near = near.clamp(0, 1)
+        best = (near - place[:, None]).square().sum(2).argmin(1)
+        moved = near[torch.arange(len(x), device=x.device), best]
+        place = torch.where(self._lawful(x, change)[:, None], place, moved)
+        return torch.cat([change[:, : at.start], place, change[:, at.stop :]], 1)
 
     def size(self, x: Tensor, change: Tensor) -> Tensor:
-        """The opacity; infinite where content or place leave their range."""
+        """The opacity; infinite where content or place leave what is allowed."""
         slack = 4 * torch.finfo(change.dtype).eps
         outside = ((change < -slack) | (change > 1 + slack)).any(1)
+        if self.clear is not None:
+            outside |= ~self._lawful(x, change)
         lost = self.height * self.width == 0
         return torch.where(outside, torch.inf, 0.0 if lost else change[:, -1])
 
@@ -135,14 +210,13 @@ class Patch(Threat):
         return replace(self, height=round(self.height * factor), width=round(self.width * factor))
 
     def apply(self, x: Tensor, change: Tensor) -> Tensor:
-        channels, height, width = self._sides(x)
+        _, height, width = self._sides(x)
         if not height or not width:
             return x + 0 * change.sum(1).reshape(-1, 1, 1, 1)
         parts = self.slices(x)
-        shares = change[:, parts["content"]].reshape(-1, channels, height, width)
-        content = self.low + (self.high - self.low) * shares
-        ways = change.new_tensor([x.shape[2] - height, x.shape[3] - width])
-        place, opacity = change[:, parts["place"]] * ways, change[:, -1].reshape(-1, 1, 1, 1)
+        content = self.low + (self.high - self.low) * self.content(x, change)
+        place = change[:, parts["place"]] * change.new_tensor(self.ways(x))
+        opacity = change[:, -1].reshape(-1, 1, 1, 1)
         y = self._laid(x, content, place.detach().round(), opacity)
         if place.requires_grad:
             soft = self._laid(x.detach(), content.detach(), place, opacity.detach())

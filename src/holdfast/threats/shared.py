@@ -13,7 +13,7 @@ from holdfast.core.dice import Dice
 from holdfast.core.fields import Part, settings
 from holdfast.core.goal import Outputs
 from holdfast.core.kinds import Model, Threat
-from holdfast.threats.ball import Ball
+from holdfast.threats.ball import Additive
 
 
 @register("threat", name="shared", cites="universal-perturbations")
@@ -64,8 +64,8 @@ class Shared(Threat):
         return torch.full_like(like, (self.low + self.high) / 2)
 
     def _wide(self) -> Threat:
-        """The threat without its box where it is a ball; the box acts when it is applied."""
-        if not isinstance(self._inner, Ball):
+        """The threat without its box where it is added; the box acts when it is applied."""
+        if not isinstance(self._inner, Additive):
             return self._inner
         reach = 2 * (self.high - self.low + 1 + self._inner.radius)
         return replace(self._inner, low=self.low - reach, high=self.high + reach)  # type: ignore[type-var]

@@ -14,7 +14,7 @@ from holdfast.core.dice import Dice
 from holdfast.core.goal import AtLeast, Goal
 from holdfast.core.kinds import Access, Attack, Threat
 from holdfast.run.search import Found, search
-from holdfast.testing.laws.attack_scenes import FACTOR, World, able, brief, hold, seek
+from holdfast.testing.laws.attack_scenes import FACTOR, World, able, brief, hold, seek, single
 from holdfast.testing.traces import no_trace, stopped_anywhere
 from holdfast.testing.worlds import Linear
 
@@ -164,9 +164,9 @@ def law_keeps_the_type(method: Attack) -> None:
     """Changes have the type of the inputs, also in single precision."""
     method = brief(method)
     for world, threat in able(method):
-        model = world.model.float()
-        change = method(model, world.x.float(), world.goal, threat)
-        hold(change.dtype == torch.float32, f"{method!r} returns {change.dtype} for float32")
+        model, x = world.model.float(), single(world)
+        change = method(model, x, world.goal, threat)
+        hold(change.dtype == x.dtype, f"{method!r} returns {change.dtype} for {x.dtype}")
 
 
 def law_needs_no_more_than_it_says(method: Attack) -> None:

@@ -1,4 +1,8 @@
-"""Laws of threats: what is admissible, what projecting keeps, which rows depend on which."""
+"""Laws of threats: what is admissible, what projecting keeps, which rows depend on which.
+
+Changes that are whole numbers (`discrete`) have no steepest step and no gradient: the laws of
+those do not speak of them, and their type is that of the ids.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +25,7 @@ from holdfast.testing.laws.threat_scenes import (
     alike,
     bound_world,
     is_coupled,
+    is_discrete,
     must_fit,
     wild,
 )
@@ -83,7 +88,7 @@ def law_changed_inputs_are_valid(threat: Threat) -> None:
     """Changed inputs keep shape, type and the range [low, high]."""
     for dtype in (torch.float64, torch.float32):
         bound, world, dice = bound_world(threat, dtype)
-        x = bound.low + (bound.high - bound.low) * world.x
+        x = world.x if is_discrete(bound) else bound.low + (bound.high - bound.low) * world.x
         for change in (bound.sample(x, dice), bound.project(x, wild(bound, x))):
             y = bound.apply(x, change)
             if y.shape != x.shape or y.dtype != x.dtype:
@@ -104,19 +109,23 @@ def law_rows_are_independent(threat: Threat) -> None:
     with torch.no_grad():
         out = logits(threat.through(world.model, x, change))[order]
         own = logits(part.through(world.model, few, change[order]))
-    for says, left, right in (
+    pairs = [
         ("project", threat.project(x, g)[order], part.project(few, g[order])),
         ("apply", threat.apply(x, change)[order], part.apply(few, change[order])),
         ("size", threat.size(x, change)[order], part.size(few, change[order])),
-        ("steepest", threat.steepest(x, change, g)[order],
-         part.steepest(few, change[order], g[order])),
         ("through", out, own),
-    ):  # fmt: skip
+    ]
+    if not is_discrete(threat):
+        steps = part.steepest(few, change[order], g[order])
+        pairs.append(("steepest", threat.steepest(x, change, g)[order], steps))
+    for says, left, right in pairs:
         alike(left, right, f"{threat.spec}: {says} of a row depends on other rows")
 
 
 def law_steepest_ascends(threat: Threat) -> None:
     """A small steepest step, projected, never lowers a linear function, and raises it somewhere."""
+    if is_discrete(threat):
+        return
     threat, world, dice = bound_world(threat)
     x, g = world.x, wild(threat, world.x)
     g = g[:1].expand_as(g) if is_coupled(threat) else g
@@ -129,6 +138,8 @@ def law_steepest_ascends(threat: Threat) -> None:
 
 def law_zero_gradient_is_no_reason_to_fail(threat: Threat) -> None:
     """A gradient of zero gives a finite step."""
+    if is_discrete(threat):
+        return
     threat, world, _ = bound_world(threat)
     none = threat.none(world.x)
     if not bool(threat.steepest(world.x, none, torch.zeros_like(none)).isfinite().all()):
@@ -137,6 +148,8 @@ def law_zero_gradient_is_no_reason_to_fail(threat: Threat) -> None:
 
 def law_gradient_reaches_the_change(threat: Threat) -> None:
     """The outputs can be differentiated with respect to a sampled change."""
+    if is_discrete(threat):
+        return
     threat, world, dice = bound_world(threat)
     change = threat.sample(world.x, dice).clone().requires_grad_()
     out = logits(threat.through(world.model, world.x, change))
@@ -153,13 +166,14 @@ def law_type_is_kept(threat: Threat) -> None:
     for dtype in (torch.float32, torch.bfloat16):
         bound, world, dice = bound_world(threat, dtype)
         x = world.x
-        for change in (
+        changes = [
             bound.none(x), bound.sample(x, dice), bound.project(x, wild(bound, x)),
             bound.near(x, bound.none(x), 0.5, dice),
-            bound.steepest(x, bound.none(x), wild(bound, x)),
-        ):  # fmt: skip
-            if change.dtype != dtype:
-                raise LawBroken(f"{bound.spec}: {dtype} inputs get changes of {change.dtype}")
+        ]  # fmt: skip
+        if not is_discrete(bound):
+            changes.append(bound.steepest(x, bound.none(x), wild(bound, x)))
+        if wrong := [c.dtype for c in changes if c.dtype != x.dtype]:
+            raise LawBroken(f"{bound.spec}: {x.dtype} inputs get changes of {wrong[0]}")
         must_fit(bound, x, bound.project(x, wild(bound, x)), f"a {dtype} change")
 
 
@@ -168,7 +182,7 @@ def law_empty_batch_works(threat: Threat) -> None:
     threat, world, _ = bound_world(threat)
     x, dice = world.x[:0], Dice(3, KEYS[:0])
     change = threat.project(x, threat.near(x, threat.sample(x, dice), 0.5, dice))
-    steep = threat.steepest(x, change, change)
+    steep = change if is_discrete(threat) else threat.steepest(x, change, change)
     out = logits(threat.through(world.model, x, change))
     for value in (threat.none(x), change, steep, threat.size(x, change), out):
         if len(value) != 0:

@@ -8,18 +8,27 @@ from torch import Tensor
 from holdfast.core.dice import Dice
 from holdfast.core.kinds import Threat
 from holdfast.testing.laws import LawBroken
-from holdfast.testing.worlds import Images
+from holdfast.testing.worlds import Images, Tokens
 from holdfast.threats.bind import bind
 
 ROWS = 6
 KEYS = torch.tensor([11, 5, 3, 42, 0, 7])
 
 
-def bound_world(threat: Threat, dtype: torch.dtype = torch.float64) -> tuple[Threat, Images, Dice]:
-    """Images of this type, the threat bound to the model that sees them, and dice."""
+def bound_world(
+    threat: Threat, dtype: torch.dtype = torch.float64
+) -> tuple[Threat, Images | Tokens, Dice]:
+    """Images of this type, the threat bound to the model that sees them, and dice.
+
+    Threats whose changes are whole numbers get token ids and a model of this type.
+    """
+    dice = Dice(3, KEYS)
+    if is_discrete(threat):
+        ids = Tokens.make(rows=ROWS, vocabulary=int(threat.high) + 1)
+        return threat, Tokens(ids.model.to(dtype), ids.x, ids.y), dice
     made = Images.make(rows=ROWS)
     world = Images(made.model.to(dtype), made.x.to(dtype), made.y)
-    return bind(threat, world.model), world, Dice(3, KEYS)
+    return bind(threat, world.model), world, dice
 
 
 def wild(threat: Threat, x: Tensor, scale: float = 3.0) -> Tensor:
@@ -48,3 +57,8 @@ def alike(a: Tensor, b: Tensor, says: str, tolerance: float = 1e-9) -> None:
 def is_coupled(threat: Threat) -> bool:
     """Whether one change serves all rows."""
     return bool(getattr(threat, "coupled", False))
+
+
+def is_discrete(threat: Threat) -> bool:
+    """Whether changes are whole numbers: no directions, no gradient, a type of their own."""
+    return bool(getattr(threat, "discrete", False))

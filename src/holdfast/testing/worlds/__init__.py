@@ -22,8 +22,10 @@ from holdfast.testing.worlds.linear import (
 )
 from holdfast.testing.worlds.nets import Images, Net, TinyReLU
 from holdfast.testing.worlds.random_nets import RandomNet
+from holdfast.testing.worlds.tokens import BagModel, Tokens
 
 __all__ = [
+    "BagModel",
     "Bowl",
     "Data",
     "Images",
@@ -37,6 +39,7 @@ __all__ = [
     "Stairs",
     "Stepped",
     "TinyReLU",
+    "Tokens",
     "draws",
     "dual",
     "grid",

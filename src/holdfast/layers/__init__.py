@@ -1,0 +1,1 @@
+"""Layers: citizens of torch that architectures are built of."""

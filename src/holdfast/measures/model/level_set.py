@@ -1,0 +1,233 @@
+"""Walks from one input to another on which a model does not lower its confidence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from holdfast.core.dice import Dice
+from holdfast.core.errors import ConfigError, Unsupported
+from holdfast.core.goal import Untargeted, logits
+from holdfast.core.kinds import Model
+from holdfast.core.quiet import quiet
+from holdfast.ops.batch import fit, pick
+
+_TINY = 1e-30
+
+
+@dataclass(frozen=True, eq=False)
+class Walk:
+    """Where walks along a level set have ended.
+
+    Args:
+        x: `(B, ...)` last points.
+        start: `(B,)` confidence at the sources.
+        confidence: `(B,)` in the same label at the last points.
+        trace: `(steps + 1, B)` Euclidean distances to the targets.
+    """
+
+    x: Tensor
+    start: Tensor
+    confidence: Tensor
+    trace: Tensor
+
+    @property
+    def left(self) -> Tensor:
+        """`(B,)`: share of the way to the target that is left; 0 arrives."""
+        return self.trace[-1] / self.trace[0].clamp(min=_TINY)
+
+
+def confidence(model: Model, x: Tensor, label: Tensor) -> Tensor:
+    """`(B,)`: probability of each row's label."""
+    chance = logits(model(x)).double().softmax(1)
+    return chance.gather(1, label[:, None]).squeeze(1)
+
+
+def _looked(model: Model, x: Tensor, label: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Confidence, the ascent of the cross-entropy up to its length, and that length's factor.
+
+    The cross-entropy is softplus(h), h = logsumexp of the other logits minus the label's: its
+    gradient is sigmoid(h) times that of h, which cannot underflow.
+    """
+    with torch.enable_grad():
+        point = x.detach().clone().requires_grad_()
+        outputs = model(point)
+        h = Untargeted(label).ways(outputs).logsumexp(1)
+        if not h.requires_grad:
+            raise Unsupported("a level set needs a gradient, and none reaches the input")
+        (slope,) = torch.autograd.grad(h.sum(), point)
+    chance = logits(outputs).detach().double().softmax(1).gather(1, label[:, None]).squeeze(1)
+    return chance, slope.nan_to_num(0.0), h.detach().sigmoid()
+
+
+def traverse(
+    model: Model,
+    source: Tensor,
+    target: Tensor,
+    label: Tensor,
+    *,
+    steps: int = 100,
+    step_size: float = 0.05,
+    correction: float = 1 / 255,
+    drop: float = 0.05,
+    jitter: float = 4 / 255,
+    low: float = 0.0,
+    high: float = 1.0,
+    dice: Dice,
+) -> Walk:
+    """Walks from each source towards its target while the model keeps its confidence.
+
+    Each step goes a share of what is left of the way, less its component along the gradient of
+    the cross-entropy, and less a small correction that adds up descent of it. A step that would
+    lose more than `drop` of the source's confidence is not taken. On a linear model the walk
+    without correction ends at the orthogonal projection of the target onto the level set.
+
+    Args:
+        model: inputs -> logits first.
+        source: `(B, ...)` where walks begin.
+        target: `(B, ...)` where they lead.
+        label: `(B,)` whose confidence is kept.
+        steps: of the walk.
+        step_size: share of the remaining way.
+        correction: bound of the correction of a coordinate.
+        drop: confidence that may be lost.
+        jitter: width of the uniform noise at the start.
+        low: least valid input value.
+        high: largest valid input value.
+        dice: keyed draws of the rows.
+
+    Raises:
+        ConfigError: for less than one step or a step size outside (0, 1].
+        Unsupported: if no gradient reaches the input.
+
+    Cost: `steps + 2` forward and `steps + 1` backward passes.
+
+    Unlike the released code a proposal's forward pass serves the next step too, and the gradient
+    is projected by its direction alone, so that confident rows are walked as well.
+    """
+    if steps < 1 or not 0 < step_size <= 1:
+        raise ConfigError(f"traverse: needs steps >= 1 and 0 < step_size <= 1, got {step_size}")
+    noise = dice.uniform(source.shape[1:], device=source.device, dtype=source.dtype) - 0.5
+    point = (source + jitter * noise).clamp(low, high).detach()
+    with quiet(model):
+        with torch.no_grad():
+            start = confidence(model, source, label)
+        chance, slope, factor = _looked(model, point, label)
+        drift = torch.zeros_like(point)
+        trace = [(target - point).flatten(1).norm(dim=1)]
+        for _ in range(steps):
+            way = target - point
+            along = (slope * way).flatten(1).sum(1) / slope.flatten(1).square().sum(1).clamp(
+                min=_TINY
+            )
+            across = way - fit(along, way) * slope
+            descent = correction / 2 * fit(factor, slope) * slope
+            drift = (drift + descent).clamp(-correction, correction)
+            there = (point + step_size * across - drift).clamp(low, high).detach()
+            seen, new_slope, new_factor = _looked(model, there, label)
+            taken = (start - seen < drop) & seen.isfinite()
+            point, slope = pick(taken, there, point), pick(taken, new_slope, slope)
+            factor, chance = (
+                torch.where(taken, new_factor, factor), torch.where(taken, seen, chance)
+            )  # fmt: skip
+            trace.append((target - point).flatten(1).norm(dim=1))
+    return Walk(point, start, chance, torch.stack(trace))
+
+
+@dataclass(frozen=True, eq=False)
+class Star:
+    """Confidence on the triangle between a source and two ends of walks.
+
+    Args:
+        mean: `(B,)` over the triangle.
+        kept: `(4, B)` share of the triangle whose confidence is above the source's less 0, 0.1,
+            0.2 and 0.3.
+        edge_mean: `(2, B)` along the edges from the source.
+        edge_least: `(2, B)` the least along these edges.
+    """
+
+    mean: Tensor
+    kept: Tensor
+    edge_mean: Tensor
+    edge_least: Tensor
+
+
+def star(
+    model: Model, source: Tensor, a: Tensor, b: Tensor, label: Tensor, *, grid: int = 10
+) -> Star:
+    """Looks at a triangle inside the inputs: star-like level sets keep their confidence on it.
+
+    Args:
+        model: inputs -> logits first.
+        source: `(B, ...)` the first corner.
+        a: `(B, ...)` the second corner.
+        b: `(B, ...)` the third corner.
+        label: `(B,)` whose confidence is looked at.
+        grid: points per edge, less one.
+
+    Cost: `(grid + 1)(grid + 2) / 2` forward passes.
+    """
+    found, edges = [], ([], [])  # type: ignore[var-annotated]
+    with quiet(model), torch.no_grad():
+        for i in range(grid + 1):
+            for j in range(grid + 1 - i):
+                point = source + i / grid * (a - source) + j / grid * (b - source)
+                found.append(confidence(model, point, label))
+                if j == 0:
+                    edges[0].append(found[-1])
+                if i == 0:
+                    edges[1].append(found[-1])
+    every, first = torch.stack(found), found[0]
+    kept = torch.stack([(every > first - d).double().mean(0) for d in (0.0, 0.1, 0.2, 0.3)])
+    lines = [torch.stack(edge) for edge in edges]
+    return Star(
+        every.mean(0),
+        kept,
+        torch.stack([e.mean(0) for e in lines]),
+        torch.stack([e.amin(0) for e in lines]),
+    )
+
+
+def level_set_width(
+    model: Model,
+    x: Tensor,
+    along: Tensor,
+    label: Tensor,
+    distances: Sequence[float] = (5.0, 10.0, 15.0, 20.0, 25.0, 30.0),
+    *,
+    directions: int = 256,
+    low: float = 0.0,
+    high: float = 1.0,
+    dice: Dice,
+) -> Tensor:
+    """`(D, 2, B)`: 5 % and 95 % quantiles of the confidence at each distance from a walk.
+
+    Args:
+        model: inputs -> logits first.
+        x: `(B, ...)` points of a walk.
+        along: `(B, ...)` the direction of the walk there; draws are orthogonal to it.
+        label: `(B,)` whose confidence is looked at.
+        distances: Euclidean, in the unit of the inputs.
+        directions: draws per row.
+        low: least valid input value.
+        high: largest valid input value.
+        dice: keyed draws of the rows.
+
+    Cost: `directions` forward passes per distance.
+    """
+    way = along.flatten(1)
+    way = way / way.norm(dim=1, keepdim=True).clamp(min=_TINY)
+    seen: list[list[Tensor]] = [[] for _ in distances]
+    with quiet(model), torch.no_grad():
+        for _ in range(directions):
+            draw = dice.normal(x.shape[1:], device=x.device, dtype=x.dtype).flatten(1)
+            draw = draw - (draw * way).sum(1, keepdim=True) * way
+            draw = (draw / draw.norm(dim=1, keepdim=True).clamp(min=_TINY)).reshape(x.shape)
+            for k, distance in enumerate(distances):
+                point = (x + distance * draw).clamp(low, high)
+                seen[k].append(confidence(model, point, label))
+    ends = torch.tensor([0.05, 0.95], dtype=torch.float64)
+    return torch.stack([torch.stack(s).quantile(ends.to(s[0].device), dim=0) for s in seen])

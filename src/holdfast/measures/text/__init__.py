@@ -1,0 +1,1 @@
+"""Measures of language models: what a prompt can and cannot make them say."""
