@@ -71,7 +71,7 @@ class AdaptiveEnsemble(Attack):
     after the first round the losses that came nearest on the row climb again. Last, a short
     random search without gradients looks at the nearest rows, and at rows where slopes led
     nowhere, since there they may be masked. Rows above a tier's limits are set aside as hopeless
-    and counted in the ledger; `thorough` sets none aside.
+    and counted in the ledger; `thorough` sends every row everywhere once, and only repeats on some.
 
     Properties: the best change seen is returned; every decision about a row rests on that row
     alone, so batch size and shards change nothing; a broken row leaves all that runs on it.
@@ -83,8 +83,9 @@ class AdaptiveEnsemble(Attack):
             nothing out.
         decisions: the attack for models whose outputs are decisions.
 
-    Cost: per unbroken row about 40 passes (`fast`), 100 to 200 (`standard`), 1,500 (`thorough`),
-    forwards and backwards together; 4 for a row of an undefended model.
+    Cost: forwards and backwards together, as measured on small nets: about 50 per row that
+    stands (`fast`), 100 to 300 (`standard`), 1,000 to 2,000 (`thorough`); 3 for a row that falls
+    to the first step.
 
     Unlike AutoAttack: no stage is run on all rows, targets are ranked at the best change, there
     is no minimum-norm stage, and the random search is a probe.
