@@ -1,7 +1,8 @@
 """Our ensemble against AutoAttack on nets of several kinds: rows that stand, passes, CPU seconds.
 
-Run `python benchmarks/ensembles.py [ROWS [SEEDS]]` with $HOLDFAST_DATA naming the folder that
-holds MNIST (its cells are left out otherwise); it rewrites its section of `docs/benchmarks.md`.
+Run `python benchmarks/ensembles.py [ROWS [SEED ...]]` with $HOLDFAST_DATA naming the folder that
+holds MNIST (its cells are left out otherwise); it rewrites its section of `docs/benchmarks.md`
+from what all seeds have given so far (`build/benchmarks`; delete it to begin anew).
 AutoAttack is made of torchattacks' four stages with the published settings (100 steps, 9 targets,
 5,000 queries; its own preset takes 10 steps), each on what the earlier ones left. torchattacks
 has no L1: there our own four stages with the same settings stand for them.
@@ -9,25 +10,32 @@ has no L1: there our own four stages with the same settings stand for them.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
 
 import torch
 from cells import CELLS, Cell, trained
 from page import write
+from peers import Counted
 from torch import Tensor, nn
 
 from holdfast.attacks.ensemble import AdaptiveEnsemble
 from holdfast.core.catalog import build
 from holdfast.core.dice import Dice
 from holdfast.core.goal import Untargeted
-from holdfast.core.kinds import Access, Attack, Threat
-from holdfast.run.passes import Passes, Tap
+from holdfast.core.kinds import Attack, Threat
+from holdfast.run.passes import Passes
 from holdfast.run.search import search
 
-ROWS, SEEDS = 200, 3
+ROWS, SEEDS = 200, ("0", "1", "2")
+TIERS = ("fast", "standard", "thorough")
+KEPT = Path(__file__).parents[1] / "build" / "benchmarks" / "ensembles"
 SLACK = 1e-4  # of a radius, for what other tools hand back
 
 
@@ -43,18 +51,6 @@ class Taken:
     def total(self) -> int:
         """Forwards and backwards."""
         return self.passes.forwards + self.passes.backwards
-
-
-class Counted(nn.Module):
-    """A tap that libraries accept as a module."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.inner, self.tap = model, Tap(model, Access.GRADIENT)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Outputs, counted."""
-        return self.tap(x)
 
 
 def ours(
@@ -106,20 +102,20 @@ def autoattack(model: nn.Module, x: Tensor, y: Tensor, threat: Threat, seed: int
     return Taken(standing, counted.tap.passes, time.process_time() - start)
 
 
-def line(cell: Cell, seed: int, name: str, taken: Taken, peer: Taken, rows: int) -> str:
-    """One line of the table."""
-    missed = int((taken.standing & ~peer.standing).sum())
-    more = int((~taken.standing & peer.standing).sum())
+def row(cell: Cell, seed: int, name: str, taken: Taken, peer: Taken, rows: int) -> dict[str, Any]:
+    """One line of the table as plain values."""
     f, b = taken.passes.per(rows)
-    share = f"1/{peer.total / taken.total:.0f} | 1/{peer.seconds / taken.seconds:.0f}"
-    return (
-        f"| {cell.name} | {cell.threat.spec} | {seed} | {name} | {int(taken.standing.sum())} "
-        f"| {missed} | {more} | {f:.1f} | {b:.1f} | {taken.seconds:.2f} "
-        f"| {share if taken is not peer else '1 | 1'} |"
-    )
+    return {
+        "net": cell.name, "threat": cell.threat.spec, "seed": seed, "attack": name,
+        "standing": int(taken.standing.sum()), "peer": int(peer.standing.sum()),
+        "missed": int((taken.standing & ~peer.standing).sum()),
+        "more": int((~taken.standing & peer.standing).sum()),
+        "forwards": f, "backwards": b, "seconds": taken.seconds,
+        "passes": peer.total / taken.total, "cpu": peer.seconds / taken.seconds,
+    }  # fmt: skip
 
 
-def compared(cell: Cell, seed: int, rows: int) -> list[str]:
+def compared(cell: Cell, seed: int, rows: int) -> list[dict[str, Any]]:
     """The lines of one net."""
     model, (_, _, x, y) = trained(cell, seed), cell.data()
     first = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))[:rows]
@@ -129,35 +125,75 @@ def compared(cell: Cell, seed: int, rows: int) -> list[str]:
         peer, who = staged(model, x, y, cell.threat, seed), "our stages"
     else:
         peer, who = autoattack(model, x, y, cell.threat, seed), "torchattacks"
-    lines = [line(cell, seed, f"AutoAttack ({who})", peer, peer, rows)]
-    for tier in ("fast", "standard", "thorough"):
+    lines = [row(cell, seed, f"AutoAttack ({who})", peer, peer, rows)]
+    for tier in TIERS:
         taken = ours(AdaptiveEnsemble(tier=tier), model, x, y, cell.threat, seed)
-        lines.append(line(cell, seed, f"ensemble, {tier}", taken, peer, rows))
-    sys.stderr.write("\n".join(lines) + "\n")
+        lines.append(row(cell, seed, f"ensemble, {tier}", taken, peer, rows))
+    sys.stderr.write("\n".join(map(shown, lines)) + "\n")
     return lines
 
 
-def main() -> None:
-    """Train, measure, write."""
-    torch.set_num_threads(1)
-    rows = int(sys.argv[1]) if len(sys.argv) > 1 else ROWS
-    seeds = range(int(sys.argv[2]) if len(sys.argv) > 2 else SEEDS)
-    known = [c for c in CELLS if not c.name.startswith("MNIST") or os.environ.get("HOLDFAST_DATA")]
-    lines = [
+def shown(r: dict[str, Any]) -> str:
+    """A line as Markdown."""
+    share = f"1/{r['passes']:.0f} | 1/{r['cpu']:.0f}" if r["attack"][:4] != "Auto" else "1 | 1"
+    return (
+        f"| {r['net']} | {r['threat']} | {r['seed']} | {r['attack']} | {r['standing']} "
+        f"| {r['missed']} | {r['more']} | {r['forwards']:.1f} | {r['backwards']:.1f} "
+        f"| {r['seconds']:.2f} | {share} |"
+    )
+
+
+def summed(lines: list[dict[str, Any]]) -> str:
+    """What the tiers did in all cells together."""
+    words = []
+    for tier in TIERS:
+        own = [r for r in lines if r["attack"] == f"ensemble, {tier}"]
+        if not own:
+            continue
+        level = sum(r["standing"] <= r["peer"] for r in own)
+        passes, cpu = sorted(r["passes"] for r in own), sorted(r["cpu"] for r in own)
+        words.append(
+            f"`{tier}`: no more rows stand than against AutoAttack in {level} of {len(own)} runs "
+            f"(at most {max(r['standing'] - r['peer'] for r in own):+d}; in all "
+            f"{sum(r['missed'] for r in own)} missed, {sum(r['more'] for r in own)} more), for "
+            f"1/{passes[0]:.0f} to 1/{passes[-1]:.0f} of its passes (median 1/{median(passes):.0f})"
+            f" and 1/{cpu[0]:.0f} to 1/{cpu[-1]:.0f} of its CPU seconds (median "
+            f"1/{median(cpu):.0f})."
+        )
+    return "\n".join(f"- {w}" for w in words)
+
+
+def section(lines: list[dict[str, Any]], rows: int) -> str:
+    """The section of the page."""
+    head = (
         f"{rows} held-out rows per net, a net and rows of its own for each seed, one thread on a"
         " CPU. Missed: rows that AutoAttack broke and we did not; more: the reverse. Passes are"
         " per row; ours include the judge's. The last columns divide passes (forwards and"
         " backwards) and CPU seconds by AutoAttack's. AutoAttack has the published settings"
-        " (torchattacks' own preset takes 10 steps where these take 100).",
-        "",
+        " (torchattacks' own preset takes 10 steps where these take 100)."
+    )
+    table = [
         "| net | threat | seed | attack | standing | missed | more | forwards | backwards | CPU s"
         " | passes | CPU |",
         "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for seed in seeds:
+    return "\n".join([head, "", summed(lines), "", *table, *map(shown, lines)])
+
+
+def main() -> None:
+    """Train, measure, write; what other seeds gave earlier is kept."""
+    torch.set_num_threads(1)
+    rows = int(sys.argv[1]) if len(sys.argv) > 1 else ROWS
+    known = [c for c in CELLS if not c.name.startswith("MNIST") or os.environ.get("HOLDFAST_DATA")]
+    KEPT.mkdir(parents=True, exist_ok=True)
+    for seed in map(int, sys.argv[2:] or SEEDS):
+        done: list[dict[str, Any]] = []
         for cell in known:
-            lines += compared(cell, seed, rows)
-            write("Attacks: ensemble", "\n".join(lines))
+            done += compared(cell, seed, rows)
+            (KEPT / f"{rows}-{seed}.json").write_text(json.dumps(done), "utf-8")
+            files = sorted(KEPT.glob(f"{rows}-*.json"))
+            write("Attacks: ensemble", section([r for f in files for r in json.loads(
+                f.read_text("utf-8"))], rows))  # fmt: skip
 
 
 if __name__ == "__main__":

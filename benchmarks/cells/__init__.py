@@ -125,7 +125,7 @@ CELLS = (
     Cell("digits MLP, PGD", digits, flat, "pgd", LInf(radius=0.12), LInf(radius=0.12), 30),
     Cell("digits CNN, TRADES", digits, small, "trades", LInf(radius=0.15), LInf(radius=0.15), 25),
     Cell("digits CNN, L2 PGD", digits, small, "pgd", L2(radius=0.9), L2(radius=0.9), 25),
-    Cell("digits CNN, under L1", digits, small, "pgd", L2(radius=0.6), L1(radius=3.0), 25),
+    Cell("digits CNN, under L1", digits, small, "pgd", L2(radius=0.6), L1(radius=1.5), 25),
     Cell("textures CNN, PGD", textures, coloured, "pgd", LInf(radius=0.05), LInf(radius=0.05), 10),
     Cell("textures CNN, L2", textures, coloured, "trades", L2(radius=0.7), L2(radius=0.7), 10),
     Cell("MNIST CNN, PGD", mnist, large, "pgd", LInf(radius=0.2), LInf(radius=0.2), 6),

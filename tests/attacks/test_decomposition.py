@@ -7,7 +7,8 @@ from math import cos, pi
 import pytest
 import torch
 
-from holdfast.attacks.climb import margin, probability
+from holdfast.attacks.climb import margin
+from holdfast.attacks.contest import probability
 from holdfast.attacks.decomposition import MD_MT, PMA, MarginDecomposition, odds
 from holdfast.attacks.pgd import PGD
 from holdfast.core.dice import Dice

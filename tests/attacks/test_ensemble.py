@@ -5,9 +5,10 @@ import torch
 from torch import Tensor, nn
 
 from holdfast.attacks.arms import ARMS, arms
-from holdfast.attacks.ensemble import TIERS, AdaptiveEnsemble
+from holdfast.attacks.ensemble import AdaptiveEnsemble
 from holdfast.attacks.pgd import PGD
 from holdfast.attacks.square import Square
+from holdfast.attacks.tiers import TIERS
 from holdfast.core.dice import Dice
 from holdfast.core.goal import AtLeast, Targeted, Untargeted
 from holdfast.run.search import search

@@ -6,10 +6,13 @@ import pytest
 import torch
 
 from holdfast.attacks.ddn import DDN
+from holdfast.attacks.deepfool import DeepFool
 from holdfast.attacks.fmn import FMN, NEAREST
 from holdfast.core.catalog import with_settings
+from holdfast.core.errors import ConfigError, Unsupported
 from holdfast.core.goal import Untargeted
-from holdfast.testing.worlds import Images
+from holdfast.run.search import search
+from holdfast.testing.worlds import Images, two_class
 from holdfast.threats.norms import L2, LInf
 from holdfast.threats.sparse import L0
 
@@ -55,6 +58,24 @@ def test_a_start_at_the_nearest_boundary_is_shorter_in_fewer_steps(net):
     for threat in (LInf(radius=0.1), L2(radius=1.0)):
         near = lengths(NEAREST, net, threat)
         assert float(near.mean()) <= float(lengths(FMN(), net, threat).mean()) * 1.001
+
+
+def test_rows_that_the_start_decides_are_not_looked_at_again():
+    """The start hands on what it has seen: the clean point is looked at once for both."""
+    world = two_class(rows=10)
+    threat = L2(radius=4.0)
+    alone = search(DeepFool(), world.model, world.x, world.goal, threat)
+    both = search(NEAREST, world.model, world.x, world.goal, threat)
+    assert alone.broken.all() and both.passes == alone.passes
+    assert torch.equal(both.change, alone.change)
+
+
+def test_only_a_minimum_norm_attack_can_be_the_start():
+    world = two_class(rows=2)
+    with pytest.raises(ConfigError, match="no minimum-norm attack"):
+        FMN(start="attack:pgd")(world.model, world.x, world.goal, L2(radius=0.1))
+    with pytest.raises(Unsupported, match="DeepFool cannot shrink"):
+        NEAREST(world.model, world.x, world.goal, L0(radius=2))
 
 
 def test_lengths_do_not_depend_on_the_unit_of_inputs():

@@ -10,8 +10,9 @@ import torch
 from holdfast.attacks.embedding import token_scores
 from holdfast.attacks.gcg import GCG
 from holdfast.attacks.goals import Says
+from holdfast.attacks.several import Several
 from holdfast.core.dice import Dice
-from holdfast.core.errors import Unsupported
+from holdfast.core.errors import ConfigError, ShapeError, Unsupported
 from holdfast.core.goal import AtLeast, Untargeted
 from holdfast.run.search import search
 from holdfast.testing.worlds import Language, Tokens
@@ -132,6 +133,74 @@ def test_saying_a_target_is_the_loss_of_teacher_forcing():
     torch.testing.assert_close(goal.soft(z), -loss.mean(1))
     said = (z[:, 2:4].argmax(2) == world.ids[:, 3:5]).all(1)
     assert torch.equal(goal(z) >= 0, said)
+
+
+class _Next(torch.nn.Module):
+    """A small language model of 12 tokens: logits of the next one."""
+
+    def __init__(self, seed, vocabulary=12):
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.table = torch.nn.Embedding(vocabulary, 6).double()
+            self.body = torch.nn.GRU(6, 12, batch_first=True).double()
+            self.out = torch.nn.Linear(12, vocabulary).double()
+        self.requires_grad_(False)
+
+    def read(self, embedded):
+        return self.out(self.body(embedded)[0][:, -1]) * 4
+
+    def forward(self, ids):
+        return self.read(self.table(ids))
+
+
+def test_the_gradient_of_several_models_is_that_of_their_mean_loss():
+    models = [_Next(seed) for seed in (0, 1)]
+    x = torch.randint(1, 12, (4, 5), generator=torch.Generator().manual_seed(0))
+    goal = Says(torch.tensor([3, 5, 7, 2])).by_all(2)
+    threat = Substitutions(vocabulary=12, blank=-1)
+    margin, height, scores = token_scores(Several(models), x, goal, threat, x)
+    hot = torch.nn.functional.one_hot(x, 12).double().requires_grad_()
+    losses = [
+        torch.nn.functional.cross_entropy(m.read(hot @ m.table.weight), goal.y[:, 0],
+                                          reduction="none")
+        for m in models
+    ]  # fmt: skip
+    want = -torch.stack(losses).mean(0)
+    (gradient,) = torch.autograd.grad(want.sum(), hot)
+    torch.testing.assert_close(height, want.detach())
+    torch.testing.assert_close(scores, gradient)
+    each = torch.stack([Says(goal.y[:, 0])(m(x)) for m in models])
+    torch.testing.assert_close(margin, each.amin(0))
+
+
+def test_one_trigger_for_several_models_is_the_best_of_all_pairs():
+    """Three prompts, two models, two tokens for all: enumeration knows the least mean loss."""
+    both, size = Several([_Next(seed) for seed in (3, 4)]), 12
+    x = torch.randint(1, size, (3, 4), generator=torch.Generator().manual_seed(2))
+    x = torch.cat([x, torch.zeros(3, 2, dtype=torch.int64)], 1)
+    threat = Trigger(token=0, vocabulary=size)
+    pairs = torch.tensor(list(product(range(size), repeat=2)))
+    made = x.repeat(len(pairs), 1)
+    made[:, -2:] = pairs.repeat_interleave(3, 0)
+    every = both(made).view(len(pairs), 3, 2, size)
+    heights = every.log_softmax(3).mean((1, 2))  # (pairs, V), the same target for all prompts
+    target = int(heights.amax(0).argmax())
+    goal = Says(torch.full((3,), target)).by_all(2)
+    attack = GCG(steps=12, topk=12, samples=48, growing=False)
+    change = attack(both, x, goal, threat)
+    lead = every[..., target] - every.index_fill(3, torch.tensor(target), -torch.inf).amax(3) >= 0
+    won = lead.all(2).sum(1)  # prompts on which both models say it, for each pair
+    reached = int((goal(both(threat.apply(x, change))) >= 0).sum())
+    assert (change == change[0]).all()
+    assert won.max() > won.median() and reached == int(won.max())
+
+
+def test_several_models_must_share_their_tokens():
+    with pytest.raises(ConfigError):
+        Several([])
+    with pytest.raises(ShapeError):
+        Several([_Next(0), _Next(1, vocabulary=9)])(torch.zeros(1, 3, dtype=torch.int64))
 
 
 def test_models_without_an_embedding_are_refused():

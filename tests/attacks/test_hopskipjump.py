@@ -53,6 +53,30 @@ def test_the_estimated_normal_is_that_of_the_boundary():
     assert torch.allclose(found.norm(dim=1), torch.ones(5, dtype=torch.float64))
 
 
+def test_the_shortest_probe_that_wins_is_kept():
+    world = two_class(rows=5, size=8, seed=5)
+    seen = []
+
+    def model(x):
+        seen.append(x)
+        return world.model(x)
+
+    known = Smallest(model, world.x, world.goal, L2(), None, shrink=True)
+    weight = world.ways()[0][:, 0]
+    step = 1.01 * (world.radius(2) / weight.norm(dim=1))[:, None] * weight
+    seen.clear()
+    normal(known, known.open, step, torch.full((5,), 0.1, dtype=torch.float64), 20)
+    probes = torch.cat(seen).reshape(5, 20, 8)
+    margin = torch.stack([world.goal(world.model(p)) for p in probes.unbind(1)], 1)
+    length = (probes - world.x[:, None]).norm(dim=2).masked_fill(margin < 0, torch.inf)
+    assert margin.ge(0).any(1).all() and torch.allclose(known.length, length.amin(1))
+    # A row whose shortest probe is inside the threat is not probed again.
+    enough = Smallest(model, world.x, world.goal, L2(radius=50.0), None, shrink=False)
+    seen.clear()
+    normal(enough, enough.open, step, torch.full((5,), 0.1, dtype=torch.float64), 300)
+    assert sum(map(len, seen)) == 5 * 128
+
+
 def test_bisection_keeps_the_winning_end():
     world = two_class(rows=6, size=8, seed=6)
     known = Smallest(world.model, world.x, world.goal, L2(radius=1e-4), None, shrink=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from math import prod
 
 import pytest
@@ -15,7 +16,7 @@ from holdfast.core.catalog import entries, with_settings
 from holdfast.core.dice import Dice
 from holdfast.core.errors import HoldfastError, Unsupported
 from holdfast.core.goal import Goal, Targeted, Untargeted
-from holdfast.core.kinds import Attack
+from holdfast.core.kinds import Attack, Threat
 from holdfast.run.search import Found, search
 from holdfast.testing.conform import subject_of
 from holdfast.threats.grammar import parse
@@ -109,22 +110,28 @@ def cases(draw: st.DrawFn, words: bool) -> dict[str, object]:
         "chunk": draw(st.sampled_from((None, 1, 2))),
         "targeted": draw(st.booleans()),
         "seed": draw(st.integers(0, 2**20)),
+        "times": 1 if words else draw(st.sampled_from((1, 1, 1, 255))),  # bytes, not shares of one
     }
 
 
 def tried(method: Attack, case: dict) -> None:  # type: ignore[type-arg]
     model = Counted(case["shape"], case["kind"], case["classes"], case["seed"])
     x = inputs(case["shape"], case["kind"], case["rows"], case["spec"], case["seed"])
+    x = x * case["times"]
     y = torch.arange(len(x)) % case["classes"]
     goal = Targeted(y) if case["targeted"] else Untargeted(y)
     before, dice = x.clone(), Dice.of(len(x), seed=case["seed"])
     try:
         threat = parse(case["spec"])
-        found = search(method, model, x, goal, threat, dice=dice, chunk=case["chunk"])
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            found = search(method, model, x, goal, threat, dice=dice, chunk=case["chunk"])
     except HoldfastError as refused:
         assert len(refused.says) > 10, "a refusal says why"
         return
     assert torch.equal(x, before), "inputs were changed"
+    if x.numel() and x.max() > threat.high + 1 and type(threat).through is Threat.through:
+        assert any("inputs lie in" in str(s.message) for s in said), "silent about the range"
     honest(found, model, x, goal, case["spec"])
 
 

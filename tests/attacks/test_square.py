@@ -11,7 +11,7 @@ from holdfast.core.dice import Dice
 from holdfast.core.goal import Untargeted
 from holdfast.run.search import search
 from holdfast.testing.worlds import staircase, two_class
-from holdfast.threats.ball import peak
+from holdfast.threats.blocks import peak
 from holdfast.threats.norms import L1, L2, LInf
 
 

@@ -31,7 +31,7 @@ def rows(world, y=None):
     return Batches(x=world.x, y=world.y if y is None else y, size=7)
 
 
-def naive(world, *, epochs, stride, ceiling):
+def naive(world, *, epochs, stride, ceiling, climb="soft"):
     """The method by its formula, where a small batch is all rows, seen twice per step."""
     d = torch.zeros_like(world.x[:1])
     for _ in range(epochs):
@@ -41,6 +41,7 @@ def naive(world, *, epochs, stride, ceiling):
             x = (world.x + v).clamp(0, 1).detach() + v - v.detach()
             z = world.model(x)
             loss = cross_entropy(z, world.y, reduction="none").clamp(max=ceiling).mean()
+            loss = -z.gather(1, world.y[:, None]).mean() if climb == "own" else loss
             (g,) = torch.autograd.grad(loss, v)
             total = total + g
             ahead = (ahead + stride * EPS * g.sign()).clamp(-EPS, EPS)
@@ -48,11 +49,25 @@ def naive(world, *, epochs, stride, ceiling):
     return d
 
 
-def test_it_is_the_formula(world):
-    attack = SGA(epochs=5, batch=24, minibatch=24, inner=2, stride=0.3, ceiling=5.0)
+@pytest.mark.parametrize("climb", ["soft", "own"])
+def test_it_is_the_formula(world, climb):
+    attack = SGA(epochs=5, batch=24, minibatch=24, inner=2, stride=0.3, ceiling=5.0, climb=climb)
     found = attack.fit(world.model, rows(world), world.goal, LInf(radius=EPS)).change
-    true = naive(world, epochs=5, stride=0.3, ceiling=5.0)
+    true = naive(world, epochs=5, stride=0.3, ceiling=5.0, climb=climb)
     assert torch.allclose(found, true, atol=1e-9)
+    other = naive(world, epochs=5, stride=0.3, ceiling=5.0, climb="own" if climb == "soft" else "")
+    assert not torch.allclose(found, other, atol=1e-9)
+
+
+def test_a_row_alone_lowers_its_own_logit_too(world):
+    threat = LInf(radius=EPS)
+    few = SGA(epochs=1, inner=1, climb="own", stride=0.5)
+    change = few(world.model, world.x, world.goal, threat)
+    with torch.no_grad():
+        before, after = (world.model(v).gather(1, world.y[:, None]) for v in
+                         (world.x, threat.apply(world.x, change)))  # fmt: skip
+    safe = world.goal(world.model(world.x)) < 0
+    assert (after < before)[safe].all()
 
 
 def test_with_one_gradient_per_step_it_is_signed_batch_steps(world):

@@ -15,9 +15,10 @@ from holdfast.checks.certificates import Certificates
 from holdfast.checks.curvature import Curvature
 from holdfast.checks.envelope import Envelope
 from holdfast.checks.explanation_stability import ExplanationStability
+from holdfast.core.certificate import Certificate
 from holdfast.core.errors import Contradiction, Unsupported
 from holdfast.core.kinds import Certifier
-from holdfast.core.records import Certificate, Severity
+from holdfast.core.records import Severity
 from holdfast.ops.statistics import clopper_pearson
 from holdfast.testing.worlds import linear_layer, two_class
 

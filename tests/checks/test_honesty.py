@@ -12,6 +12,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from holdfast.checks.envelope import Envelope
+from holdfast.checks.local import local
 from holdfast.checks.repair import Repaired, repaired
 from holdfast.checks.self_checks import SelfCheck, self_checks
 from holdfast.checks.siege import besiege
@@ -29,6 +31,7 @@ from holdfast.run.suite import Suite
 from holdfast.run.verdict import verdict
 from holdfast.testing.worlds import two_class
 from holdfast.testing.worlds.masked import Masked, digits, flat, gallery, trained
+from holdfast.threats.bind import bind
 from holdfast.threats.grammar import parse
 
 ROWS, RADIUS, SEED = 20, 0.1, 41
@@ -209,6 +212,36 @@ def test_no_false_flag_on_an_honest_net(kind: str) -> None:
         assert [f"{c.name}: {c.says}" for c in found if not c.passed] == []
 
 
+@pytest.mark.parametrize("kind", PLAIN)
+def test_no_false_flag_under_threats_that_are_no_balls(kind: str) -> None:
+    """A patch jumps from pixel to pixel, a shared change follows no row: no fault of the net."""
+    model, x, y = plain(kind)
+    specs = ["l1:2", "shared+linf:0.1", "shared+l2:1"]
+    specs += ["rotation:20", "patch:3x3", "shared+patch:3x3"] if x.dim() == 4 else []
+    for spec in specs:
+        found = self_checks(model, x[:32], y[:32], parse(spec), Dice.of(32))
+        assert [f"{spec}: {c.name}: {c.says}" for c in found if not c.passed] == []
+
+
+@pytest.mark.parametrize("threat", ["rotation:20", "patch:3x3", "shared+linf:0.1"])
+@pytest.mark.parametrize("name", ["inputs rounded", "logits clipped", "input noise", "detached"])
+def test_a_masked_net_is_flagged_whatever_the_threat(name: str, threat: str) -> None:
+    case = cases()[name]
+    found = self_checks(case.model, case.x[:32], case.y[:32], parse(threat), Dice.of(32))
+    assert SIGNS[name] in {c.name for c in found if not c.passed}
+
+
+def test_signs_are_looked_for_in_a_ball_around_each_input() -> None:
+    model, x, _ = base()
+    for spec in ("linf:0.1", "l1:2", "weights:0.1"):
+        assert local(bind(parse(spec), model), x, Dice.of(len(x))).spec == spec
+    assert local(parse("shared+l2:0.5"), x, Dice.of(len(x))) == parse("l2:0.5")
+    near = local(parse("patch:8x8"), x, Dice.of(len(x)))  # uniform noise in place of the image
+    noise = torch.rand(x.shape, generator=torch.Generator().manual_seed(0))
+    assert near.spec.startswith("linf:")
+    assert near.radius == pytest.approx(float((noise - x).square().mean().sqrt()), rel=0.05)
+
+
 def test_an_honest_model_is_not_repaired() -> None:
     model, x, _ = plain("plain")
     plan = repaired(model, [SelfCheck("all", True, "well")], x, parse("linf:0.1"), Dice.of(len(x)))
@@ -231,23 +264,29 @@ def test_a_masked_model_is_printed_with_its_flags_in_every_format() -> None:
     case = cases(12)["logits clipped"]
     data = Batches(x=case.x, y=case.y, index=torch.arange(12), size=12)
     about = Subject(model=case.model, batches=data, threats=(parse(f"linf:{RADIUS}"),))
-    suite = Suite("one", (WorstCase(attacks=("attack:pgd",)),))
+    curve = Envelope(radii=(1.0,), attack="attack:fgsm", smallest=None)
+    suite = Suite("one", (WorstCase(attacks=("attack:pgd",)), curve))
     report = suite(about)
-    name = f"attacks.worst@linf:{RADIUS}"
+    names = {f"attacks.worst@linf:{RADIUS}", f"envelope.attacked@linf:{RADIUS}"}
     ruling = verdict(report.readings, (gate("attacks.worst@*", ">= 0.01"),), report.outcomes)
     results = document(report, about, suite.checks, ruling)
-    (worst,) = [r for r in report.readings if r.name == name]
-    value, sign = f"{worst.value:.1%}", "outputs are not cut"
-    assert any(flag.startswith(sign) for flag in worst.flags)
+    found, sign = [r for r in report.readings if r.name in names], "outputs are not cut"
+    assert len({r.value for r in found}) == 2  # so that each is looked for by itself
+    assert all(any(flag.startswith(sign) for flag in r.flags) for r in found)
     held = json.loads(render_json(results))
     same = [r for o in held["outcomes"] for f in o["findings"] for r in f["readings"]]
-    assert all(r["flags"] for r in [*same, *held["gates"]] if r["name"] == name)
+    assert all(r["flags"] for r in [*same, *held["gates"]] if r["name"] in names)
     out = io.StringIO()
     show(results, seconds=1.0, report="report.html", stream=out)
     page = re.sub(r"<script.*?</script>|<style.*?</style>", "", render_html(results), flags=re.S)
-    for place in (m.start() for m in re.finditer(re.escape(value), page)):
-        assert sign in page[max(0, place - 600) : place + 1500]
     texts = (render_markdown(results), render_sarif(results), render_junit(results), out.getvalue())
-    for text in texts:
-        lines = [x for x in text.replace("\\", "").splitlines() if value in x]
-        assert all(sign in x for x in lines)
+    for value in (f"{r.value:.1%}" for r in found):
+        for place in (m.start() for m in re.finditer(re.escape(value), page)):
+            assert sign in page[max(0, place - 900) : place + 1500], value
+        for text in texts:
+            lines = [x for x in text.replace("\\", "").splitlines() if value in x]
+            assert all(sign in x for x in lines)
+    for finding in (f for o in held["outcomes"] for f in o["findings"] if f["readings"]):
+        said = [finding["says"]]
+        said += [f["says"] for f in finding["figures"] if f["kind"] == "envelope"]
+        assert all("doubt" in text or sign in text for text in said)

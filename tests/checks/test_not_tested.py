@@ -45,6 +45,8 @@ def test_a_black_box_is_attacked_by_queries_and_says_what_else_needs_gradients()
     (worst,) = report.readings
     assert worst.name == "attacks.worst@linf:0.05" and 0 < worst.value < 1
     assert worst.flags and "slopes exist" in worst.flags[0]
+    both = WorstCase(attacks=("attack:pgd", "attack:square"), probes=0)
+    report = Suite("one", (both,))(subject(box, world.x, world.y))
     assert "attack:pgd could not be run" in report.outcomes[0].findings[0].says
 
 

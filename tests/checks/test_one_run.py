@@ -9,11 +9,13 @@ from holdfast.attacks.fmn import NEAREST
 from holdfast.attacks.pgd import PGD
 from holdfast.checks import curves
 from holdfast.checks.curves import Asked
+from holdfast.core.dice import Dice
 from holdfast.core.errors import Unsupported
 from holdfast.core.records import Subject
 from holdfast.testing.worlds import Images, three_class
 from holdfast.threats.affine import Rotation
 from holdfast.threats.norms import L1, L2, LInf
+from holdfast.threats.shared import Shared
 
 RADII = (0.25, 0.5, 1.0, 2.0)
 
@@ -84,3 +86,31 @@ def test_a_change_that_is_larger_than_a_radius_says_nothing_about_it():
     for radius, alive in zip(RADII, curve, strict=True):
         inside = threat.scaled(radius).size(world.x, change) <= 1
         assert torch.equal(alive, ~(won & inside))
+
+
+def test_one_run_is_enough_unless_both_are_asked_for(monkeypatch):
+    world, threat = Images.make(rows=40), LInf(radius=0.02)
+    about, right = asked(world, threat), torch.ones(40, dtype=torch.bool)
+    alone, seen = about.attacked(NEAREST, None, right), counted(monkeypatch)
+    assert torch.equal(about.attacked(PGD(steps=5), NEAREST, right, both=False), alone)
+    assert [name for name, _ in seen] == ["FMN"]
+    turned = asked(world, Rotation(degrees=20.0))
+    turned.attacked(PGD(steps=5), NEAREST, right, both=False)
+    assert "PGD" in [name for name, _ in seen[2:]]  # no length: the other attack answers
+
+
+def test_a_shared_change_breaks_at_each_radius_what_one_change_breaks():
+    """Rows broken by the changes of different radii do not add up to one curve."""
+    world, threat = Images.make(rows=40), Shared(threat=LInf(radius=0.1))
+    about, right = asked(world, threat), torch.ones(40, dtype=torch.bool)
+    curve = about.attacked(PGD(steps=5), "attack:deepfool-fmn", right)
+    count = [int(alive.sum()) for alive in curve]
+    assert count == sorted(count, reverse=True) and count[-1] < 40
+    for k, radius in enumerate(RADII):
+        found = curves.search(
+            PGD(steps=5), world.model, world.x, world.goal, threat.scaled(radius),
+            dice=Dice(0, torch.arange(40), f"envelope/{radius:g}"),
+        )  # fmt: skip
+        assert count[k] <= int((found.margin < 0).sum())
+        if k == 0 or count[k] < count[k - 1]:
+            assert torch.equal(curve[k], found.margin < 0)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from tests.checks.subjects import findings, linear, net, reading, subject
 
+from holdfast.checks import worst_case
 from holdfast.checks.nearest import nearest
 from holdfast.checks.siege import besiege
 from holdfast.checks.worst_case import WorstCase
@@ -169,10 +170,10 @@ class Texts(torch.nn.Module):
 
 def test_the_ledger_sums_to_the_table() -> None:
     model, x, y = net()
-    about = subject(model, x[:40], y[:40], "linf:0.2")
+    about = subject(model, x[:40], y[:40], "linf:0.35")
     found = findings(WorstCase(attacks=("attack:fgsm", "attack:ensemble"), probes=0), about)[0]
     table, stages = found.figures[:2]
-    assert stages.name == "ledger-linf:0.2"
+    assert stages.name == "ledger-linf:0.35" and table.rows[-1]["broken"]
     for key in ("forwards", "backwards", "broken"):
         whole = sum(int(r[key] or 0) for r in stages.rows)
         assert whole == table.rows[-1][key]
@@ -183,6 +184,64 @@ def _masked() -> Subject:
     return subject(
         lambda x: world.model((x * 64).round() / 64), world.x, world.y, "linf:0.05", about={}
     )
+
+
+def test_the_ensemble_is_the_portfolio_unless_said() -> None:
+    assert WorstCase().attacks == ("attack:ensemble",)
+    world, about = linear(threat="l2:0.1")
+    found = findings(replace(WorstCase(), probes=0), about)
+    assert reading(found, "attacks.worst@l2:0.1").value == float((world.worst(0.1, 2) < 0).mean(
+        dtype=torch.float64))  # fmt: skip
+    table, stages = found[0].figures[:2]
+    assert [r["method"] for r in table.rows] == ["attack:ensemble"]  # no line that repeats it
+    assert any(str(r["stage"]).startswith("attack:ensemble: sprint") for r in stages.rows)
+
+
+@pytest.mark.parametrize("spec", ["patch:2x2", "rotation:40"])
+def test_where_a_threat_has_many_best_places_ascents_start_from_many(spec: str) -> None:
+    model, x, y = net()
+    about, name = subject(model, x[:24], y[:24], spec), f"attacks.worst@{spec}"
+    many = WorstCase(attacks=(build("attack:pgd", steps=10, restarts=10),), probes=0)
+    found, other = findings(WorstCase(probes=0), about), findings(many, about)
+    assert reading(found, name).value <= reading(other, name).value + 1 / 24
+
+
+def test_changes_that_serve_all_rows_do_not_add_up() -> None:
+    """Two attacks with a change each: what counts is the better one, not both."""
+    model, x, y = net()
+    about = subject(model, x[:30], y[:30], "shared+linf:0.35")
+    name = "attacks.worst@shared+linf:0.35"
+    each = [
+        findings(replace(QUICK, attacks=(a,)), about) for a in (PGD, build("attack:fgsm"), SQUARE)
+    ]
+    whole = findings(replace(QUICK, attacks=(PGD, build("attack:fgsm"), SQUARE)), about)
+    assert reading(whole, name).value == min(reading(f, name).value for f in each) < 1
+    siege = besiege((PGD, SQUARE), model, x[:30], y[:30], about.threats[0], Dice.of(30))
+    assert (siege.change == siege.change[:1]).all()
+    with torch.no_grad():
+        moved = model(about.threats[0].apply(x[:30], siege.change)).argmax(1)
+    assert torch.equal(siege.standing, moved == y[:30])
+    assert siege.size[~siege.standing].le(1 + 1e-5).all()
+
+
+@pytest.mark.parametrize("spec", ["weights:0.3", "latent:2:0.8", "shared+weights:0.3"])
+def test_threats_into_the_model_are_bound_to_it(spec: str) -> None:
+    model, x, y = net()
+    about = subject(model, x[:16], y[:16], spec)
+    found = findings(WorstCase(probes=8), about)
+    worst = reading(found, f"attacks.worst@{spec}")
+    assert worst.value < 1 and worst.flags == () and worst.n == 16
+    with pytest.raises(Unsupported, match="one torch module") as refused:
+        findings(QUICK, subject(lambda v: v.flatten(1)[:, :3], x, y, spec))
+    assert "Wrap the model" in refused.value.fix
+
+
+def test_no_more_rows_are_attacked_than_changes_have_room_for(monkeypatch) -> None:
+    model, x, y = net()
+    weights = sum(p.numel() for p in model.parameters() if p.dim() > 1)
+    monkeypatch.setattr(worst_case, "NUMBERS", 5 * weights + 1)
+    about = subject(model, x[:16], y[:16], "weights:0.01")
+    assert reading(findings(QUICK, about), "attacks.worst@weights:0.01").n == 5
 
 
 def test_flags_go_wherever_the_number_goes() -> None:

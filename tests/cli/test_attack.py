@@ -172,11 +172,11 @@ def test_an_error_teaches(here, capsys, words, code, says, fix):
     assert says in first and fix in last
 
 
-def test_a_stop_says_how_to_begin_again(here, capsys, monkeypatch):
+def test_a_stop_says_how_to_go_on(here, capsys, monkeypatch):
     def stopped(*words, **settings):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("holdfast.cli.campaign.search", stopped)
     assert run([*MODEL, *PGD]) == 130
     out, err = capsys.readouterr()
-    assert out == "" and "Begin again: holdfast attack net.pt" in err
+    assert out == "" and "Continue: holdfast attack net.pt" in err

@@ -14,9 +14,9 @@ from tests.cli.world import WORDS, lay, toml
 
 from holdfast.cli.front import run
 from holdfast.core import catalog
+from holdfast.core.certificate import Certificate
 from holdfast.core.fields import settings
 from holdfast.core.kinds import Certifier
-from holdfast.core.records import Certificate
 from holdfast.run.store import Store
 
 FAILS = '[gate]\n"clean.accuracy" = "<= 0.5"\n'

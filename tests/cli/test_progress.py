@@ -16,7 +16,7 @@ from holdfast.cli.progress import Told, clock
 from holdfast.cli.stop import Stop
 from holdfast.core.fields import settings
 from holdfast.core.records import Finding, Outcome, Reading, Severity
-from holdfast.run.executors import Done
+from holdfast.run.perform import Done
 from holdfast.run.plan import plan
 from holdfast.run.suite import audit
 
@@ -102,6 +102,20 @@ def test_on_a_terminal_a_bar_shows_the_worst_so_far(monkeypatch):
     assert "worst so far linf:0.1 <= 40.0%" in text and "eta" in text and "1/2" in text
     assert "\x1b[" in text, "the bar is drawn over itself"
     assert "80.0% [75.0, 85.0]" in text, "and finished checks stay above it"
+
+
+def test_a_running_cell_shows_the_rows_of_its_search():
+    told = Told(io.StringIO())
+    first, second = plan((Says(name="a"), Says(name="b", dear=2.0)), subject())
+    told.planned((first, second), 1.0)
+    told.begins(first, 9.0)
+    assert "Says   eta" in told.status()
+    told.within(first, 512, 1000, 3)
+    told.within(second, 0, 20, 0)
+    assert "Says 512/1,000 rows, Says 0/20 rows   eta" in told.status()
+    told.within(first, 1000, 1000, 5)
+    told.finished(Done(second, Outcome(check="check:says")), False)
+    assert "rows" not in told.status(), "what follows a search is not counted"
 
 
 def test_what_is_foreseen_is_said_only_where_something_runs(tmp_path):

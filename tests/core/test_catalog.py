@@ -6,10 +6,11 @@ from functools import partial
 
 import pytest
 
-from holdfast.core.catalog import build, entries, find, key, table
+from holdfast.core.catalog import build, entries, find, key
 from holdfast.core.errors import ConfigError
 from holdfast.core.fields import Later
 from holdfast.core.nearest import nearest
+from holdfast.core.table import table
 from holdfast.defend.smoothed import smoothed
 
 

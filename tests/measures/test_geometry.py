@@ -12,12 +12,16 @@ from holdfast.core.data import Batches
 from holdfast.core.dice import Dice
 from holdfast.core.errors import ConfigError, ShapeError, Unsupported
 from holdfast.measures.model.blind_spots import blind_spots
-from holdfast.measures.model.level_set import confidence, level_set_width, star, traverse
+from holdfast.measures.model.level_set import confidence, traverse
+from holdfast.measures.model.linear_distance import linear_distance
 from holdfast.measures.model.local_tilt import local_tilt
+from holdfast.measures.model.paths import trajectories
 from holdfast.measures.model.plane import Plane
-from holdfast.measures.model.power_law import linear_distance, power_law
-from holdfast.measures.model.tilting import adversarial_strength, gaussian_error, tilting_curve
-from holdfast.measures.model.trajectory import path_quality, rmqm, trajectories
+from holdfast.measures.model.power_law import power_law
+from holdfast.measures.model.star import level_set_width, star
+from holdfast.measures.model.tilting import adversarial_strength
+from holdfast.measures.model.tilting_curve import gaussian_error, tilting_curve
+from holdfast.measures.model.trajectory import path_quality, rmqm
 from holdfast.testing.worlds import three_class, two_class
 from holdfast.threats.norms import L2, LInf
 

@@ -7,7 +7,7 @@ import torch
 from scipy.stats import binomtest
 
 from holdfast.core.errors import ConfigError, ShapeError
-from holdfast.measures.outputs.over_time import mcnemar, over_time
+from holdfast.measures.outputs.over_time import mcnemar, over_time, slot_prompts
 
 Y = torch.tensor([0, 1, 1, 0])
 
@@ -70,3 +70,19 @@ def test_unequal_questions_are_refused():
         over_time(four, Y, clean="plain")
     with pytest.raises(ShapeError, match="at least one"):
         over_time(four, Y[:3])
+
+
+def test_slots_are_combined_in_all_ways():
+    clean = {"D": ["sort:", "sort:"], "S": ["1 good", "1 good"], "Q": ["fine", "bad"]}
+    changed = {"Q": ["f1ne", "bda"], "D": ["srot:", "srot:"]}
+    two = slot_prompts(clean, changed, between=" ")
+    assert list(two) == ["clean", "D", "Q", "D+Q"]
+    assert two["clean"] == ["sort: 1 good fine", "sort: 1 good bad"]
+    assert two["D+Q"] == ["srot: 1 good f1ne", "srot: 1 good bda"]
+    three = slot_prompts(clean, {**changed, "S": ["1 god", "1 god"]})
+    assert len(three) == 8 and len({tuple(p) for p in three.values()}) == 8
+    answers = {"v": {c: torch.zeros(2).long() for c in three}}
+    assert over_time(answers, torch.tensor([0, 1])).accuracy("v", "D+S+Q") == 0.5
+    for bad in ({"Q": ["one"]}, {"R": ["a", "b"]}):
+        with pytest.raises(ShapeError):
+            slot_prompts(clean, bad)

@@ -1,5 +1,7 @@
 """Recipes on data that can be learned perfectly."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -9,9 +11,7 @@ from holdfast.core import catalog
 from holdfast.core.data import Batches
 from holdfast.core.fields import Later
 from holdfast.core.goal import Untargeted
-from holdfast.recipes.pgd_at import PGDAdversarialTraining
-from holdfast.recipes.standard import Standard
-from holdfast.recipes.trades import TradesTraining
+from holdfast.recipes.standard import PGD_AT, TRADES, Standard
 from holdfast.run.search import search
 from holdfast.threats.norms import LInf
 
@@ -32,14 +32,14 @@ def robust(model: nn.Module) -> float:
     return 1 - float(found.broken.double().mean())
 
 
-@pytest.mark.parametrize("recipe", [PGDAdversarialTraining, TradesTraining])
+@pytest.mark.parametrize("recipe", [PGD_AT, TRADES])
 def test_hardening_hardens(recipe) -> None:
     torch.manual_seed(0)
     plain, hard = nn.Linear(41, 2), nn.Linear(41, 2)
     hard.load_state_dict(plain.state_dict())
     fast = Later("torch:Adam", lr=0.05)
     Standard(optimizer=fast, epochs=10)(plain, world())
-    recipe(optimizer=fast, epochs=10).against(LInf(radius=0.1))(hard, world())
+    replace(recipe, optimizer=fast, epochs=10).against(LInf(radius=0.1))(hard, world())
     assert robust(plain) < 0.5 < 0.75 < robust(hard)
 
 

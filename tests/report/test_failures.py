@@ -9,7 +9,7 @@ from tests.report import sample
 
 from holdfast.report import render_html
 from holdfast.report.pictures import difference, picture
-from holdfast.report.stages import ledger, panel
+from holdfast.report.stages import ledger, panel, timed
 
 EVIL = '<b onload="alert(1)">'
 
@@ -60,15 +60,21 @@ def test_a_long_text_keeps_what_stands_around_a_change() -> None:
 def test_a_picture_bears_both_answers_and_the_smallest_radius() -> None:
     rows: list[sample.Plain] = [{
         "before": "8, 97%", "after": "3, 61%", "breaks at": "linf 3.1/255", "row": 5,
-        "found by": "ensemble: round 2", "of the radius (share)": 0.3875,
+        "found by": "ensemble: round 2", "of the radius (share)": 0.3875, "gain": 12,
         "image": sample.png(1), "changed": sample.png(1, 1), "difference": sample.png(0, 3),
     }]  # fmt: skip
     page = _section(_page("gallery", rows), "failures")
-    assert page.count("<img ") == 3 and "change ×10" in page
+    assert page.count("<img ") == 3 and "change ×12" in page
     first, second = re.findall(r"</small><b>([^<]*)</b>", page)
     assert (first, second) == ("8, 97%", "3, 61%")
     assert "linf 3.1/255" in page and "39% of radius" in page and 'width="38.8%"' in page
     assert "row 5, found by ensemble: round 2" in page and 'alt="changed: 3, 61%"' in page
+
+
+def test_a_change_of_the_model_shows_the_row_once_and_what_it_turns_into() -> None:
+    one = picture({"before": "8, 97%", "after": "3, 61%", "image": sample.png(1), "row": 5})
+    assert [(i.word, i.answer) for i in one.images] == [("original", "8, 97%")]
+    assert one.title == "turns into 3, 61%"
 
 
 STAGES: list[sample.Plain] = [
@@ -93,6 +99,25 @@ def test_the_ledger_has_one_line_per_stage_and_their_sums() -> None:
     assert ledger([{"method": "pgd"}]) is None
 
 
+def test_seconds_of_a_ledger_come_from_the_facts_of_the_run() -> None:
+    figure = {"name": "ledger-x", "kind": "table", "title": "t", "says": "s", "rows": STAGES}
+    outcome = {"check": "check:worst-case", "section": "attacks", "cell": "c0",
+               "findings": [{"severity": "info", "says": "f", "figures": [figure]}]}  # fmt: skip
+    results = {"outcomes": [outcome, {"cell": "c1"}]}
+    spent: sample.Plain = {"clean": 0.25, "attack:ensemble: sprint": 1234.5}
+    run = {"ledgers": {"c0": {"ledger-x": spent, "ledger-y": {"clean": 9.0}}, "c2": 7}}
+    told = timed(results, run)
+    made = ledger(told["outcomes"][0]["findings"][0]["figures"][0]["rows"])
+    assert made is not None and made.timed
+    assert [line.cells[-1] for line in made.lines] == ["0.25", "1,234.50", "–"]
+    assert made.total[-1] == "1,234.75" and told["outcomes"][1] == {"cell": "c1"}
+    assert "seconds" not in STAGES[0], "the document itself is as it was"
+    page = render_html(results, run=run)
+    assert ">Seconds</th>" in page and "1,234.50" in page
+    for none in ({}, {"ledgers": EVIL}, {"ledgers": {"c0": [1]}}):
+        assert ">Seconds</th>" not in render_html(results, run=none)
+
+
 def test_self_checks_that_failed_come_first_with_what_repairs_them() -> None:
     rows: list[sample.Plain] = [
         {"check": "slopes exist", "result": "pass", "says": "on all rows", "repaired by": "x"},
@@ -104,5 +129,5 @@ def test_self_checks_that_failed_come_first_with_what_repairs_them() -> None:
     assert made[-1].fix == "" and made[0].fix == "float64"
     page = _section(_page("table", rows), "attacks")
     assert page.count('<li class="bad">') == 2 and "<b onload" not in page
-    assert page.index("Repaired by float64") < page.index("slopes exist")
+    assert page.index("What helps: float64") < page.index("slopes exist")
     assert panel([{"method": "pgd"}]) == ()

@@ -171,8 +171,8 @@ def test_progress_and_diff_print_the_flag_beside_the_number(
     outcome = Outcome(check="check:worst-case", findings=(finding,))
     out = io.StringIO()
     told = Told(out)
-    cell = SimpleNamespace(name="check:worst-case")
-    told.finished(SimpleNamespace(outcome=outcome, cell=cell), False)  # type: ignore[arg-type]
+    cell = SimpleNamespace(name="check:worst-case", place=0)
+    told.finished(SimpleNamespace(outcome=outcome, cell=cell, times={}), False)  # type: ignore[arg-type]
     assert "31.2%" in out.getvalue() and "slopes exist" in out.getvalue()
     assert "31.2%" in told.status() and "1 self-checks failed" in told.status()
 

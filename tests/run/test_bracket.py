@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from holdfast.attacks.pgd import PGD
+from holdfast.core.certificate import Certificate
 from holdfast.core.errors import Contradiction, Unsupported
 from holdfast.core.goal import Untargeted
 from holdfast.core.kinds import Certifier
-from holdfast.core.records import Certificate
 from holdfast.run.bracket import bracket
 from holdfast.testing.worlds import dual, two_class
 from holdfast.threats.norms import LInf

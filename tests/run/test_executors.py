@@ -20,7 +20,8 @@ from holdfast.core.errors import Contradiction, MissingExtra
 from holdfast.core.fields import settings
 from holdfast.core.kinds import Check
 from holdfast.core.records import Finding, Reading, Severity, Subject
-from holdfast.run.executors import Here, Local, _nowhere, perform
+from holdfast.run.executors import Here, Local
+from holdfast.run.perform import _nowhere, perform
 from holdfast.run.plan import plan
 from holdfast.run.suite import audit
 from holdfast.run.writing import plain
@@ -146,6 +147,7 @@ if __name__ == "__main__":
         def planned(self, cells, seconds): pass
         def begins(self, cell, left): pass
         def ended(self): pass
+        def within(self, *now): pass
         def finished(self, done, found):
             import multiprocessing
             print(*[p.pid for p in multiprocessing.active_children()], flush=True)

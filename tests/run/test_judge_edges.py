@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from holdfast.attacks.pgd import PGD
 from holdfast.certify.crown import CROWN
 from holdfast.core.catalog import entries, resolve
+from holdfast.core.certificate import Certificate
 from holdfast.core.dice import Dice
 from holdfast.core.errors import Contradiction, ShapeError, Unsupported
 from holdfast.core.goal import AtLeast, Targeted, Untargeted
 from holdfast.core.kinds import Access, Attack, Certifier
-from holdfast.core.records import Certificate
 from holdfast.run.bracket import bracket
 from holdfast.run.search import search
 from holdfast.testing.conform import subject_of

@@ -20,8 +20,8 @@ from holdfast.core.fields import settings
 from holdfast.core.goal import Untargeted
 from holdfast.core.kinds import Attack, Check
 from holdfast.core.records import Finding, Reading, Severity, Subject
-from holdfast.run import executors
-from holdfast.run.pieces import Keeper, kept
+from holdfast.run import perform
+from holdfast.run.keeper import Keeper, kept
 from holdfast.run.search import Found, search
 from holdfast.run.store import Store
 from holdfast.run.suite import audit
@@ -120,7 +120,7 @@ def test_progress_counts_rows_that_are_done_and_broken(tmp_path: Path) -> None:
 
 def test_cheap_pieces_are_not_kept(tmp_path: Path) -> None:
     sought(Keeper(tmp_path, worth=60.0))
-    assert not list(tmp_path.iterdir())
+    assert not list(tmp_path.glob("*.safetensors"))
 
 
 def started(folder: Path, dies: int) -> int:
@@ -183,7 +183,7 @@ FUSE: list[int] = []
 
 
 def test_an_audit_goes_on_inside_a_cell(tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    monkeypatch.setattr(executors, "WORTH", 0.0)
+    monkeypatch.setattr(perform, "WORTH", 0.0)
     whole = audit(suite(Attacked()), subject()).outcomes[0]
     store = Store(tmp_path)
     FUSE[:] = [12]

@@ -127,7 +127,7 @@ def test_equal_values_are_equal_texts_whatever_made_them():
 
 def test_records_become_plain_and_come_back():
     from holdfast.core.records import Outcome
-    from holdfast.run.cells import outcome_of
+    from holdfast.run.restored import outcome_of
 
     bad = Reading(name="x", value=math.nan, low=0.0, high=math.inf, n=3, flags=("odd",))
     found = Finding(severity=Severity.FAILURE, says="It is so.", readings=(bad,), rows=(3, 1))

@@ -8,9 +8,10 @@ from tests.run.doubles import Says, Wants, subject, suite
 
 from holdfast.core.errors import ConfigError, Contradiction
 from holdfast.report import render_json
-from holdfast.run.cells import Cells, cell_key, outcome_of, subject_key
+from holdfast.run.cells import Cells, cell_key, subject_key
 from holdfast.run.document import document
 from holdfast.run.plan import plan
+from holdfast.run.restored import outcome_of
 from holdfast.run.store import Store
 from holdfast.run.suite import audit, identity
 from holdfast.run.verdict import CUT, STOPPED, verdict

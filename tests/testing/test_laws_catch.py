@@ -20,10 +20,11 @@ from holdfast.certify.crown import CROWN
 from holdfast.certify.ibp import IBP
 from holdfast.compress.magnitude import MagnitudePruning
 from holdfast.core.catalog import find
+from holdfast.core.certificate import Certificate
 from holdfast.core.data import Batches
 from holdfast.core.errors import Unsupported
 from holdfast.core.kinds import Access, Attack, Certifier
-from holdfast.core.records import Certificate, Reading
+from holdfast.core.records import Reading
 from holdfast.defend.smoothed import Smoothed
 from holdfast.hooks.ema import EMA
 from holdfast.losses.cross_entropy import cross_entropy

@@ -7,7 +7,8 @@ from holdfast.core.dice import Dice
 from holdfast.core.errors import ConfigError
 from holdfast.ops.geometry import norm
 from holdfast.testing.worlds import two_class
-from holdfast.threats.ball import Ball, window
+from holdfast.threats.ball import Ball
+from holdfast.threats.blocks import window
 from holdfast.threats.norms import L1, L2, LInf
 
 THREATS = [LInf(radius=0.05), L2(radius=0.1), L1(radius=0.2)]

@@ -88,7 +88,8 @@ class Active:
         stay = self._unbroken(margin)
         if len(stay) == len(self.index):
             return None
-        self._left, self._reached = self.best, self.reached
+        self._left = self._left.index_copy_(0, self.index, self._best)  # `_best` is apart by now
+        self._reached = self._reached.index_copy(0, self.index, self._margin)
         self._best, self._margin = self._best[stay], self._margin[stay]
         self.index, self.x, self.dice = self.index[stay], self.x[stay], self.dice.take(stay)
         self.goal, self.threat = self.goal.take(stay), self.threat.take(stay)

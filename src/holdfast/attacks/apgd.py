@@ -2,74 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
 from functools import partial
+from itertools import accumulate
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from holdfast.attacks.active import Active
-from holdfast.attacks.climb import CLIMBS, ascend, scaled_way
+from holdfast.attacks.climb import CLIMBS, ascend, ranked, scaled_way
+from holdfast.attacks.climber import Climber, windows
 from holdfast.core.catalog import register
 from holdfast.core.dice import Dice
 from holdfast.core.fields import Count, Decay, Positive, Share, settings
 from holdfast.core.goal import Goal
 from holdfast.core.kinds import Access, Attack, Model, Threat
-from holdfast.ops.batch import fit, pick
-
-
-def windows(steps: int) -> list[int]:
-    """Lengths of the windows between checkpoints, each 3 % shorter, from 22 % down to 6 %."""
-    length, least = max(int(0.22 * steps), 1), max(int(0.06 * steps), 1)
-    shrink, found, done = max(int(0.03 * steps), 1), [], 0
-    while done + length <= steps:
-        found.append(length)
-        done, length = done + length, max(length - shrink, least)
-    return found
-
-
-@dataclass
-class _Climber:
-    """What belongs to each active row during one run."""
-
-    change: Tensor
-    previous: Tensor
-    gradient: Tensor
-    height: Tensor  # (A,) what is climbed, at `change`
-    best: Tensor  # highest change so far, its height and its gradient
-    best_height: Tensor
-    best_gradient: Tensor
-    stride: Tensor  # (A,) radii
-    rises: Tensor  # (A,) steps of this window that went up
-    halved: Tensor  # (A,) bool, at the last checkpoint
-    checked: Tensor  # (A,) best height at the last checkpoint
-
-    def keep(self, stay: Tensor) -> None:
-        for f in fields(self):
-            setattr(self, f.name, getattr(self, f.name)[stay])
-
-    def moved(self, change: Tensor, height: Tensor, gradient: Tensor) -> None:
-        """Take in the evaluation of a new point."""
-        self.rises = self.rises + (height > self.height)
-        better = height > self.best_height
-        self.previous, self.change = self.change, change
-        self.gradient, self.height = gradient, height
-        self.best, self.best_gradient = (
-            pick(better, change, self.best),
-            pick(better, gradient, self.best_gradient),
-        )
-        self.best_height = torch.where(better, height, self.best_height)
-
-    def check(self, length: int, rising: float) -> None:
-        """A checkpoint: halve the step of rows that stall and send them back to their best."""
-        stalls = self.rises <= rising * length
-        stuck = ~self.halved & (self.best_height <= self.checked)
-        self.halved = stalls | stuck
-        self.checked, self.rises = self.best_height, torch.zeros_like(self.rises)
-        self.stride = torch.where(self.halved, self.stride / 2, self.stride)
-        self.change = pick(self.halved, self.best, self.change)
-        self.gradient = pick(self.halved, self.best_gradient, self.gradient)
+from holdfast.ops.batch import fit
 
 
 @register("attack", cites="apgd", name="apgd", says="Gradient ascent that halves its own steps.")
@@ -118,42 +66,56 @@ class APGD(Attack):
     ) -> Tensor:
         active = Active(model, x, goal, threat, dice)
         ranks = self._ranked(active) if self.climb == "targeted" and len(x) else None
-        ends, end = {}, 0
-        for length in windows(self.steps):
-            end += length
-            ends[end] = length
         for number in range(self.restarts * (1 if ranks is None else ranks.shape[1])):
             if not len(active):
                 break
-            self._run(active, None if ranks is None else ranks[:, number // self.restarts], ends)
+            self._run(active, None if ranks is None else ranks[:, number // self.restarts])
         return active.best
 
     def _ranked(self, active: Active) -> Tensor:
         """`(B, targets)`: positions of the best ways to win at the clean point."""
-        with torch.no_grad():
-            none = active.threat.none(active.x)
-            ways = active.goal.ways(active.threat.through(active.model, active.x, none))
-        order: Tensor = ways.sort(dim=1, descending=True, stable=True).indices
-        return order[:, : self.targets]
+        x, threat = active.x, active.threat
+        return ranked(active.model, x, active.goal, threat, threat.none(x), self.targets)
 
-    def _run(self, active: Active, chosen: Tensor | None, ends: dict[int, int]) -> None:
-        """One start and its steps, on the rows that are still active; `ends` are checkpoints."""
-        change = active.threat.sample(active.x, active.dice).detach()
-        state = self._look(active, change, chosen, None)
-        for step in range(1, self.steps):
-            if state is None:
-                return
-            state = self._look(active, self._next(active, state, step == 1), chosen, state)
-            if state is not None and step in ends:
+    def _run(self, active: Active, chosen: Tensor | None) -> None:
+        """One start and its steps, on the rows that are still active."""
+        start = active.threat.sample(active.x, active.dice).detach()
+        self._within(active, 1.0, start, chosen, self.steps)
+
+    def _within(
+        self, active: Active, wide: float, change: Tensor, chosen: Tensor | None, steps: int
+    ) -> Tensor:
+        """Climb inside of a multiple of the threat; the highest changes of the rows that stay."""
+        ends = self._checkpoints(steps)
+        state = self._look(active, wide, change, chosen, None)
+        for step in range(1, steps):
+            if not len(active):
+                return state.best
+            change = self._next(active, wide, state, step == 1)
+            state = self._look(active, wide, change, chosen, state)
+            if step in ends:
                 state.check(ends[step], self.rising)
-        if state is not None:
-            change = self._next(active, state, self.steps == 1)
-            active.see(change, active.margins(change))
+        if len(active):
+            change = self._next(active, wide, state, steps == 1)
+            stay = active.see(change, _counted(active, wide, change, active.margins(change)))
+            if stay is not None:
+                state.keep(stay)
+        return state.best
+
+    def _checkpoints(self, steps: int) -> dict[int, int]:
+        """Steps at which a window ends, and its length."""
+        lengths = windows(steps)
+        return dict(zip(accumulate(lengths), lengths, strict=True))
 
     def _look(
-        self, active: Active, change: Tensor, chosen: Tensor | None, state: _Climber | None
-    ) -> _Climber | None:
-        """Evaluate a point of every active row; rows that it breaks leave."""
+        self,
+        active: Active,
+        wide: float,
+        change: Tensor,
+        chosen: Tensor | None,
+        state: Climber | None,
+    ) -> Climber:
+        """Evaluate a point of every active row; rows that it breaks inside the threat leave."""
         way = None if chosen is None else chosen[active.index]
         aim = CLIMBS[self.climb] if way is None else partial(scaled_way, chosen=way)
         margin, height, gradient = ascend(
@@ -163,27 +125,32 @@ class APGD(Attack):
         if active.coupled:  # one change for all rows: its step and its best point are common too
             height = height.mean().expand_as(height)
         if state is None:
-            state = _Climber(
-                change, change, gradient, height, change, height, gradient,
-                torch.full_like(height, self.stride), torch.zeros_like(height),
-                torch.ones_like(height, dtype=torch.bool), height,
-            )  # fmt: skip
+            state = Climber.begun(change, height, gradient, self.stride)
         else:
             state.moved(change, height, gradient)
-        stay = active.see(change, margin)
+        stay = active.see(change, _counted(active, wide, change, margin))
         if stay is not None:
             state.keep(stay)
-        return state if len(active) else None
+        return state
 
-    def _next(self, active: Active, state: _Climber, first: bool) -> Tensor:
+    def _next(self, active: Active, wide: float, state: Climber, first: bool) -> Tensor:
         """The next point: a projected step, mixed with the last move, projected again."""
-        x, threat, change = active.x, active.threat, state.change
+        x, change = active.x, state.change
+        threat = active.threat if wide == 1 else active.threat.scaled(wide)
         step = threat.along(x, change, state.gradient)
         ahead = threat.project(x, change + fit(state.stride, change).to(change) * step)
         if first or not self.momentum:
             return ahead.detach()
         inertia = self.momentum * (change - state.previous)
         return threat.project(x, change + (1 - self.momentum) * (ahead - change) + inertia).detach()
+
+
+def _counted(active: Active, wide: float, change: Tensor, margin: Tensor) -> Tensor:
+    """Margins, minus infinity where a change lies outside of the threat itself."""
+    if wide <= 1:
+        return margin
+    inside = active.threat.size(active.x, change) <= 1
+    return torch.where(inside, margin, -torch.inf)
 
 
 APGD_DLR = register(

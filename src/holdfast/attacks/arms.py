@@ -8,11 +8,13 @@ import torch
 from torch import Tensor
 
 from holdfast.attacks.ascent import Heights
-from holdfast.attacks.climb import Height, margin, other, own, probability, soft, way
+from holdfast.attacks.climb import Height, margin, soft, way
+from holdfast.attacks.contest import other, own, probability
 from holdfast.core.goal import Goal, Outputs, Targeted, Untargeted
 
-ARMS = ("mixed", "first way", "second way", "other", "probability", "own")
+ARMS = ("mixed", "first way", "margin", "other", "probability", "own")
 CONTEST = 3  # arms from here on need a goal that is a contest between classes
+TERMS = {"other": other, "own": own}  # arms that begin with a single term of the margin
 TURN = 0.4  # share of a run after which a single term gives way to the margin
 
 
@@ -42,20 +44,38 @@ def armed(which: Tensor, order: Tensor, steps: int) -> Heights:
         order: `(R, W)` ways to win, the most promising first.
         steps: of the ascent.
     """
+    present = tuple(sorted(set(which.tolist())))  # those that no row climbs are not computed
 
     def heights(step: int, rows: Tensor) -> Height:
-        return partial(_armed, which=which[rows], order=order[rows], share=step / steps)
+        own, ranks, share = which[rows], order[rows], step / steps
+        return lambda goal, outputs: _armed(goal, outputs, own, ranks, share, present)
 
     return heights
 
 
-def _armed(goal: Goal, outputs: Outputs, which: Tensor, order: Tensor, share: float) -> Tensor:
+def _armed(
+    goal: Goal,
+    outputs: Outputs,
+    which: Tensor,
+    order: Tensor,
+    share: float,
+    present: tuple[int, ...],
+) -> Tensor:
     """`(B,)`: what each row climbs after that share of its run."""
-    plain = margin(goal, outputs)
-    known = [soft(goal, outputs) if share < 0.5 else plain]
-    known += [way(goal, outputs, order[:, min(k, order.shape[1] - 1)]) for k in range(2)]
-    if isinstance(goal, Untargeted | Targeted):
-        early = share < TURN
-        known += [other(goal, outputs) if early else plain, probability(goal, outputs)]
-        known += [own(goal, outputs) if early else plain]
-    return torch.stack(known, 1).gather(1, which[:, None]).squeeze(1)
+    ways = goal.ways(outputs)
+    plain = ways.amax(1)
+    climbed = plain
+    for number in present:
+        arm = ARMS[number]
+        if arm == "mixed" and share < 0.5:
+            height = soft(goal, outputs)
+        elif arm == "first way":
+            height = ways.gather(1, order[:, :1]).squeeze(1)
+        elif arm == "probability":
+            height = probability(goal, outputs)
+        elif arm in TERMS and share < TURN:
+            height = TERMS[arm](goal, outputs)
+        else:
+            height = plain
+        climbed = height if len(present) == 1 else torch.where(which == number, height, climbed)
+    return climbed

@@ -27,7 +27,6 @@ def ascent(
     lengths: Sequence[float],
     *,
     momentum: float = 0.0,
-    inertia: float = 0.0,
     peek: bool = False,
     samples: int = 1,
 ) -> None:
@@ -44,7 +43,6 @@ def ascent(
         lengths: of the steps, in radii; as many as there are steps.
         momentum: share of the previous direction that is kept; gradients are scaled to a mean
             absolute value of 1 before they are added up.
-        inertia: share of the previous move that is added to a step.
         peek: look at the first point reached without a gradient: on a weak model nearly every
             row leaves there, and none of them needs the way back.
         samples: passes whose mean is a step's gradient and margin, for a model that draws.
@@ -53,28 +51,23 @@ def ascent(
     the peek).
     """
     memory: Tensor | None = None
-    before = change
     for step, length in enumerate(lengths):
         margin, gradient = _slopes(active, change, heights, step, samples)
         stay = active.see(change, margin)
         if stay is not None:
             if not len(active):
                 return
-            change, before, gradient = change[stay], before[stay], gradient[stay]
+            change, gradient = change[stay], gradient[stay]
             memory = memory if memory is None else memory[stay]
         if momentum:
             gradient = memory = _gathered(gradient, memory, momentum)
-        ahead = _moved(active, change, gradient, length, once=len(lengths) == 1)
-        if inertia and step:
-            mixed = change + (1 - inertia) * (ahead - change) + inertia * (change - before)
-            ahead = active.threat.project(active.x, mixed).detach()
-        before, change = change, ahead
+        change = _moved(active, change, gradient, length, once=len(lengths) == 1)
         if peek and step == 0 and len(lengths) > 1:
             stay = active.see(change, active.margins(change))
             if stay is not None:
                 if not len(active):
                     return
-                change, before = change[stay], before[stay]
+                change = change[stay]
                 memory = memory if memory is None else memory[stay]
     active.see(change, active.margins(change))
 
@@ -83,15 +76,19 @@ def _slopes(
     active: Active, change: Tensor, heights: Heights, step: int, samples: int
 ) -> tuple[Tensor, Tensor]:
     """Margins and gradients of all active rows, as many at once as the caches hold."""
+    if active.coupled or len(active) <= portion(active.x):
+        margin, _, gradient = ascend(
+            active.model, active.x, active.goal, active.threat, change,
+            height=heights(step, active.index), samples=samples,
+        )  # fmt: skip
+        return margin, gradient
     seen = [
         ascend(
             active.model, active.x[p], active.goal.take(p), active.threat.take(p), change[p],
             height=heights(step, active.index[p]), samples=samples,
         )
-        for p in ([slice(None)] if active.coupled else chunks(len(active), portion(active.x)))
+        for p in chunks(len(active), portion(active.x))
     ]  # fmt: skip
-    if len(seen) == 1:
-        return seen[0][0], seen[0][2]
     return torch.cat([s[0] for s in seen]), torch.cat([s[2] for s in seen])
 
 

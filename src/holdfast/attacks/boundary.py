@@ -8,12 +8,11 @@ import torch
 from torch import Tensor
 
 from holdfast.attacks.decisions import asked, bisected, decided, started, unit
-from holdfast.attacks.smallest import Rows, Smallest, measured
+from holdfast.attacks.minimum_norm import MinimumNorm
+from holdfast.attacks.smallest import Rows, Smallest
 from holdfast.core.catalog import register
-from holdfast.core.dice import Dice
 from holdfast.core.fields import Count, Ingredient, Inner, ingredient, settings
-from holdfast.core.goal import Goal
-from holdfast.core.kinds import Access, Attack, Model, Threat
+from holdfast.core.kinds import Access
 from holdfast.ops.batch import fit, pick
 from holdfast.ops.geometry import norm
 
@@ -27,7 +26,7 @@ FACTOR = 1.5  # by which step lengths are adapted
     says="Walks along the boundary towards the input, by labels alone.",
 )
 @settings
-class Boundary(Attack):
+class Boundary(MinimumNorm):
     """Minimum Euclidean norm from labels alone: a walk that stays on the winning side.
 
     Each proposal moves a random way along the sphere around the input on which the change ends,
@@ -56,6 +55,7 @@ class Boundary(Attack):
     """
 
     access: ClassVar[Access] = Access.DECISION
+    orders: ClassVar[tuple[float, ...]] = (2.0,)
     steps: Count = 200
     samples: Count = 10
     sideways: Inner = 0.01
@@ -64,11 +64,7 @@ class Boundary(Attack):
     pool: Ingredient[Tensor] = ingredient()
     smallest: bool = False
 
-    def __call__(
-        self, model: Model, x: Tensor, goal: Goal, threat: Threat, *, dice: Dice | None = None
-    ) -> Tensor:
-        ball = measured(threat, (2.0,), "The boundary attack")
-        known = Smallest(model, x, goal, ball, dice, shrink=self.smallest)
+    def shorten(self, known: Smallest) -> None:
         rows, change = started(known, self.tries, self.pool)
         change = bisected(known, rows, change, 1e-3)
         lengths = norm(change, 2)
@@ -85,7 +81,6 @@ class Boundary(Attack):
             sideways = (sideways * grown).clamp(max=1)
             grown = torch.where(4 * closer > along, FACTOR, 1 / FACTOR)
             inwards = (inwards * grown).clamp(max=0.5)
-        return known.found
 
     def _round(
         self, known: Smallest, rows: Rows, change: Tensor, sideways: Tensor, inwards: Tensor

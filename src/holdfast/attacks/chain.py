@@ -9,6 +9,7 @@ from torch import Tensor
 from holdfast.attacks.active import Active
 from holdfast.attacks.apgd import APGD
 from holdfast.attacks.fab import FAB
+from holdfast.attacks.narrowing import Narrowing
 from holdfast.attacks.square import Square
 from holdfast.core.catalog import register, resolve
 from holdfast.core.dice import Dice
@@ -116,6 +117,15 @@ AUTOATTACK_RAND = register(
     "attack", cites="autoattack", name="autoattack-rand",
     says="For models that draw: APGD on two losses with gradients of 20 passes each.",
 )(Chain(attacks=(APGD(samples=20), APGD(climb="dlr", samples=20))))  # fmt: skip
+AUTOATTACK_L1 = register(
+    "attack", cites="autoattack", name="autoattack-l1",
+    says="The standard version for the sum norm: its ascents come in from larger balls.",
+)(
+    Chain(attacks=(
+        Narrowing(restarts=5), Narrowing(climb="targeted", targets=5), "attack:fab-targeted",
+        _QUERIES,
+    ))
+)  # fmt: skip
 PMA_PLUS = register("attack", cites="pma", name="pma-plus", says="PMA, then APGD towards classes.")(
     Chain(attacks=("attack:pma", _TARGETED))
 )

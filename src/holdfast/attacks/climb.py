@@ -8,12 +8,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from holdfast.attacks.contest import other, own, probability
 from holdfast.core.errors import Unsupported
-from holdfast.core.goal import Goal, Outputs, Targeted, Untargeted, logits
+from holdfast.core.goal import Goal, Outputs, logits
 from holdfast.core.kinds import Model, Threat
 from holdfast.run.search import judged
 
-Climb = Literal["soft", "margin", "dlr", "probability", "own", "other", "away"]
+Climb = Literal["soft", "margin", "dlr", "probability", "own", "other"]
 Height = Callable[[Goal, Outputs], Tensor]
 _TINY = 1e-12
 
@@ -66,86 +67,21 @@ def scaled_way(goal: Goal, outputs: Outputs, chosen: Tensor) -> Tensor:
     return ahead / (top[:, 0] - (top[:, 2] + top[:, 3]) / 2 + _TINY)
 
 
-def sides(goal: Goal, outputs: Outputs) -> tuple[Tensor, Tensor]:
-    """`(B,)` each: the logit that the adversary pushes down, and the best that it pushes up.
+def ranked(
+    model: Model, x: Tensor, goal: Goal, threat: Threat, change: Tensor, count: int | None = None
+) -> Tensor:
+    """`(B, at most count)`: positions of the ways to win at a change, the nearest first.
 
-    Raises:
-        Unsupported: for goals that are not a contest between classes.
+    Cost: one forward per row.
     """
-    z = logits(outputs)
-    if isinstance(goal, Untargeted):
-        held = goal.y.to(z.device).clamp(min=0)[:, None]
-        return z.gather(1, held).squeeze(1), z.scatter(1, held, -torch.inf).amax(1)
-    if isinstance(goal, Targeted):
-        wanted = goal.target.to(z.device)[:, None]
-        return z.scatter(1, wanted, -torch.inf).amax(1), z.gather(1, wanted).squeeze(1)
-    raise Unsupported(
-        f"{type(goal).__name__} is no contest between classes", fix="Climb the margin."
-    )
-
-
-def own(goal: Goal, outputs: Outputs) -> Tensor:
-    """`(B,)`: minus the logit that holds the row: one term of the margin, alone."""
-    return -sides(goal, outputs)[0]
-
-
-def other(goal: Goal, outputs: Outputs) -> Tensor:
-    """`(B,)`: the best logit that would win: the other term of the margin, alone."""
-    return sides(goal, outputs)[1]
-
-
-def away(goal: Goal, outputs: Outputs) -> Tensor:
-    """`(B,)`: the logit that holds the row: climbing it leads away first, to start elsewhere."""
-    return sides(goal, outputs)[0]
-
-
-def probability(goal: Goal, outputs: Outputs) -> Tensor:
-    """`(B,)`: the margin between probabilities, in [-1, 1], of one sign with the margin.
-
-    Its gradient weighs the two contestants by their probabilities and every other logit by how
-    likely it is. These weights are computed as logarithms and scaled to 1 per row: the direction
-    stays exact where the probabilities themselves would round to zero or one.
-    """
-    down, up = sides(goal, outputs)
-    return between(logits(outputs).flatten(1), down, up)
-
-
-def between(z: Tensor, down: Tensor, up: Tensor) -> Tensor:
-    """`(B,)`: the margin between the probabilities of two logits of each row, as `probability`."""
     with torch.no_grad():
-        weights = _contest(z.double(), down.double()[:, None], up.double()[:, None]).to(z.dtype)
-        worth = torch.exp(up - z.logsumexp(1)) - torch.exp(down - z.logsumexp(1))
-    height = (weights * z).sum(1)
-    return height + (worth - height).detach()
-
-
-def _contest(z: Tensor, down: Tensor, up: Tensor) -> Tensor:
-    """`(B, K)`: the gradient of p(up) - p(down) in the logits, its largest part scaled to 1.
-
-    With p = softmax(z): -p_d (sum of the other p + p_u) for `down`, p_u (sum of the others + p_d)
-    for `up`, (p_d - p_u) p_k for the rest; no difference of nearly equal numbers is left.
-    """
-    whole = z.logsumexp(1, keepdim=True)
-    a, b, level = up - whole, down - whole, z - whole
-    held = _first(z == down)
-    won = _first((z == up) & ~held)
-    rest_held = level.masked_fill(held, -torch.inf).logsumexp(1, keepdim=True)
-    rest_won = level.masked_fill(won, -torch.inf).logsumexp(1, keepdim=True)
-    gap = torch.maximum(a, b) + torch.log(-torch.expm1(-(a - b).abs()))
-    logs = torch.where(held, b + torch.logaddexp(rest_held, a), gap + level)
-    logs = torch.where(won, a + torch.logaddexp(rest_won, b), logs)
-    sign = torch.where(held | ((b < a) & ~won), -1.0, 1.0)
-    return sign * torch.exp(logs - logs.amax(1, keepdim=True))
-
-
-def _first(mask: Tensor) -> Tensor:
-    """The first marked position of each row, alone."""
-    return mask & (mask.cumsum(1) == 1)
+        ways = goal.ways(threat.through(model, x, change))
+    return ways.sort(dim=1, descending=True, stable=True).indices[:, :count]
 
 
 CLIMBS: dict[str, Height] = {
     "soft": soft, "margin": margin, "dlr": dlr, "probability": probability,
-    "own": own, "other": other, "away": away,
+    "own": own, "other": other,
 }  # fmt: skip
 
 

@@ -8,14 +8,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from holdfast.attacks.minimum_norm import MinimumNorm
 from holdfast.attacks.price import Descent, descents, shortfall
-from holdfast.attacks.smallest import Rows, Smallest, measured
+from holdfast.attacks.smallest import Rows, Smallest
 from holdfast.attacks.state import adam
 from holdfast.core.catalog import register
-from holdfast.core.dice import Dice
 from holdfast.core.fields import Count, NonNegative, Positive, settings
-from holdfast.core.goal import Goal
-from holdfast.core.kinds import Access, Attack, Model, Threat
+from holdfast.core.kinds import Access
 
 _EDGE = 1 - 1e-6  # how close to a wall the change of variables starts
 
@@ -31,7 +30,7 @@ class _Adam(Descent):
 
 @register("attack", cites="cw-l2", name="cw", says="Shortest change whose loss is priced in.")
 @settings
-class CW(Attack):
+class CW(MinimumNorm):
     """Minimum Euclidean norm: squared length plus a price on every logit short of winning.
 
     The changed input is a hyperbolic tangent of free variables, so that it cannot leave the box,
@@ -60,6 +59,7 @@ class CW(Attack):
     """
 
     access: ClassVar[Access] = Access.GRADIENT
+    orders: ClassVar[tuple[float, ...]] = (2.0,)
     steps: Count = 500
     rounds: Count = 9
     rate: Positive = 0.01
@@ -67,14 +67,9 @@ class CW(Attack):
     confidence: NonNegative = 0.0
     smallest: bool = False
 
-    def __call__(
-        self, model: Model, x: Tensor, goal: Goal, threat: Threat, *, dice: Dice | None = None
-    ) -> Tensor:
-        ball = measured(threat, (2.0,), "CW")
-        known = Smallest(model, x, goal, ball, dice, shrink=self.smallest)
+    def shorten(self, known: Smallest) -> None:
         for rows, price, won in descents(known, self.price, self.rounds):
             self._descend(known, rows, price, won)
-        return known.found
 
     def _descend(self, known: Smallest, rows: Rows, price: Tensor, won: Tensor) -> None:
         """Adam from the input at one price, on the rows that are still open."""

@@ -7,18 +7,17 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from holdfast.attacks.smallest import Rows, Smallest, cosine, measured, straight
+from holdfast.attacks.minimum_norm import MinimumNorm
+from holdfast.attacks.smallest import Rows, Smallest, cosine, straight
 from holdfast.core.catalog import register
-from holdfast.core.dice import Dice
 from holdfast.core.fields import Count, Inner, Natural, Positive, settings
-from holdfast.core.goal import Goal
-from holdfast.core.kinds import Access, Attack, Model, Threat
+from holdfast.core.kinds import Access
 from holdfast.ops.batch import fit, pick
 
 
 @register("attack", cites="ddn-fmn", name="ddn", says="Direction and length are set apart.")
 @settings
-class DDN(Attack):
+class DDN(MinimumNorm):
     """Minimum Euclidean norm by setting direction and length of the change apart.
 
     Each step adds a normalised gradient of the loss, which turns the change; its length is then
@@ -43,23 +42,20 @@ class DDN(Attack):
     """
 
     access: ClassVar[Access] = Access.GRADIENT
+    orders: ClassVar[tuple[float, ...]] = (2.0,)
     steps: Count = 100
     rate: Inner = 0.05
     start: Positive = 1.0
     levels: Natural = 0
     smallest: bool = False
 
-    def __call__(
-        self, model: Model, x: Tensor, goal: Goal, threat: Threat, *, dice: Dice | None = None
-    ) -> Tensor:
-        ball = measured(threat, (2.0,), "DDN")
-        known = Smallest(model, x, goal, ball, dice, shrink=self.smallest)
+    def shorten(self, known: Smallest) -> None:
         rows = known.open
-        change = ball.none(rows.x)
+        change = rows.threat.none(rows.x)
         length = torch.full_like(known.length[rows.index], self.start * rows.width)
         for step in range(self.steps):
             if not len(rows):
-                return known.found
+                return
             margin, _, gradient = rows.slope(change, climb="soft")
             stay = known.see(rows, change, margin)
             stride = cosine(1.0, 0.01, step / self.steps) * rows.width
@@ -70,7 +66,6 @@ class DDN(Attack):
                 rows, change, length = rows.take(stay), change[stay], length[stay]
         if len(rows):
             known.see(rows, change, rows.margins(change))
-        return known.found
 
     def _rounded(self, rows: Rows, change: Tensor) -> Tensor:
         """The change after the changed input was rounded, where that is asked for."""

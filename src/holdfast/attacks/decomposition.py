@@ -11,7 +11,8 @@ from torch import Tensor
 
 from holdfast.attacks.active import Active
 from holdfast.attacks.ascent import Heights, ascent
-from holdfast.attacks.climb import CLIMBS, Height, between, margin, way
+from holdfast.attacks.climb import CLIMBS, Height, margin, ranked, way
+from holdfast.attacks.contest import at, between, contestants
 from holdfast.core.catalog import register
 from holdfast.core.dice import Dice
 from holdfast.core.fields import Count, Decay, Natural, settings
@@ -67,7 +68,7 @@ class MarginDecomposition(Attack):
         active = Active(model, x, goal, threat, dice)
         ways: list[Tensor | None] = [None]
         if self.targets and len(x):
-            ways = [*ranked(active, self.targets)]
+            ways = [*ranked(model, x, goal, threat, threat.none(x), self.targets).unbind(1)]
         for number in range(2 * self.restarts * len(ways)):
             if not len(active):
                 break
@@ -108,40 +109,6 @@ class MarginDecomposition(Attack):
         if self.terms == "probabilities":
             return between(z, at(z, held), at(z, won))
         return margin(goal, outputs) if chosen is None else way(goal, outputs, chosen)
-
-
-def ranked(active: Active, count: int) -> list[Tensor]:
-    """The best ways to win at the clean input, `(B,)` each. Cost: one forward per row."""
-    with torch.no_grad():
-        none = active.threat.none(active.x)
-        ways = active.goal.ways(active.threat.through(active.model, active.x, none))
-    order = ways.sort(dim=1, descending=True, stable=True).indices
-    return list(order[:, :count].unbind(1))
-
-
-def contestants(
-    goal: Untargeted | Targeted, z: Tensor, chosen: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """`(B,)` each: the class that holds a row, and the one that would win.
-
-    Args:
-        goal: a contest between classes.
-        z: `(B, K)` logits.
-        chosen: `(B,)` positions among the ways to win; the best class unless given.
-    """
-    z = z.detach()
-    if isinstance(goal, Targeted):
-        wanted = goal.target.to(z.device)
-        return z.scatter(1, wanted[:, None], -torch.inf).argmax(1), wanted
-    held = goal.y.to(z.device).clamp(min=0)
-    if chosen is not None:
-        return held, chosen + (chosen >= held)
-    return held, z.scatter(1, held[:, None], -torch.inf).argmax(1)
-
-
-def at(z: Tensor, place: Tensor) -> Tensor:
-    """`(B,)`: one logit of each row."""
-    return z.gather(1, place[:, None]).squeeze(1)
 
 
 def odds(z: Tensor, place: Tensor) -> Tensor:

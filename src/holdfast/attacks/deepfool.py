@@ -8,13 +8,13 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from holdfast.attacks.smallest import Rows, Smallest, measured
-from holdfast.attacks.tangent import nearest_way, ranked, shortest
+from holdfast.attacks.climb import ranked
+from holdfast.attacks.minimum_norm import MinimumNorm
+from holdfast.attacks.smallest import Rows, Smallest
+from holdfast.attacks.tangent import nearest_way, shortest
 from holdfast.core.catalog import register
-from holdfast.core.dice import Dice
 from holdfast.core.fields import Count, NonNegative, settings
-from holdfast.core.goal import Goal
-from holdfast.core.kinds import Access, Attack, Model, Threat
+from holdfast.core.kinds import Access
 from holdfast.ops.hyperplane import onto_hyperplane
 
 _BEYOND = 1e-4  # added to the value, in logits, so that rounding does not stop short of a boundary
@@ -22,7 +22,7 @@ _BEYOND = 1e-4  # added to the value, in logits, so that rounding does not stop 
 
 @register("attack", cites="deepfool", name="deepfool", says="Steps onto the nearest boundary.")
 @settings
-class DeepFool(Attack):
+class DeepFool(MinimumNorm):
     """Minimum norm by repeated linearisation: the shortest step onto the nearest boundary.
 
     At each point all likely ways to win are linearised; the step goes to the nearest of their
@@ -51,24 +51,20 @@ class DeepFool(Attack):
     """
 
     access: ClassVar[Access] = Access.GRADIENT
+    orders: ClassVar[tuple[float, ...]] = (inf, 2.0, 1.0)
     steps: Count = 50
     overshoot: NonNegative = 0.02
     targets: Count = 9
     walls: Literal["reach", "clip"] = "reach"
     smallest: bool = False
 
-    def __call__(
-        self, model: Model, x: Tensor, goal: Goal, threat: Threat, *, dice: Dice | None = None
-    ) -> Tensor:
-        ball = measured(threat, (inf, 2.0, 1.0), "DeepFool")
-        known = Smallest(model, x, goal, ball, dice, shrink=self.smallest)
+    def shorten(self, known: Smallest) -> None:
         rows = known.open
-        if not len(rows):
-            return known.found
-        walk = ball.none(rows.x)
-        change, chosen = walk, ranked(rows, walk, self.targets)
+        walk = rows.threat.none(rows.x)
+        change = walk
+        chosen = ranked(rows.model, rows.x, rows.goal, rows.threat, walk, self.targets)
         for _ in range(self.steps):
-            value, slope = nearest_way(rows, change, chosen)
+            value, slope, _ = nearest_way(rows, change, chosen)
             walk = rows.boxed(walk + self._step(rows, change, value - _BEYOND, slope))
             change = rows.boxed((1 + self.overshoot) * walk)
             margin = rows.margins(change)
@@ -78,7 +74,6 @@ class DeepFool(Attack):
                 break
             if len(stay) < len(rows):
                 rows, walk, change, chosen = rows.take(stay), walk[stay], change[stay], chosen[stay]
-        return known.found
 
     def _step(self, rows: Rows, change: Tensor, value: Tensor, slope: Tensor) -> Tensor:
         """The step from a change onto the linearised boundary."""

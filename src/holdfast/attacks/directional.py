@@ -70,7 +70,8 @@ class Directional(Attack):
     point at which a gradient is wanted.
 
     Unlike the paper: the two searches take turns at every failure; rows search side by side; a
-    basis is a random reflection of the axes; the covering point is the best of a few drawn.
+    basis is a random reflection of the axes; the covering point is the best of a few drawn; a
+    model without gradients is searched directly (`gradient=False`), not by differences.
     """
 
     access: ClassVar[Access] = Access.GRADIENT

@@ -8,13 +8,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from holdfast.attacks.minimum_norm import MinimumNorm
 from holdfast.attacks.price import Descent, descents, shortfall
-from holdfast.attacks.smallest import Rows, Smallest, measured
+from holdfast.attacks.smallest import Rows, Smallest
 from holdfast.core.catalog import register
-from holdfast.core.dice import Dice
 from holdfast.core.fields import Count, NonNegative, Positive, settings
-from holdfast.core.goal import Goal
-from holdfast.core.kinds import Access, Attack, Model, Threat
+from holdfast.core.kinds import Access
 
 
 @dataclass
@@ -27,13 +26,14 @@ class _Fista(Descent):
 
 @register("attack", cites="ead", name="ead", says="Sparse shortest change by soft thresholds.")
 @settings
-class EAD(Attack):
+class EAD(MinimumNorm):
     """Minimum sum of changes: squared length, a share of the sum, and a priced shortfall.
 
     Accelerated proximal descent: a step along the gradient of squared length and shortfall, then
     every coordinate is drawn back towards the input by `weight`, and stays at it if that is all
     it moved. So most coordinates of the result are exactly unchanged. The price of each row is
-    searched as in CW; the shortest win, in the norm of the threat, is kept.
+    searched as in CW; the shortest win, in the norm of the threat, is kept, be it at a point or
+    at the one that runs ahead of it.
 
     Args:
         steps: descent steps per price.
@@ -57,6 +57,7 @@ class EAD(Attack):
     """
 
     access: ClassVar[Access] = Access.GRADIENT
+    orders: ClassVar[tuple[float, ...]] = (1.0, 2.0)
     steps: Count = 200
     rounds: Count = 9
     rate: Positive = 0.01
@@ -65,14 +66,9 @@ class EAD(Attack):
     confidence: NonNegative = 0.0
     smallest: bool = False
 
-    def __call__(
-        self, model: Model, x: Tensor, goal: Goal, threat: Threat, *, dice: Dice | None = None
-    ) -> Tensor:
-        ball = measured(threat, (1.0, 2.0), "EAD")
-        known = Smallest(model, x, goal, ball, dice, shrink=self.smallest)
+    def shorten(self, known: Smallest) -> None:
         for rows, price, won in descents(known, self.price, self.rounds):
             self._descend(known, rows, price, won)
-        return known.found
 
     def _descend(self, known: Smallest, rows: Rows, price: Tensor, won: Tensor) -> None:
         """Accelerated descent from the input at one price, on the rows that are still open."""
@@ -80,7 +76,9 @@ class EAD(Attack):
         mine = price[rows.index]
         state = _Fista(mine, torch.full_like(mine, torch.inf), none, none)
         for step in range(self.steps):
-            _, cost, gradient = shortfall(rows, state.ahead, state.price, self.confidence)
+            margin, cost, gradient = shortfall(rows, state.ahead, state.price, self.confidence)
+            # The model sees what runs ahead clamped to the box: as such it may be a win, too.
+            stay = known.see(rows, rows.boxed(state.ahead), margin, self.confidence)
             unit = state.ahead / rows.width
             cost = cost + (unit.square() + self.weight * unit.abs()).flatten(1).sum(1)
             rate = self.rate * (1 - step / self.steps) ** 0.5
@@ -88,6 +86,11 @@ class EAD(Attack):
             change = rows.boxed(_drawn_back(moved, self.weight) * rows.width)
             state.ahead = change + step / (step + 3) * (change - state.change)
             state.change = change
+            if stay is not None:
+                if not len(stay):
+                    return
+                rows, change, cost = rows.take(stay), change[stay], cost[stay]
+                state.take(stay)
             margin = rows.margins(change)
             won[rows.index] |= margin >= self.confidence
             stay = known.see(rows, change, margin, self.confidence)

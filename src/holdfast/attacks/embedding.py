@@ -25,7 +25,8 @@ def token_scores(
     The gradient with respect to one-hot tokens is the gradient at the embedding times the
     embedding matrix, so a model needs no special form: it takes gradients if it looks its ids
     up in a `torch.nn.Embedding`. What that hands on is replaced by a copy for the time of the
-    call; weights get no gradient.
+    call; weights get no gradient. Where several embeddings see the ids (`Several` models), their
+    gradients add up.
 
     Args:
         model: ids `(B, L)` to outputs.
@@ -46,10 +47,12 @@ def token_scores(
     seen: list[tuple[nn.Embedding, Tensor]] = []
 
     def replaced(module: nn.Embedding, given: tuple[Any, ...], out: Tensor) -> Tensor | None:
-        if seen or not given or not _same(given[0], ids):
+        if not given or not _same(given[0], ids):
             return None
+        if seen and module.num_embeddings < seen[0][0].num_embeddings:
+            return None  # no table of tokens: kinds of tokens look the same where all are 0
         seen.append((module, out.detach().requires_grad_()))
-        return seen[0][1]
+        return seen[-1][1]
 
     with ExitStack() as stack, torch.enable_grad():
         for module in modules_of(model):
@@ -59,16 +62,21 @@ def token_scores(
                     stack.callback(handle.remove)
         outputs = threat.through(model, x, change)
         height = CLIMBS[climb](goal, outputs)
-        found = None
+        found: tuple[Tensor | None, ...] = ()
         if seen and height.requires_grad:
-            (found,) = torch.autograd.grad(height.sum(), seen[0][1], allow_unused=True)
-    if found is None:
+            leaves = [leaf for _, leaf in seen]
+            found = torch.autograd.grad(height.sum(), leaves, allow_unused=True)
+    scores = [
+        _at_choices(module, gradient, x, threat)
+        for (module, _), gradient in zip(seen, found, strict=False) if gradient is not None
+    ]  # fmt: skip
+    if not scores:
         raise Unsupported(
             f"no gradient reaches the tokens under {threat.spec}",
             fix="Use attack:word-substitution, or a model that looks ids up in nn.Embedding.",
         )
     margin, _ = judged(goal, outputs)
-    return margin, height.detach(), _at_choices(seen[0][0], found, x, threat)
+    return margin, height.detach(), torch.stack(scores).sum(0)
 
 
 def _same(given: object, ids: Tensor) -> bool:

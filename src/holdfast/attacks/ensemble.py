@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from holdfast.attacks.arms import armed, arms, mixed, towards
+from holdfast.attacks.ascent import cosine
 from holdfast.attacks.front import Front
 from holdfast.attacks.square import Square
+from holdfast.attacks.tiers import Tier, tier_of
 from holdfast.core.catalog import register, resolve
 from holdfast.core.dice import Dice, dice_or
 from holdfast.core.errors import Unsupported
@@ -19,40 +20,7 @@ from holdfast.core.goal import Goal, logits
 from holdfast.core.kinds import Access, Attack, Model, Threat
 from holdfast.run.passes import enter
 
-
-@dataclass(frozen=True)
-class Tier:
-    """How much an ensemble may spend, by how much of a row's margin is still left.
-
-    Args:
-        steps: of the first ascent.
-        targets: for each group of three further ways to win, the largest share of the margin that
-            may be left for a row to be sent towards them.
-        chase: steps towards a way.
-        rounds: for each round of random starts, the largest share that may be left.
-        run: steps from a random start.
-        queries: of the probe without gradients.
-        probe: largest share that may be left for it.
-    """
-
-    steps: int
-    targets: tuple[float, ...]
-    chase: int
-    rounds: tuple[float, ...]
-    run: int
-    queries: int
-    probe: float
-
-
-TIERS = {
-    "fast": Tier(15, (0.25,), 10, (0.01,), 15, 20, 0.0),
-    "standard": Tier(
-        20, (0.45, 0.35, 0.15), 12, (0.06, 0.03, 0.03, 0.03) + (0.015,) * 4, 20, 80, 0.01
-    ),
-    "thorough": Tier(30, (1.0,) * 3, 15, (1.0, 0.2, 0.1, 0.1, 0.05, 0.05), 25, 400, 1.0),
-}
-GROUP, SIDES = 3, 6  # ascents of a row that run side by side: towards ways, and from random starts
-BEST = 3  # losses that climb again after the first round: those that came nearest on the row
+LATE, BEST = 2, 3  # from this round on, so many losses climb: those that came nearest on the row
 AROUND = 0.3  # every second later start lies this share of the way from the best change to a draw
 BLIND = 10  # queries of a model without slopes, in probes
 NOTHING = 0.97  # share of the margin above which ascents have gained nothing
@@ -65,13 +33,16 @@ class AdaptiveEnsemble(Attack):
 
     One ascent from the input breaks most of what can be broken. What is left of a row's margin
     after it, as a share, does not depend on the scale of the outputs and tells well which rows
-    can still fall; passes go there: ascents towards the next ways to win as they rank at the best
-    change (not at the input), then rounds of random starts, each climbing another loss (all ways
-    together, one way, the probability margin, one term of the margin before the margin itself);
-    after the first round the losses that came nearest on the row climb again. Last, a short
-    random search without gradients looks at the nearest rows, and at rows where slopes led
-    nowhere, since there they may be masked. Rows above a tier's limits are set aside as hopeless
-    and counted in the ledger; `thorough` sends every row everywhere once, and only repeats on some.
+    can still fall; passes go there: a few steps towards each of the next ways to win as they rank
+    at the best change (not at the input), a scout from a random start, then rounds of starts that
+    climb different losses (all ways together, one way, the margin, that of the probabilities, one
+    term of it first) and, later, those that came nearest on the row. Where several ascents of a
+    row have ended alike they have found its top, and it is left alone; where all ended apart it
+    goes on, and farther from its boundary too. Last, a short random search without gradients looks
+    at the nearest rows, and at rows where slopes led nowhere, since there they may be masked. Rows
+    above a tier's limits (`attacks/tiers.py`) are set aside as hopeless and counted in the ledger;
+    `thorough` sends every row everywhere once, and only repeats on some. Under a winding threat
+    (patches, rotations) all rows start from many places.
 
     Properties: the best change seen is returned; every decision about a row rests on that row
     alone, so batch size and shards change nothing; a broken row leaves all that runs on it.
@@ -99,11 +70,11 @@ class AdaptiveEnsemble(Attack):
         self, model: Model, x: Tensor, goal: Goal, threat: Threat, *, dice: Dice | None = None
     ) -> Tensor:
         front = Front(model, x, goal, threat, dice_or(dice, len(x)))
-        tier = TIERS[self.tier]
+        tier = tier_of(self.tier, threat)
         if not len(x):
             return front.change
         try:
-            front.sprint(mixed(tier.steps), tier.steps)
+            front.sprint(mixed(tier.steps), cosine(tier.steps, tier.first))
         except Unsupported:
             return self._blind(front, tier)
         if not getattr(threat, "coupled", False):
@@ -141,51 +112,55 @@ def _targets(front: Front, tier: Tier) -> Tensor:
         `(B, W)` ways of each row, the nearest first; only those of unbroken rows are ranked.
     """
     rows = front.open()
-    enter(front.model, "targets", len(front.open(tier.targets[0])))
+    enter(front.model, "targets", len(front.open(tier.targets[0].sure)))
     if not len(rows):
         return torch.zeros((len(front.x), 0), dtype=torch.int64, device=front.x.device)
-    ways = front.ways(rows)
-    order = torch.zeros((len(front.x), ways.shape[1]), dtype=torch.int64, device=rows.device)
-    order[rows] = ways.sort(dim=1, descending=True, stable=True).indices
-    for group, most in enumerate(tier.targets):
-        rows, first = front.open(most), 1 + group * GROUP
-        chosen = order[rows, first : first + GROUP].T
+    ranks = front.ranked(rows)
+    order = torch.zeros((len(front.x), ranks.shape[1]), dtype=torch.int64, device=rows.device)
+    order[rows] = ranks
+    first = 1
+    lengths = cosine(tier.chase, tier.first)
+    for wave in tier.targets:
+        rows, last = front.open(wave.sure, wave.most, wave.ends), first + wave.sides
+        chosen, first = order[rows, first:last].T, last
         if not chosen.numel():
             break
         none = front.threat.take(rows).none(front.x[rows]).detach()
-        front.strike(rows, [none] * len(chosen), towards(chosen.flatten()), tier.chase)
+        front.strike(rows, [none] * len(chosen), towards(chosen.flatten()), lengths)
     return order
 
 
 def _rounds(front: Front, tier: Tier, order: Tensor) -> None:
-    """Random starts: every arm once, then those that came nearest on the row."""
+    """Random starts: a scout or two, every arm once, then those that came nearest on the row."""
     kinds = torch.tensor(arms(front.goal, order.shape[1]), device=order.device)
     yields = torch.full((len(front.x), len(kinds)), -torch.inf, device=order.device)
-    for number, most in enumerate(tier.rounds):
-        rows = front.open(most)
+    rows, lengths = torch.arange(len(front.x), device=order.device), cosine(tier.run, tier.first)
+    for number, wave in enumerate(tier.rounds):
+        near, sides = front.open(wave.sure, wave.most, wave.ends), wave.sides
+        rows = near[torch.isin(near, rows)]
         enter(front.model, f"round {number + 1}", len(rows))
         if not len(rows):
             return
-        best = min(len(kinds), BEST) if number else len(kinds)
+        late = number >= LATE
         ranked = yields[rows].sort(dim=1, descending=True, stable=True).indices
-        sides = 2 * SIDES if number else SIDES
-        which = ranked[:, torch.arange(sides, device=rows.device) % best]
+        best = BEST if late else len(kinds)
+        which = ranked[:, torch.arange(sides, device=rows.device) % min(best, len(kinds))]
         starts = [
-            front.sampled(rows, f"{number}/{side}", AROUND if number and side % 2 else 1.0)
-            for side in range(which.shape[1])
+            front.sampled(rows, f"{number}/{side}", AROUND if late and side % 2 else 1.0)
+            for side in range(sides)
         ]
-        climbed, many = kinds[which.T.flatten()], rows.repeat(which.shape[1])
-        reached = front.strike(rows, starts, armed(climbed, order[many], tier.run), tier.run)
+        climbed, many = kinds[which.T.flatten()], rows.repeat(sides)
+        reached = front.strike(rows, starts, armed(climbed, order[many], tier.run), lengths)
         yields[rows] = yields[rows].scatter_reduce(1, which, reached.T.to(yields), "amax")
 
 
 def _together(front: Front, tier: Tier) -> None:
     """One change for all rows: restarts, since no row can be followed alone."""
     rows = torch.arange(len(front.x), device=front.x.device)
-    for number in range(len(tier.targets)):
+    for number in range(len(tier.rounds)):
         enter(front.model, f"restart {number + 1}", len(rows))
         start = front.sampled(rows, f"restart {number}")
-        front.strike(rows, [start], mixed(tier.run), tier.run)
+        front.strike(rows, [start], mixed(tier.run), cosine(tier.run, tier.first))
 
 
 def _probe(front: Front, tier: Tier) -> None:

@@ -5,22 +5,21 @@ from __future__ import annotations
 from math import inf
 from typing import ClassVar, Literal
 
-import torch
 from torch import Tensor
 
-from holdfast.attacks.smallest import Rows, Smallest, measured
-from holdfast.attacks.tangent import from_clean, lengths, nearest_way, ranked, shortest
+from holdfast.attacks.climb import ranked
+from holdfast.attacks.minimum_norm import MinimumNorm
+from holdfast.attacks.smallest import Rows, Smallest
+from holdfast.attacks.tangent import from_clean, lengths, nearest_way, shortest
 from holdfast.core.catalog import register
-from holdfast.core.dice import Dice
 from holdfast.core.fields import Count, Decay, NonNegative, Share, settings
-from holdfast.core.goal import Goal
-from holdfast.core.kinds import Access, Attack, Model, Threat
+from holdfast.core.kinds import Access
 from holdfast.ops.batch import fit, pick
 
 
 @register("attack", cites="fab", name="fab", says="Walks along the boundary towards the input.")
 @settings
-class FAB(Attack):
+class FAB(MinimumNorm):
     """Minimum norm by projections onto linearised boundaries, drawn towards the clean input.
 
     The nearest boundary is linearised; the iterate and the clean input are both projected onto
@@ -52,6 +51,7 @@ class FAB(Attack):
     """
 
     access: ClassVar[Access] = Access.GRADIENT
+    orders: ClassVar[tuple[float, ...]] = (inf, 2.0, 1.0)
     steps: Count = 100
     restarts: Count = 1
     pull: Share = 0.1
@@ -61,22 +61,17 @@ class FAB(Attack):
     targets: Count = 9
     smallest: bool = False
 
-    def __call__(
-        self, model: Model, x: Tensor, goal: Goal, threat: Threat, *, dice: Dice | None = None
-    ) -> Tensor:
-        ball = measured(threat, (inf, 2.0, 1.0), "FAB")
-        known = Smallest(model, x, goal, ball, dice, shrink=self.smallest)
-        if not len(known.open):
-            return known.found
-        order = torch.zeros(len(x), 0, dtype=torch.int64, device=x.device)
-        likely = ranked(known.open, ball.none(known.open.x), self.targets)
-        order = order.new_zeros(len(x), likely.shape[1])
-        order[known.open.index] = likely
+    def shorten(self, known: Smallest) -> None:
+        rows = known.open
+        likely = ranked(
+            rows.model, rows.x, rows.goal, rows.threat, rows.threat.none(rows.x), self.targets
+        )
+        order = likely.new_zeros(len(known.x), likely.shape[1])
+        order[rows.index] = likely
         ways = [order] if self.aim == "nearest" else list(order.split(1, dim=1))
         for restart in range(self.restarts):
             for chosen in ways:
                 self._walk(known, known.still(), chosen, restart > 0)
-        return known.found
 
     def _walk(self, known: Smallest, rows: Rows, chosen: Tensor, drawn: bool) -> None:
         """One start and its steps, on the rows that are still open."""
@@ -84,7 +79,12 @@ class FAB(Attack):
             return
         change = self._start(known, rows) if drawn else rows.threat.none(rows.x)
         for _ in range(self.steps):
-            value, slope = nearest_way(rows, change, chosen[rows.index])
+            value, slope, margin = nearest_way(rows, change, chosen[rows.index])
+            stay = known.see(rows, change, margin)  # drawn, or moved back: it may still win
+            if stay is not None:
+                if not len(stay):
+                    return
+                rows, change, value, slope = rows.take(stay), change[stay], value[stay], slope[stay]
             change = self._next(rows, change, value, slope)
             margin = rows.margins(change)
             stay = known.see(rows, change, margin)

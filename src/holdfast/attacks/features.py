@@ -7,12 +7,11 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from holdfast.attacks.smallest import Rows, Smallest, measured
+from holdfast.attacks.minimum_norm import MinimumNorm
+from holdfast.attacks.smallest import Rows, Smallest
 from holdfast.core.catalog import register
-from holdfast.core.dice import Dice
 from holdfast.core.fields import Count, NonNegative, Positive, settings
-from holdfast.core.goal import Goal
-from holdfast.core.kinds import Access, Attack, Model, Threat
+from holdfast.core.kinds import Access
 from holdfast.core.quiet import quiet
 from holdfast.measures.model.channels import channels, variances
 from holdfast.measures.model.site import Site, once
@@ -23,7 +22,7 @@ _EDGE = 1 - 1e-6
 
 @register("attack", cites="ib-feature-distillation")
 @settings
-class NonRobustFeatures(Attack):
+class NonRobustFeatures(MinimumNorm):
     """Short Euclidean changes, pushed along the features that bear no noise.
 
     Adam descends the squared length plus a fixed price on every logit short of winning, like
@@ -56,6 +55,7 @@ class NonRobustFeatures(Attack):
     """
 
     access: ClassVar[Access] = Access.GRADIENT
+    orders: ClassVar[tuple[float, ...]] = (2.0,)
     layer: str = ""
     steps: Count = 200
     rate: Positive = 0.1
@@ -64,17 +64,11 @@ class NonRobustFeatures(Attack):
     weight: NonNegative = 0.3
     smallest: bool = False
 
-    def __call__(
-        self, model: Model, x: Tensor, goal: Goal, threat: Threat, *, dice: Dice | None = None
-    ) -> Tensor:
-        ball = measured(threat, (2.0,), "NonRobustFeatures")
-        known = Smallest(model, x, goal, ball, dice, shrink=self.smallest)
-        rows = known.still()
-        if len(rows):
-            with quiet(model):
-                site = Site(model, self.layer, rows.x)
-                self._descend(known, rows, site, self._mask(site, rows))
-        return known.found
+    def shorten(self, known: Smallest) -> None:
+        rows = known.open
+        with quiet(rows.model):
+            site = Site(rows.model, self.layer, rows.x)
+            self._descend(known, rows, site, self._mask(site, rows))
 
     def _mask(self, site: Site, rows: Rows) -> Tensor:
         """`(A, C)`: channels to move along."""

@@ -8,12 +8,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from holdfast.attacks.smallest import Rows, Smallest, cosine, measured, straight
-from holdfast.core.catalog import register, resolve, with_settings
-from holdfast.core.dice import Dice
+from holdfast.attacks.minimum_norm import MinimumNorm, measured
+from holdfast.attacks.smallest import Rows, Smallest, cosine, straight
+from holdfast.core.catalog import register, resolve
+from holdfast.core.errors import ConfigError
 from holdfast.core.fields import Count, Inner, Part, Positive, settings
-from holdfast.core.goal import Goal
-from holdfast.core.kinds import Access, Attack, Model, Threat
+from holdfast.core.kinds import Access, Attack
 from holdfast.ops.batch import fit
 from holdfast.ops.geometry import norm, project_l1, project_l2, project_linf
 from holdfast.ops.hyperplane import dual_norm
@@ -24,7 +24,7 @@ _NEAREST = {0.0: project_l0, 1.0: project_l1, 2.0: project_l2, inf: project_linf
 
 @register("attack", cites="ddn-fmn", name="fmn", says="A ball that shrinks where the change wins.")
 @settings
-class FMN(Attack):
+class FMN(MinimumNorm):
     """Minimum norm by gradient ascent in a ball whose radius follows the boundary.
 
     Each step climbs the margin along the gradient, then projects onto ball and box. The radius of
@@ -35,9 +35,10 @@ class FMN(Attack):
 
     Args:
         steps: gradient steps.
-        start: a minimum-norm attack whose changes are where the search starts; the input unless
-            given. The climb stays with the way to win it starts with, so that a start at the
-            nearest boundary (`attack:deepfool`) finds shorter changes in far fewer steps.
+        start: a minimum-norm attack whose changes are where the search starts, on the rows that
+            it leaves open; the input unless given. The climb stays with the way to win it starts
+            with, so that a start at the nearest boundary (`attack:deepfool`) finds shorter
+            changes in far fewer steps.
         stride: first step, Euclidean, in distances from the input to the boundary as it looks
             from the start; in widths of the box where positions are counted. The last step is a
             hundredth of it.
@@ -49,6 +50,7 @@ class FMN(Attack):
     Cost: `steps` forwards and backwards and two forwards per open row, and those of the start.
 
     Raises:
+        ConfigError: if the start is no minimum-norm attack.
         Unsupported: unless changes are counted or measured in the maximum, Euclidean or sum norm.
 
     Unlike the paper: ball and box are projected onto together, not in turn; the step is measured
@@ -56,6 +58,7 @@ class FMN(Attack):
     """
 
     access: ClassVar[Access] = Access.GRADIENT
+    orders: ClassVar[tuple[float, ...]] = (inf, 2.0, 1.0, 0.0)
     steps: Count = 100
     start: Part[Attack] | None = None
     stride: Positive = 1.0
@@ -63,41 +66,43 @@ class FMN(Attack):
     rate_end: Inner = 0.001
     smallest: bool = False
 
-    def __call__(
-        self, model: Model, x: Tensor, goal: Goal, threat: Threat, *, dice: Dice | None = None
-    ) -> Tensor:
-        ball = measured(threat, (inf, 2.0, 1.0, 0.0), "FMN")
-        known = Smallest(model, x, goal, ball, dice, shrink=self.smallest)
-        rows, change = known.open, self._first(known)
-        radius = known.length[rows.index]
-        radius = torch.ones_like(radius) if ball.order == 0 else radius
+    def shorten(self, known: Smallest) -> None:
+        rows, change = self._started(known)
+        order = known.threat.order
+        radius = torch.full_like(known.length[rows.index], 1.0 if order == 0 else inf)
         unit = None
         for step in range(self.steps):
             if not len(rows):
-                return known.found
+                return
             margin, _, gradient = rows.slope(change)
             stay = known.see(rows, change, margin)
             unit = _away(rows, change, margin, gradient) if unit is None else unit
             rate = cosine(self.rate, self.rate_end, step / self.steps)
-            grown = _counted if ball.order == 0 else _followed
+            grown = _counted if order == 0 else _followed
             radius = grown(known, rows, radius, rate, change, margin, gradient)
             stride = cosine(self.stride, self.stride / 100, step / self.steps) * unit
             change = change + fit(stride, change) * straight(gradient)
-            change = _NEAREST[ball.order](change, radius, *rows.room)
+            change = _NEAREST[order](change, radius, *rows.room)
             if stay is not None:
                 rows, change = rows.take(stay), change[stay]
                 radius, unit = radius[stay], unit[stay]
         if len(rows):
             known.see(rows, change, rows.margins(change))
-        return known.found
 
-    def _first(self, known: Smallest) -> Tensor:
-        """Where the open rows start; rows that this decides are looked at once more."""
-        rows = known.open
-        if self.start is None or not len(rows):
-            return rows.threat.none(rows.x)
-        attack = with_settings(resolve(self.start), smallest=True)
-        return attack(rows.model, rows.x, rows.goal, rows.threat, dice=rows.dice.spawn("start"))
+    def _started(self, known: Smallest) -> tuple[Rows, Tensor]:
+        """The rows that are still open after the start, and the changes that it leaves them."""
+        if self.start is None:
+            return known.open, known.threat.none(known.open.x)
+        first = resolve(self.start)
+        if not isinstance(first, MinimumNorm):
+            raise ConfigError(
+                f"FMN cannot start with {self.start!r}, which is no minimum-norm attack",
+                fix="Use start='attack:deepfool', or leave it out.",
+            )
+        measured(known.threat, first.orders, type(first).__name__)
+        first.shorten(known)
+        rows = known.still()
+        return rows, known.nearest[rows.index]
 
 
 def _away(rows: Rows, change: Tensor, margin: Tensor, gradient: Tensor) -> Tensor:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from holdfast.attacks.active import Active
-from holdfast.attacks.ascent import Heights, ascent, cosine
+from holdfast.attacks.ascent import Heights, ascent
+from holdfast.attacks.climb import Height, ranked
 from holdfast.core.dice import Dice
 from holdfast.core.goal import Goal
 from holdfast.core.kinds import Attack, Model, Threat
-from holdfast.ops.batch import pick
+from holdfast.ops.batch import chunks, pick
 from holdfast.run.passes import broke, enter
 from holdfast.run.search import judged
 
-FIRST, INERTIA = 2.0, 0.25  # length of the first step in radii; share of a move carried on
+SIDE_BY_SIDE = 4  # ascents at once, as a multiple of the rows that are given: memory is bounded
+ALIKE = 0.03  # relative difference up to which two margins count as the same top
 
 
 @dataclass(eq=False)
@@ -42,11 +45,22 @@ class Front:
         self.change = self.threat.none(self.x).detach().clone()
         self.margin = torch.full((len(self.x),), -torch.inf, device=self.x.device)
         self.clean = self.margin
+        self._ends = self.margin[:, None]  # `(B, ascents)` margins at which they ended, or -inf
 
-    def open(self, most: float = torch.inf) -> Tensor:
-        """Positions of unbroken rows of which at most that share of the margin is left."""
-        near = (self.left <= most) if most < torch.inf else torch.ones_like(self.margin).bool()
-        return ((self.margin < 0) & near).nonzero().flatten()
+    def open(self, sure: float = torch.inf, most: float = 0.0, ends: int = 0) -> Tensor:
+        """Positions of unbroken rows whose boundary may be near.
+
+        Args:
+            sure: share of the margin that may be left.
+            most: the same for rows on which fewer than `ends` ascents have ended at the best.
+            ends: see there.
+        """
+        left = self.left
+        may = left <= sure if sure < torch.inf else torch.ones_like(left).bool()
+        if most:
+            alike = (self._ends >= (self.margin * (1 + ALIKE))[:, None]).sum(1)
+            may = may | ((left <= most) & (alike < ends))
+        return ((self.margin < 0) & may).nonzero().flatten()
 
     @property
     def left(self) -> Tensor:
@@ -56,16 +70,22 @@ class Front:
         """
         return (self.margin / self.clean.clamp(max=-1e-30)).nan_to_num(1.0)
 
-    def sprint(self, heights: Heights, steps: int) -> None:
+    def sprint(self, heights: Heights, lengths: Sequence[float]) -> None:
         """One ascent from the unchanged inputs, which also takes the clean margins."""
         enter(self.model, "sprint", len(self.x))
         active = Active(self.model, self.x, self.goal, self.threat, self.dice)
-        ascent(active, self.change, heights, cosine(steps, FIRST), inertia=INERTIA, peek=True)
+        ascent(active, self.change, heights, lengths, peek=True)
         self.clean = active.first
-        self.take(torch.arange(len(self.x), device=self.x.device), active.best, active.reached)
+        rows = torch.arange(len(self.x), device=self.x.device)
+        self.take(rows, active.best, active.reached)
+        self._ends = active.reached[:, None]
 
     def strike(
-        self, rows: Tensor, starts: Sequence[Tensor], heights: Heights, steps: int
+        self,
+        rows: Tensor,
+        starts: Sequence[Tensor],
+        heights: Heights,
+        lengths: Sequence[float],
     ) -> Tensor:
         """Ascents from several starts per row, side by side; a broken row ends all of its own.
 
@@ -74,25 +94,29 @@ class Front:
             starts: one change per row for each side.
             heights: what is climbed; positions count the rows of the first side, then of the
                 second, and so on.
-            steps: of each ascent.
+            lengths: of the steps of each ascent.
 
         Returns:
             `(sides, rows)`: margins reached.
         """
         sides, count = len(starts), len(rows)
-        many = rows.repeat(sides)
-        family = torch.arange(count, device=rows.device).repeat(sides)
-        active = Active(
-            self.model, self.x[many], self.goal.take(many), self.threat.take(many), None, family
-        )
-        ascent(active, torch.cat(list(starts)), heights, cosine(steps, FIRST), inertia=INERTIA)
-        reached = active.reached.view(sides, count)
-        top = reached.argmax(0)
-        self.take(
-            rows,
-            active.best[top * count + torch.arange(count, device=rows.device)],
-            reached.amax(0),
-        )
+        place = torch.arange(sides * count, device=rows.device).view(sides, count)
+        reached = torch.empty((sides, count), dtype=self.margin.dtype, device=rows.device)
+        for p in chunks(count, max(SIDE_BY_SIDE * len(self.x) // sides, 1)):
+            own, among, held = rows[p], place[:, p].flatten(), len(rows[p])
+            many = own.repeat(sides)
+            x, goal, threat = self.x[many], self.goal.take(many), self.threat.take(many)
+            family = torch.arange(held, device=rows.device).repeat(sides)
+            active = Active(self.model, x, goal, threat, None, family)
+            climbed = partial(_placed, heights, among)
+            ascent(active, torch.cat([start[p] for start in starts]), climbed, lengths)
+            ended = active.reached.view(sides, held)
+            best = ended.argmax(0) * held + torch.arange(held, device=rows.device)
+            self.take(own, active.best[best], active.reached[best])
+            reached = reached.to(ended.dtype)
+            reached[:, p] = ended
+        ends = self._ends.new_full((len(self.x), sides), -torch.inf)
+        self._ends = torch.cat([self._ends, ends.index_copy(0, rows, reached.T.to(ends))], 1)
         return reached
 
     def turn_over(self, rows: Tensor, attack: Attack) -> None:
@@ -127,9 +151,12 @@ class Front:
         best = self.change[rows]
         return threat.project(x, best + share * (drawn - best)).detach()
 
-    def ways(self, rows: Tensor) -> Tensor:
-        """`(rows, W)`: the ways to win at the best changes. Cost: a forward per row."""
-        with torch.no_grad():
-            threat = self.threat.take(rows)
-            outputs = threat.through(self.model, self.x[rows], self.change[rows])
-            return self.goal.take(rows).ways(outputs).detach()
+    def ranked(self, rows: Tensor) -> Tensor:
+        """`(rows, W)`: the ways to win at the best changes, nearest first. Cost: a forward each."""
+        x, goal, threat = self.x[rows], self.goal.take(rows), self.threat.take(rows)
+        return ranked(self.model, x, goal, threat, self.change[rows])
+
+
+def _placed(heights: Heights, place: Tensor, step: int, rows: Tensor) -> Height:
+    """What some of many rows climb: `place` says which of the many they are."""
+    return heights(step, place[rows])

@@ -47,6 +47,8 @@ class GCG(Attack):
 
     Cost: per step and unbroken row one forward, one backward and `samples` forwards.
 
+    Several models at once: attack `several.Several(models)` with the goal `Says.by_all`.
+
     Unlike the paper: proposals that would break the round trip of the tokenizer are replaced by
     others of the same step; the budget of other threats to tokens is kept by taking back an
     earlier edit at random.

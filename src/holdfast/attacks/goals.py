@@ -44,6 +44,11 @@ class Says(Goal):
         y[:, :-1] = torch.where(wanted[:, 1:], ids[:, 1:], UNLABELLED)
         return cls(y)
 
+    def by_all(self, models: int) -> Says:
+        """The same said by each of `Several` models: all must say it, their losses are averaged."""
+        y = self.y[:, None] if self.y.dim() == 1 else self.y
+        return Says(y.repeat(1, models))
+
     def _labelled(self, outputs: Outputs) -> tuple[Tensor, Tensor]:
         z, y = logits(outputs), self.y.to(logits(outputs).device)
         if z.shape[:-1] != y.shape:

@@ -10,12 +10,11 @@ import torch
 from torch import Tensor
 
 from holdfast.attacks.decisions import asked, bisected, decided, started, unit
-from holdfast.attacks.smallest import Rows, Smallest, measured
+from holdfast.attacks.minimum_norm import MinimumNorm
+from holdfast.attacks.smallest import Rows, Smallest
 from holdfast.core.catalog import register
-from holdfast.core.dice import Dice
 from holdfast.core.fields import Count, Ingredient, Positive, ingredient, settings
-from holdfast.core.goal import Goal
-from holdfast.core.kinds import Access, Attack, Model, Threat
+from holdfast.core.kinds import Access
 from holdfast.ops.batch import fit, pick
 
 HALVINGS = 50  # of a step that leaves the winning side, before the row stays where it is
@@ -30,14 +29,14 @@ _UPHILL: dict[float, Callable[[Tensor], Tensor]] = {2.0: unit, inf: torch.sign}
     says="Follows the normal of the boundary, estimated from labels alone.",
 )
 @settings
-class HopSkipJump(Attack):
+class HopSkipJump(MinimumNorm):
     """Minimum norm from labels alone: jumps along the boundary by estimates of its normal.
 
     From winning noise, each step bisects back to the boundary, probes random directions there,
     averages them by the label that they give (less the mean, which lowers the variance), and
     moves along that estimate as far as the label stays won. Properties: neither scores nor
-    gradients, so neither can be masked; the smallest winning change seen is handed back; probes
-    are drawn per row.
+    gradients, so neither can be masked; the smallest winning change seen is handed back, probes
+    included; probes are drawn per row.
 
     Args:
         steps: jumps.
@@ -61,6 +60,7 @@ class HopSkipJump(Attack):
     """
 
     access: ClassVar[Access] = Access.DECISION
+    orders: ClassVar[tuple[float, ...]] = (inf, 2.0)
     steps: Count = 20
     samples: Count = 100
     most: Count = 10000
@@ -69,13 +69,9 @@ class HopSkipJump(Attack):
     precision: Positive = 1.0
     smallest: bool = False
 
-    def __call__(
-        self, model: Model, x: Tensor, goal: Goal, threat: Threat, *, dice: Dice | None = None
-    ) -> Tensor:
-        ball = measured(threat, (inf, 2.0), "HopSkipJump")
-        known = Smallest(model, x, goal, ball, dice, shrink=self.smallest)
-        count = max(x[:1].numel(), 1)
-        share = min(0.5, self.precision / count ** (2 - 1 / ball.order))
+    def shorten(self, known: Smallest) -> None:
+        count, order = max(known.x[:1].numel(), 1), known.threat.order
+        share = min(0.5, self.precision / count ** (2 - 1 / order))
         rows, change = started(known, self.tries, self.pool)
         change = bisected(known, rows, change, 1e-3)
         for jump in range(1, self.steps + 1):
@@ -89,10 +85,9 @@ class HopSkipJump(Attack):
             reach = self.precision / count * before
             reach = torch.full_like(before, 0.1 * rows.width) if jump == 1 else reach
             probes = min(int(self.samples * sqrt(jump)), self.most)
-            way = _UPHILL[ball.order](normal(known, rows, change, reach, probes))
+            way = _UPHILL[order](normal(known, rows, change, reach, probes))
             change = _jumped(known, rows, change, way, jump)
         bisected(known, rows, change, share)
-        return known.found
 
 
 def normal(known: Smallest, rows: Rows, change: Tensor, reach: Tensor, probes: int) -> Tensor:
@@ -102,11 +97,11 @@ def normal(known: Smallest, rows: Rows, change: Tensor, reach: Tensor, probes: i
     part of the average that every direction shares is noise.
 
     Args:
-        known: remembers what wins; a row that it decides is not probed on.
+        known: remembers the shortest probe that wins; a row that it decides is not probed on.
         rows: under attack.
         change: `(A, ...)` on the boundary.
         reach: `(A,)` Euclidean length of a probe.
-        probes: per row.
+        probes: per row; at most 128 at once.
 
     Returns:
         `(A, ...)` of Euclidean length 1.
@@ -117,19 +112,36 @@ def normal(known: Smallest, rows: Rows, change: Tensor, reach: Tensor, probes: i
     score, block = torch.zeros_like(reach), max(1, min(128, PROBES // max(change[:1].numel(), 1)))
     for done in range(0, probes, block):
         count = min(block, probes - done)
-        draw = rows.dice.normal((count, *change.shape[1:]), device=change.device)
-        ways = unit(draw.to(change).flatten(0, 1)).reshape(draw.shape)
-        at = torch.arange(len(rows), device=change.device).repeat_interleave(count)
-        many, step = rows.take(at), fit(reach, draw.movedim(1, -1)).movedim(-1, 1)
-        points = many.boxed((change[:, None] + step * ways).flatten(0, 1))
-        won = 2.0 * (many.margins(points) >= 0).to(change) - 1
-        ways = (points.reshape(draw.shape) - change[:, None]) / step
-        won = won.reshape(len(rows), count)
-        total, score = total + ways.sum(1), score + won.sum(1)
-        signed = signed + (ways * won.reshape(won.shape + (1,) * (change.dim() - 1))).sum(1)
+        at = (~decided(known, rows)).nonzero().flatten()
+        if not len(at):
+            break
+        some = rows if len(at) == len(rows) else rows.take(at)
+        ways, won = _probed(known, some, change[at], reach[at], count)
+        total[at] += ways.sum(1)
+        score[at] += won.sum(1)
+        signed[at] += (ways * won.reshape(won.shape + (1,) * (change.dim() - 1))).sum(1)
     mean = score / probes
     same = mean.abs() == 1
     return unit(pick(same, signed, signed - fit(mean, total) * total))
+
+
+def _probed(
+    known: Smallest, rows: Rows, change: Tensor, reach: Tensor, count: int
+) -> tuple[Tensor, Tensor]:
+    """Random directions `(A, count, ...)` around a change, and 1 or -1 for the side they end on."""
+    draw = rows.dice.normal((count, *change.shape[1:]), device=change.device)
+    ways = unit(draw.to(change).flatten(0, 1)).reshape(draw.shape)
+    many = rows.take(torch.arange(len(rows), device=change.device).repeat_interleave(count))
+    step = fit(reach, draw.movedim(1, -1)).movedim(-1, 1)
+    points = many.boxed((change[:, None] + step * ways).flatten(0, 1))
+    margin = many.margins(points).reshape(len(rows), count)
+    length = rows.threat.length(points).reshape(len(rows), count)
+    first = length.masked_fill(margin < 0, torch.inf).argmin(1, keepdim=True)
+    points = points.reshape(draw.shape)
+    shortest = points[torch.arange(len(rows), device=change.device), first[:, 0]]
+    if bool((margin >= 0).any()):
+        known.see(rows, shortest, margin.gather(1, first)[:, 0])
+    return (points - change[:, None]) / step, 2.0 * (margin >= 0).to(change) - 1
 
 
 def _jumped(known: Smallest, rows: Rows, change: Tensor, way: Tensor, jump: int) -> Tensor:

@@ -8,13 +8,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from holdfast.attacks.smallest import Rows, Smallest, cosine, measured
+from holdfast.attacks.minimum_norm import MinimumNorm
+from holdfast.attacks.smallest import Rows, Smallest, cosine
 from holdfast.attacks.state import State, adam
 from holdfast.core.catalog import register
-from holdfast.core.dice import Dice
 from holdfast.core.fields import Count, NonNegative, Positive, Share, settings
-from holdfast.core.goal import Goal
-from holdfast.core.kinds import Access, Attack, Model, Threat
+from holdfast.core.kinds import Access
 from holdfast.ops.batch import fit
 from holdfast.ops.sparse import by_position, over_channels
 
@@ -33,7 +32,7 @@ class _Point(State):
 
 @register("attack", cites="sigma-zero", name="sigma-zero", says="Changes as few pixels as it can.")
 @settings
-class SigmaZero(Attack):
+class SigmaZero(MinimumNorm):
     """Minimum number of changed positions, by descending a smooth count of them.
 
     Minimised are what the margin lacks and the mean of d^2 / (d^2 + sigma) over positions, which
@@ -61,6 +60,7 @@ class SigmaZero(Attack):
     """
 
     access: ClassVar[Access] = Access.GRADIENT
+    orders: ClassVar[tuple[float, ...]] = (0.0,)
     steps: Count = 300
     rate: Positive = 1.0
     smooth: Positive = 1e-3
@@ -68,18 +68,14 @@ class SigmaZero(Attack):
     drift: NonNegative = 0.01
     smallest: bool = False
 
-    def __call__(
-        self, model: Model, x: Tensor, goal: Goal, threat: Threat, *, dice: Dice | None = None
-    ) -> Tensor:
-        sparse = measured(threat, (0.0,), "SigmaZero")
-        known = Smallest(model, x, goal, sparse, dice, shrink=self.smallest)
+    def shorten(self, known: Smallest) -> None:
         rows = known.open
-        none = sparse.none(rows.x)
+        none = rows.threat.none(rows.x)
         start = torch.full_like(known.length[rows.index], self.threshold)
         state = _Point(none, none, none, start)
         for step in range(self.steps):
             if not len(rows):
-                return known.found
+                return
             change = rows.boxed(state.change * rows.width)
             margin, _, gradient = rows.slope(change)
             stay = known.see(rows, change, margin)
@@ -91,7 +87,6 @@ class SigmaZero(Attack):
         if len(rows):
             change = rows.boxed(state.change * rows.width)
             known.see(rows, change, rows.margins(change))
-        return known.found
 
     def _step(
         self, state: _Point, rows: Rows, margin: Tensor, gradient: Tensor, step: int, rate: float

@@ -11,33 +11,12 @@ from torch import Tensor
 
 from holdfast.attacks.climb import ascend
 from holdfast.core.dice import Dice, dice_or
-from holdfast.core.errors import Unsupported
 from holdfast.core.goal import Goal
-from holdfast.core.kinds import Model, Threat
+from holdfast.core.kinds import Model
 from holdfast.ops.batch import chunks, fit, pick, portion
 from holdfast.ops.geometry import norm, room
 from holdfast.run.search import judged
 from holdfast.threats.ball import Additive
-
-
-def measured(threat: Threat, orders: tuple[float, ...], who: str) -> Additive:
-    """The threat, if changes have a length in it that the attack knows how to shrink.
-
-    Args:
-        threat: any.
-        orders: of the lengths that the attack covers; 0 counts positions.
-        who: the attack, for the message.
-
-    Raises:
-        Unsupported: for another length, and for changes without one.
-    """
-    if not isinstance(threat, Additive) or threat.order not in orders:
-        names = {0.0: "l0:5", 1.0: "l1:2", 2.0: "l2:0.5", float("inf"): "linf:8/255"}
-        raise Unsupported(
-            f"{who} cannot shrink changes of {threat.spec}",
-            fix=f"Use a threat such as {' or '.join(names[o] for o in orders)}.",
-        )
-    return threat
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,9 +168,12 @@ class Smallest:
         Where it is only asked whether the threat breaks a row, changes that are too long are
         shortened to the nearest admissible one; otherwise winning ones keep their length.
         """
+        return self.nearest if self.shrink else self.threat.project(self.x, self.change)
+
+    @property
+    def nearest(self) -> Tensor:
+        """The smallest winning change of every row; the best admissible one where none won."""
         inside = self.threat.project(self.x, self.change)
-        if not self.shrink:
-            return inside
         return pick(self.length.isfinite(), self.change, inside)
 
 

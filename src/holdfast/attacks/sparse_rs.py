@@ -16,7 +16,7 @@ from holdfast.core.dice import Dice
 from holdfast.core.fields import Count, settings
 from holdfast.core.goal import Goal
 from holdfast.core.kinds import Access, Attack, Model, Threat
-from holdfast.threats.ball import window
+from holdfast.threats.blocks import window
 from holdfast.threats.patch import Patch
 
 # Up to which step, out of 10,000, the share is divided by what.

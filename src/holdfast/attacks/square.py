@@ -49,7 +49,8 @@ class Square(Attack):
     Unlike the paper: windows are drawn per row, up to the last offset; proposals of L2 and L1
     give the budget of one window to another in one pyramid with signs per channel, instead of
     two halves of opposite sign to which the window's old content is added; the start is random
-    stripes of any threat that has a steepest direction, and a random change otherwise.
+    stripes of any threat that has a steepest direction, and a random change otherwise; the
+    schedule always follows `steps`; the margin alone is asked, not the cross-entropy.
     """
 
     access: ClassVar[Access] = Access.SCORE

@@ -9,16 +9,10 @@ from holdfast.attacks.smallest import Rows
 from holdfast.core.errors import Unsupported
 from holdfast.ops.batch import fit, pick
 from holdfast.ops.hyperplane import dual_norm, onto_hyperplane
+from holdfast.run.search import judged
 
 
-def ranked(rows: Rows, change: Tensor, count: int) -> Tensor:
-    """`(A, at most count)`: the ways to win, the most promising first."""
-    with torch.no_grad():
-        ways = rows.goal.ways(rows.threat.through(rows.model, rows.x, change))
-    return ways.sort(dim=1, descending=True, stable=True).indices[:, :count]
-
-
-def nearest_way(rows: Rows, change: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
+def nearest_way(rows: Rows, change: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The way to win whose linearised boundary is nearest, by its value and gradient.
 
     A way of value f and gradient w is won at a distance of |f| / ||w||, in the dual norm of the
@@ -30,16 +24,17 @@ def nearest_way(rows: Rows, change: Tensor, chosen: Tensor) -> tuple[Tensor, Ten
         chosen: `(A, W)` positions of the ways that are looked at.
 
     Returns:
-        Its value `(A,)` and its gradient, in the form of the change.
+        Its value `(A,)`, its gradient, in the form of the change, and the margin `(A,)` there.
 
     Raises:
         Unsupported: if no gradient reaches the change.
     """
     seen = [_nearest_way(part, change[at], chosen[at]) for at, part in rows.portions()]
-    return torch.cat([v for v, _ in seen]), torch.cat([s for _, s in seen])
+    value, slope, margin = (torch.cat(each) for each in zip(*seen, strict=True))
+    return value, slope, margin
 
 
-def _nearest_way(rows: Rows, change: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
+def _nearest_way(rows: Rows, change: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The same for as many rows as are sent through the model at once."""
     with torch.enable_grad():
         moved = change.detach().requires_grad_()
@@ -62,7 +57,7 @@ def _nearest_way(rows: Rows, change: Tensor, chosen: Tensor) -> tuple[Tensor, Te
             nearer = (far < away) | (k == 0)
             value, slope = torch.where(nearer, own, value), pick(nearer, gradient, slope)
             away = torch.where(nearer, far, away)
-    return value, slope
+    return value, slope, judged(rows.goal, outputs)[0]
 
 
 def shortest(rows: Rows, change: Tensor, value: Tensor, slope: Tensor) -> Tensor:

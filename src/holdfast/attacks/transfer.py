@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
+from itertools import product
 from typing import Literal
 
 import torch
@@ -10,8 +11,9 @@ from torch import Tensor
 
 from holdfast.attacks.active import Active
 from holdfast.attacks.climb import Climb, ascend
+from holdfast.attacks.look_ahead import Path, ahead, kept
 from holdfast.attacks.surrogates import fused, read, still, through
-from holdfast.attacks.views import blurred, partners, shrunk
+from holdfast.attacks.views import Copy, blurred, partners
 from holdfast.core.catalog import register
 from holdfast.core.dice import Dice
 from holdfast.core.errors import Unsupported
@@ -46,7 +48,8 @@ class Transfer(Attack):
     The gradient may be taken ahead of the point (NI), averaged over darker copies (SI) and over
     mixtures with other images (Admix), seen through random shrinking (DI), and smoothed in space
     (TI). Properties: the model under attack gets no pass at all; with every extra at its neutral
-    value the steps are those of the basic iterative method, whatever scales the loss.
+    value the steps are those of the basic iterative method, whatever scales the loss; as a white
+    box, a point ahead that wins inside the threat is kept.
 
     Args:
         surrogates: models whose gradients are climbed; the model under attack itself, then as
@@ -74,10 +77,10 @@ class Transfer(Attack):
         Unsupported: if a surrogate cannot read the inputs, images are to be mixed in and there
             is no pool, or flat rows are to be shrunk or smoothed.
 
-    Unlike the paper: shrinking is drawn per row, not per batch; images are mixed in from a pool,
-    so that rows stay independent, and another class is one that the surrogates answer
-    otherwise; a look ahead stays within the range of inputs; `soft` climbs the logarithm of the
-    odds, whose direction is the cross-entropy's but which weighs the copies more evenly.
+    Unlike the paper: surrogates weigh alike; shrinking is drawn per row, not per batch; images
+    are mixed in from a pool, so that rows stay independent, and another class is one that the
+    surrogates answer otherwise; a look ahead stays within the range of inputs; `soft` climbs the
+    logarithm of the odds: the cross-entropy's direction, with the copies weighed more evenly.
     """
 
     surrogates: Ingredient[Sequence[Model]] = ingredient()
@@ -105,30 +108,28 @@ class Transfer(Attack):
         self, model: Model, x: Tensor, goal: Goal, threat: Threat, *, dice: Dice | None = None
     ) -> Tensor:
         active, own = Active(model, x, goal, threat, dice), not self.surrogates
-        change = threat.none(x).detach()
+        none = threat.none(x).detach()
         if not len(x):
-            return change
+            return none
+        path = Path(none, torch.zeros_like(none), none, none, none.new_zeros(len(x), 0))
         with still(self.surrogates or ()):
             sources, apart = self._sources(model, x)
             if own:  # rows that are lost already cost no gradient
-                stay = active.see(change, active.margins(change))
-                change = change if stay is None else change[stay]
-            memory = torch.zeros_like(change)
+                path.keep(active.see(none, active.margins(none)))
             for _ in range(self.steps):
+                if len(active):
+                    self._look(active, sources, apart, path)
                 if not len(active):
                     break
-                gradient = self._gradient(
-                    active, sources, apart, self._seen(active, change, memory)
-                )
+                gradient = blurred(path.slope, self.blur, self.spread)
                 scale = gradient.flatten(1).abs().mean(1).clamp(min=1e-30)
-                memory = self.momentum * memory + gradient / fit(scale, gradient)
-                step = active.threat.steepest(active.x, change, memory)
-                moved = change.add(step, alpha=self.travel / self.steps)
-                change = active.threat.project(active.x, moved).detach()
-                stay = active.see(change, active.margins(change)) if own else None
-                if stay is not None:
-                    change, memory = change[stay], memory[stay]
-        return active.best if own else change
+                path.memory = self.momentum * path.memory + gradient / fit(scale, gradient)
+                step = active.threat.steepest(active.x, path.change, path.memory)
+                moved = path.change.add(step, alpha=self.travel / self.steps)
+                path.change = active.threat.project(active.x, moved).detach()
+                if own:
+                    path.keep(active.see(path.change, active.margins(path.change)))
+        return active.best if own else path.change
 
     def _sources(self, model: Model, x: Tensor) -> tuple[list[Model], Tensor | None]:
         """What is climbed, and `(B, n)`: images of the pool that are of another class."""
@@ -148,52 +149,34 @@ class Transfer(Attack):
             own, other = (fused(sources, self.fuse)(z).flatten(1).argmax(1) for z in (x, self.pool))
         return sources, own[:, None] != other
 
-    def _seen(self, active: Active, change: Tensor, memory: Tensor) -> Tensor:
-        """The change at which the gradient is taken."""
-        if not self.ahead:
-            return change
-        step = active.threat.steepest(active.x, change, memory).flatten(1).abs().mean(1)
-        return change + fit(step, memory) * memory * (self.momentum * self.travel / self.steps)
-
-    def _gradient(
-        self, active: Active, sources: list[Model], apart: Tensor | None, change: Tensor
-    ) -> Tensor:
+    def _look(self, active: Active, sources: list[Model], apart: Tensor | None, path: Path) -> None:
         """The estimate of a step: the sum over copies and, where losses are fused, models."""
         models = sources
         if self.fuse == "one" and len(sources) > 1:
             models = [sources[int(active.dice.one().integers(len(sources)))]]
         parts = models if self.fuse == "loss" else [fused(models, self.fuse)]
-        total = torch.zeros_like(change)
-        for view in self._views(active, apart):
-            for part in parts:
-                seen = through(part, view)
-                total += ascend(
-                    seen, active.x, active.goal, active.threat, change, climb=self.climb
-                )[2]
-        return blurred(total, self.blur, self.spread)
-
-    def _views(self, active: Active, apart: Tensor | None) -> Iterator[Callable[[Tensor], Tensor]]:
-        """The copies that are looked at in one step."""
-        added: list[Tensor | None] = [None]
+        path.point, path.slope = path.change, torch.zeros_like(path.change)
+        if self.ahead:
+            reach = self.momentum * self.travel / self.steps
+            path.point = ahead(active.threat, active.x, path.change, path.memory, reach)
+        path.mixed = path.change.new_zeros(len(active), 0)
         if apart is not None and self.pool is not None:
             pool = self.pool.to(active.x)
             drawn = partners(pool, apart[active.index], self.mixed, active.dice)
-            added = [self.mixing * image for image in drawn.unbind(1)]
-        for extra in added:
-            for scale in range(self.scales):
-                yield self._view(active, extra, 0.5**scale)
-
-    def _view(
-        self, active: Active, extra: Tensor | None, scale: float
-    ) -> Callable[[Tensor], Tensor]:
-        def view(z: Tensor) -> Tensor:
-            z = z if extra is None else z + extra
-            z = z if scale == 1 else z * scale
-            if not self.diversity:
-                return z
-            return shrunk(z, self.diversity, self.least, active.dice)
-
-        return view
+            path.mixed = self.mixing * drawn
+        copies = product(range(max(path.mixed.shape[1], 1)), range(self.scales), parts)
+        for number, scale, part in copies:
+            if not len(active):
+                return
+            extra = path.mixed[:, number] if path.mixed.shape[1] else None
+            copy = Copy(extra, 0.5**scale, self.diversity, self.least, active.dice)
+            margin, _, slope = ascend(
+                through(part, copy), active.x, active.goal, active.threat, path.point,
+                climb=self.climb,
+            )  # fmt: skip
+            path.slope = path.slope + slope
+            if self.ahead and not self.surrogates:
+                path.keep(kept(active, path.point, margin, copy.plain))
 
 
 NI_FGSM = register(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -49,11 +49,15 @@ class SGA(Attack):
         stride: length of every step, in radii.
         momentum: share of earlier directions that is kept; each is scaled to a sum of 1 first.
         ceiling: loss of a row in nats above which it counts as lost for good (shared only).
+        climb: the goal's `soft` loss, or minus the logit that holds the row, its `own`.
 
     Cost: `epochs * inner` forwards and backwards per row.
 
+    Raises:
+        Unsupported: for `climb="own"`, unless the goal is a contest between classes.
+
     Unlike the paper: any goal and threat serve, through the goal's smooth loss and the threat's
-    own steepest direction; the variant that lowers the logit of the label is left out.
+    own steepest direction; where the box cuts a row's input off, its gradient passes all the same.
     """
 
     access: ClassVar[Access] = Access.GRADIENT
@@ -64,13 +68,14 @@ class SGA(Attack):
     stride: Positive = 0.1
     momentum: Decay = 0.0
     ceiling: Positive = 9.0
+    climb: Literal["soft", "own"] = "soft"
 
     def __call__(
         self, model: Model, x: Tensor, goal: Goal, threat: Threat, *, dice: Dice | None = None
     ) -> Tensor:
         if not getattr(threat, "coupled", False):
             return self._single(Active(model, x, goal, threat, dice))
-        rows = SharedRows(model, x, goal, threat, self.ceiling)
+        rows = SharedRows(model, x, goal, threat, self.ceiling, self.climb)
         change = self._shared(rows, dice_or(dice, len(x))).change
         return threat.project(x, change.expand(len(x), *change.shape[1:]))
 
@@ -103,9 +108,8 @@ class SGA(Attack):
         shared = shared if getattr(shared, "coupled", False) else Shared(threat=shared)
         with quiet(model):
             aim = goal if goal is not None else own_answers(model, batches)
-            return self._shared(
-                SharedRows(model, x, aim, shared, self.ceiling), dice_or(dice, len(x))
-            )
+            rows = SharedRows(model, x, aim, shared, self.ceiling, self.climb)
+            return self._shared(rows, dice_or(dice, len(x)))
 
     def _shared(self, rows: SharedRows, dice: Dice) -> Replay:
         change = rows.threat.none(rows.x[:1]).detach()
@@ -151,7 +155,7 @@ class SGA(Attack):
                 if not len(active):
                     return active.best
                 margin, _, gradient = ascend(
-                    active.model, active.x, active.goal, active.threat, ahead
+                    active.model, active.x, active.goal, active.threat, ahead, climb=self.climb
                 )
                 stay = active.see(ahead, margin)
                 if stay is not None:

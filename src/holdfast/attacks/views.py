@@ -58,6 +58,34 @@ def shrunk(z: Tensor, chance: float, least: float, dice: Dice) -> Tensor:
     return z
 
 
+class Copy:
+    """A copy of the inputs: mixed with others, darker, shrunk.
+
+    Args:
+        extra: `(B, ...)` what is added; nothing if None.
+        scale: what that is multiplied by.
+        diversity: chance that a row is shrunk, as in `shrunk`.
+        least: smallest share of a side that shrinking leaves.
+        dice: draws of the B rows.
+    """
+
+    plain: Tensor  # (B,) bool: rows of the last inputs that were passed on as they are
+
+    def __init__(
+        self, extra: Tensor | None, scale: float, diversity: float, least: float, dice: Dice
+    ) -> None:
+        self.extra, self.scale, self.dice = extra, scale, dice
+        self.diversity, self.least = diversity, least
+
+    def __call__(self, z: Tensor) -> Tensor:
+        seen = z if self.extra is None else z + self.extra
+        seen = seen if self.scale == 1 else seen * self.scale
+        if self.diversity:
+            seen = shrunk(seen, self.diversity, self.least, self.dice)
+        self.plain = (seen == z).detach().flatten(1).all(1)
+        return seen
+
+
 def blurred(gradient: Tensor, size: int, spread: float) -> Tensor:
     """A gradient smoothed by a Gaussian window, each channel by itself, zero outside.
 

@@ -7,11 +7,11 @@ from torch import Tensor
 from holdfast.certify.bounds import margins, propagate
 from holdfast.certify.prepare import prepare
 from holdfast.core.catalog import register
+from holdfast.core.certificate import Certificate
 from holdfast.core.dice import Dice
 from holdfast.core.fields import settings
 from holdfast.core.goal import Goal
 from holdfast.core.kinds import Certifier, Model, Threat
-from holdfast.core.records import Certificate
 
 
 @register(

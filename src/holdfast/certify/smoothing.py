@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 
 from holdfast.core.catalog import register
+from holdfast.core.certificate import Certificate
 from holdfast.core.dice import Dice, dice_or
 from holdfast.core.errors import Unsupported
 from holdfast.core.fields import Count, Inner, settings
 from holdfast.core.goal import Goal, Targeted, Untargeted, logits
 from holdfast.core.kinds import Certifier, Model, Threat
 from holdfast.core.quiet import quiet
-from holdfast.core.records import Certificate
 from holdfast.defend.smoothed import Smoothed
 from holdfast.ops.statistics import clopper_pearson_lower
 from holdfast.threats.norms import L2

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from holdfast.checks.local import threats
 from holdfast.checks.rows import sample
 from holdfast.core.catalog import entry_of, register
 from holdfast.core.dice import Dice
@@ -58,7 +59,7 @@ class Certificates(Check):
         if subject.model is None or not isinstance(batches.x, Tensor):
             raise Unsupported("certificates need one tensor of inputs")
         refusals: list[str] = []
-        for threat in subject.threats:
+        for threat in threats(subject):
             for share in self.radii:
                 try:
                     yield self._finding(subject, batches, threat, share)

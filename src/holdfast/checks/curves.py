@@ -43,7 +43,12 @@ class Asked:
     radii: tuple[float, ...]
 
     def attacked(
-        self, attack: Part[Attack], smallest: Part[Attack] | None, right: Tensor
+        self,
+        attack: Part[Attack],
+        smallest: Part[Attack] | None,
+        right: Tensor,
+        *,
+        both: bool = True,
     ) -> Tensor:
         """`(R, B)` bool: rows that stand at each radius; a broken row stays broken.
 
@@ -55,6 +60,7 @@ class Asked:
             smallest: a minimum-norm attack that goes first, if it can measure the threat; not
                 needed where `attack` is one.
             right: `(B,)` bool, rows that are right without a change.
+            both: whether `attack` runs even where `smallest` could measure the threat.
         """
         curve, chosen = right.expand(len(self.radii), -1).clone(), resolve(attack)
         if shrinks(chosen):
@@ -62,6 +68,8 @@ class Asked:
         if smallest is not None:
             with suppress(Unsupported):
                 curve = self._at_once(resolve(smallest), curve)
+                if not both:
+                    return curve
         return self._by_radius(chosen, curve)
 
     def _at_once(self, attack: Attack, curve: Tensor) -> Tensor:
@@ -85,11 +93,15 @@ class Asked:
         return curve
 
     def _by_radius(self, attack: Attack, curve: Tensor) -> Tensor:
-        """The curve less what the attack breaks at each radius, of the rows that stand there."""
-        curve = curve.clone()
+        """The curve less what the attack breaks at each radius, of the rows that stand there.
+
+        Where one change serves all rows they are all attacked, and what one change broke at a
+        smaller radius is only bettered by another that breaks more: the two do not add up.
+        """
+        curve, shared = curve.clone(), bool(getattr(self.threat, "coupled", False))
         for k, radius in enumerate(self.radii):
-            left = curve[k].nonzero().flatten()
-            if not len(left) or self.subject.model is None:
+            left = torch.arange(len(self.x)) if shared else curve[k].nonzero().flatten()
+            if not bool(curve[k].any()) or self.subject.model is None:
                 continue
             found = search(
                 attack,
@@ -99,7 +111,11 @@ class Asked:
                 self.threat.scaled(radius).take(left),
                 dice=Dice(self.subject.seed, self.index[left], f"envelope/{radius:g}"),
             )
-            curve[k:, left] &= (found.margin < 0).cpu()
+            stands = (found.margin < 0).cpu()
+            if not shared:
+                curve[k:, left] &= stands
+            elif stands.sum() < curve[k].sum():
+                curve[k:] = stands
         return curve
 
     def certified(self, certifier: Part[Certifier]) -> tuple[Tensor | None, str]:

@@ -8,6 +8,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from holdfast.checks.curves import Asked, points
+from holdfast.checks.local import local, threats
 from holdfast.checks.rows import sample
 from holdfast.checks.signs import signs
 from holdfast.core.catalog import register
@@ -44,6 +45,8 @@ class Envelope(Check):
             is run once and alone.
         smallest: the minimum-norm attack that goes first; None, and threats whose changes have
             no length, leave it out.
+        both: run `attack` at each radius even where the minimum-norm attack has said what it
+            breaks there: a little stronger, and several times as dear.
         certifier: bounds accuracy from below.
         limit: at most so many rows, drawn once from the seed.
         alpha: intervals have coverage 1 - alpha.
@@ -55,27 +58,29 @@ class Envelope(Check):
     radii: tuple[float, ...] = (0.125, 0.25, 0.5, 1.0, 1.5, 2.0)
     attack: Part[Attack] = "attack:pgd"
     smallest: Part[Attack] | None = "attack:deepfool-fmn"
+    both: bool = True
     certifier: Part[Certifier] = "certifier:crown"
     limit: Count = 500
     alpha: Inner = 0.05
 
     def cost(self, subject: Subject) -> float:
         n = len(subject.batches) if subject.batches is not None else 0
-        return (60.0 * len(self.radii) + 90.0) * min(n, self.limit) * len(subject.threats)
+        each = (60.0 if self.both or self.smallest is None else 30.0) * len(self.radii)
+        return (each + 90.0) * min(n, self.limit) * len(subject.threats)
 
     def __call__(self, subject: Subject) -> Iterator[Finding]:
         batches = sample(subject, self.limit)
         if subject.model is None or not isinstance(batches.x, Tensor):
             raise Unsupported("an envelope needs one tensor of inputs")
         right = correct(outputs(subject.model, batches.x), batches.y)
-        for threat in subject.threats:
+        for threat in threats(subject):
             yield self._finding(subject, batches.x, batches.y, batches.index, threat, right)
 
     def _finding(
         self, subject: Subject, x: Tensor, y: Tensor, index: Tensor, threat: Threat, right: Tensor
     ) -> Finding:
         about = Asked(subject, x, y, index, threat, self.radii)
-        attacked = about.attacked(self.attack, self.smallest, right)
+        attacked = about.attacked(self.attack, self.smallest, right, both=self.both)
         certified, reason = about.certified(self.certifier)
         if certified is not None:
             self._agree(attacked, certified, about)
@@ -86,7 +91,8 @@ class Envelope(Check):
         says = self._says(attacked, right, threat)
         says += f" Nothing is proved: {reason}." if reason else ""
         if flags:
-            says += " Signs of masked gradients: the attacked curve may lie too high."
+            names = ", ".join(f.partition(":")[0] for f in flags)
+            says += f" Signs of masked gradients ({names}): the attacked curve may lie too high."
         norm = threat.spec.split(":")[0]
         figure = Figure(
             name=f"envelope-{threat.spec}",
@@ -143,5 +149,6 @@ class Envelope(Check):
             return ()
         few = slice(0, PROBES)
         dice = Dice(subject.seed, index[few], "envelope/signs")
-        seen = signs(subject.model, x[few], Untargeted(y[few]), threat.take(few), dice)
+        near = local(threat.take(few), x[few], dice)
+        seen = signs(subject.model, x[few], Untargeted(y[few]), near, dice)
         return tuple(f"{s.name}: {s.says}" for s in seen if not s.passed)

@@ -60,7 +60,7 @@ def gallery(
     for i in order.tolist():
         row = int(broken[i])
         after = threat.take(broken[i : i + 1]).apply(x[row : row + 1], change[row : row + 1])
-        shown = _shown(model, x[row], after[0], units)
+        shown = _shown(model, x[row], after[0], threat, units)
         line = _about(batches, clean[i], moved[i]) | {"row": int(batches.index[row])}
         line |= {"breaks at": _needed(threat, float(size[row])) or None, "found by": _who(by[row])}
         if 0 < float(size[row]) <= 1:
@@ -83,7 +83,9 @@ def gallery(
     )
 
 
-def _shown(model: Model, before: Tensor, after: Tensor, units: object) -> dict[str, Cell]:
+def _shown(
+    model: Model, before: Tensor, after: Tensor, threat: Threat, units: object
+) -> dict[str, Cell]:
     """A row before and after: pictures, texts, or the columns that moved most."""
     words: Any = getattr(model, "words", None)
     if callable(getattr(words, "texts", None)) and not before.is_floating_point():
@@ -92,11 +94,12 @@ def _shown(model: Model, before: Tensor, after: Tensor, units: object) -> dict[s
     if before.shape != after.shape:
         return {}
     if is_image(before[None]):
-        return {
-            "image": png(before),
-            "changed": png(after),
-            "difference": difference(before, after),
-        }
+        low, high = threat.low, threat.high
+        image, changed = (png(v, low=low, high=high) for v in (before, after))
+        if torch.equal(before, after):  # what changed is in the model
+            return {"image": image}
+        apart, gain = difference(before, after, low, high)
+        return {"image": image, "changed": changed, "difference": apart, "gain": gain}
     return {"largest changes": _columns(before, after, units)} if before.dim() == 1 else {}
 
 
@@ -136,9 +139,11 @@ def _who(name: str) -> str:
 
 def _needed(threat: Threat, size: float) -> str:
     """The radius at which the row already breaks, in the unit of the threat."""
-    radius = getattr(threat, "radius", None)
-    if radius is None or not 0 < size <= 1:  # NaN included
+    radius, degrees = getattr(threat, "radius", None), getattr(threat, "degrees", None)
+    if not 0 < size <= 1:  # NaN included
         return ""
+    if radius is None:
+        return f"{degrees * size:.3g} degrees" if degrees is not None else ""
     name, _, written = threat.spec.partition(":")
     part = f"{255 * radius * size:.1f}/255" if written.endswith("/255") else f"{radius * size:.3g}"
     return f"{name} {part}"

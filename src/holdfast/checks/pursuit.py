@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -15,8 +16,10 @@ from holdfast.core.dice import Dice
 from holdfast.core.goal import Goal, Outputs
 from holdfast.core.kinds import Attack, Model, Threat
 from holdfast.core.quiet import quiet
+from holdfast.ops.batch import pick
 from holdfast.run.passes import Passes
-from holdfast.run.search import Found, judged, search
+from holdfast.run.search import Found, attack_name, judged, search, stronger
+from holdfast.run.stages import Ledger, Stage
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,9 +81,19 @@ def climbers(view: Model) -> tuple[Attack, ...]:
 
 
 def pursue(
-    attack: Attack, plan: Repaired, view: Model, x: Tensor, goal: Goal, *, dice: Dice
+    attack: Attack,
+    plan: Repaired,
+    view: Model,
+    x: Tensor,
+    goal: Goal,
+    *,
+    dice: Dice,
+    name: str = "",
 ) -> Found:
     """Attack a view and try on the judge what it found.
+
+    What is counted are passes of the model, and a row is broken by the stage that found on the
+    view what the judge confirms; by `tried` where the view knew nothing of it.
 
     Args:
         attack: run on the view.
@@ -89,22 +102,47 @@ def pursue(
         x: rows.
         goal: of these rows.
         dice: of these rows.
+        name: of the stages in the ledger; the attack's unless given.
     """
-    threat = plan.threat
+    threat, name = plan.threat, name or attack_name(attack)
     aim = Beyond(goal, plan.error) if plan.error else goal
     near = _on_grid(threat, plan.levels) if isinstance(view, Snapped) else threat
     found = search(attack, view, x, aim, near, dice=dice)
+    start = time.perf_counter()
     with quiet(plan.judge), torch.no_grad():
         none = threat.none(x)
         clean, finite = judged(goal, threat.through(plan.judge, x, none))
-        best, margin, spent = none, clean, Passes(len(x), 0)
-        for change in _candidates(found.change, x, threat, plan.levels):
+        best, margin, tries = none, clean, _candidates(found.change, x, threat, plan.levels)
+        for change in tries:
             reached, whole = judged(goal, threat.through(plan.judge, x, change))
-            better = (reached > margin).reshape(-1, *[1] * (change.dim() - 1))
-            best, margin = torch.where(better, change, best), torch.maximum(reached, margin)
-            finite, spent = finite & whole, spent + Passes(len(x), 0)
-    passes = calls(view).of(found.passes) + Passes(spent.forwards * calls(plan.judge).there)
-    return Found(best, margin, passes, clean, finite)
+            better = reached > margin
+            if getattr(threat, "coupled", False):  # one change for all rows, or the other
+                better = torch.full_like(better, stronger(reached, margin))
+            best, margin = pick(better, change, best), pick(better, reached, margin)
+            finite = finite & whole
+    look = calls(plan.judge).there * len(x)
+    last = Stage(f"{name}: tried", len(x), forwards=look * len(tries))
+    last = replace(last, seconds=time.perf_counter() - start)
+    stages = [Stage("clean", len(x), forwards=look), *_of_view(attack, view, found, name), last]
+    ledger, lost = Ledger((), None, len(x)), (margin >= 0).nonzero().flatten().tolist()
+    by = torch.full((len(x),), -1) if found.by is None else found.by
+    said = [0 if clean[k] >= 0 else int(by[k]) + 1 if by[k] > 0 else -1 for k in lost]
+    ledger.add(stages, lost, [stages[k].name for k in said])
+    passes = sum((Passes(s.forwards, s.backwards) for s in stages), Passes())
+    return Found(best, margin, passes, clean, finite, *ledger.closed())
+
+
+def _of_view(attack: Attack, view: Model, found: Found, name: str) -> list[Stage]:
+    """The stages of a search on a view in passes of the model; by itself it breaks nothing."""
+    own, kept = attack_name(attack), []
+    for stage in found.stages:
+        spent = calls(view).of(Passes(stage.forwards, stage.backwards))
+        part = stage.name.removeprefix(own).removeprefix(": ")
+        kept.append(replace(
+            stage, name=f"{name}: {part}" if part else name, broken=0,
+            forwards=spent.forwards, backwards=spent.backwards,
+        ))  # fmt: skip
+    return kept
 
 
 def _candidates(change: Tensor, x: Tensor, threat: Threat, levels: int) -> list[Tensor]:

@@ -10,12 +10,15 @@ import torch
 from torch import Tensor
 
 from holdfast.checks.differences import Estimated
+from holdfast.checks.local import local
 from holdfast.checks.signs import AGAIN, SelfCheck
 from holdfast.checks.views import Evaluated, Inner, LogOdds, Mean, Snapped
+from holdfast.core.catalog import resolve
 from holdfast.core.dice import Dice
 from holdfast.core.goal import logits
 from holdfast.core.kinds import Model, Threat
 from holdfast.core.quiet import quiet
+from holdfast.threats.shared import Shared
 
 REPEATS, DRAWS = 64, 24  # answers averaged by the judge of a random model, and by its attacks
 JITTER = 0.3  # deviation of the points that slopes are averaged over, in those of a random change
@@ -132,7 +135,7 @@ def _views(
 
 def _spread(x: Tensor, threat: Threat, dice: Dice) -> float:
     """Deviation of a random change."""
-    change = threat.sample(x, dice.spawn("spread"))
+    change = local(threat, x, dice).sample(x, dice.spawn("spread"))
     return max(float(change.double().square().mean().sqrt()), 1e-6)
 
 
@@ -161,9 +164,12 @@ def in_unit(x: Tensor, threat: Threat) -> Threat:
         least, most = min(low, 0.0), max(high, 1.0)
     width = threat.high - threat.low
     factor = (most - least) / width if 0 < getattr(ball, "radius", 0) <= width else 1.0
+    if isinstance(threat, Shared):
+        return replace(threat, threat=in_unit(x, resolve(threat.threat)))
+    wider = {"radius": ball.radius * factor} if hasattr(ball, "radius") else {}
     try:
-        return replace(ball, low=least, high=most, radius=ball.radius * factor)  # type: ignore[no-any-return]
-    except (TypeError, AttributeError):
+        return replace(ball, low=least, high=most, **wider)  # type: ignore[no-any-return]
+    except TypeError:
         return threat
 
 

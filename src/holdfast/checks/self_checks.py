@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from holdfast.checks.local import local
 from holdfast.checks.signs import SelfCheck, signs
 from holdfast.core.catalog import build
 from holdfast.core.dice import Dice
@@ -25,7 +26,8 @@ def self_checks(model: Model, x: Tensor, y: Tensor, threat: Threat, dice: Dice) 
     On an honest net answers repeat, slopes exist and keep what they promise, a larger radius
     never loses rows, a ball that holds every input breaks what another row's input is seen to
     break, and queries alone do not find what gradients miss. Slack: one row or 3 % of the rows,
-    whichever is more, for the chance in random starts.
+    whichever is more, for the chance in random starts. All this holds in a ball around each
+    input; what is asked instead under other threats, `local` says.
 
     Cost: at most 100 forwards and 40 backwards per row, on a row that nothing breaks.
 
@@ -39,7 +41,10 @@ def self_checks(model: Model, x: Tensor, y: Tensor, threat: Threat, dice: Dice) 
     if not len(x):
         return []
     goal, slack, n = Untargeted(y), max(1, round(0.03 * len(x))), len(x)
+    threat = local(threat, x, dice)
     found = signs(model, x, goal, threat, dice.spawn("signs"))
+    if not threat.none(x).is_floating_point():  # tokens: there are no slopes to be masked
+        return found
     try:
         usual = _climb(model, x, goal, threat, dice.spawn("usual"))
     except Unsupported:  # no gradient reaches the change, which the signs have said
@@ -51,7 +56,7 @@ def self_checks(model: Model, x: Tensor, y: Tensor, threat: Threat, dice: Dice) 
         SelfCheck(
             "larger radius helps",
             many >= few - slack,
-            f"radius x1 breaks {few} of {n} rows, x2 {many}",
+            f"{threat.spec} breaks {few} of {n} rows, twice the radius {many}",
             "more starts",
         ),
         SelfCheck(
@@ -75,7 +80,8 @@ def _unlimited(
 ) -> list[SelfCheck]:
     """In a ball that holds every input, gradients must find what the other rows show exists."""
     radius, order = getattr(threat, "radius", None), getattr(threat, "order", None)
-    reach = x[:1].numel() ** (1 / order) if order else 0.0  # the box [0, 1] fits into this ball
+    width = threat.high - threat.low  # the box fits into this ball
+    reach = width * x[:1].numel() ** (1 / order) if order else 0.0
     if radius is None or not 0 < radius < reach:
         return []
     near = threat.scaled(reach / radius)

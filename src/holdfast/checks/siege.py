@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, replace
 
 import torch
 from torch import Tensor
 
-from holdfast.checks.ledger import breakers, entered
+from holdfast.checks.ledger import breakers, entered, line
 from holdfast.checks.nearest import nearest
-from holdfast.checks.pursuit import climbers, pursue
+from holdfast.checks.pursuit import calls, climbers, pursue
 from holdfast.checks.repair import Repaired
 from holdfast.checks.views import Mean
 from holdfast.core.catalog import Entry, entries, entry_of, resolve
@@ -20,8 +21,11 @@ from holdfast.core.fields import Part
 from holdfast.core.goal import Goal, Untargeted
 from holdfast.core.kinds import Attack, Model, Threat
 from holdfast.core.records import Cell
-from holdfast.run.search import Found, search
+from holdfast.run.passes import Tap
+from holdfast.run.search import Found, search, stronger
 from holdfast.run.stages import Stage
+
+SHORTENED = "winning changes shortened"
 
 
 @dataclass(eq=False)
@@ -51,11 +55,34 @@ class Siege:
 
     def enter(self, left: Tensor, won: Tensor, found: Found, name: str) -> None:
         """Keep what one attack found on the rows `left`, of which it broke `won`."""
+        self.standing[left], self.size[left] = True, torch.nan  # a shared change replaces the last
         self.change[left] = found.change.to(self.change)
         self.margin[left] = found.margin.detach().cpu().float()
         self.standing[left[won]] = False
         for row, who in zip(left[won].tolist(), breakers(name, found, won), strict=True):
             self.by[row] = who
+
+    def sizes(
+        self, judge: Model, x: Tensor, goal: Goal, threat: Threat, found: Found, won: Tensor
+    ) -> tuple[Tensor, int]:
+        """Sizes of the smallest winning changes of the rows `won`, in radii; 0 needs no change.
+
+        Returns:
+            The sizes, and the forwards that they cost, which are a stage of the ledger.
+        """
+        size, asked = torch.zeros(len(won)), 0
+        rows = (won & (found.clean.cpu() < 0)).nonzero().flatten()
+        if getattr(threat, "coupled", False):  # a part of it for one row would be one for all
+            size[rows] = threat.size(x, found.change)[rows].float().cpu()
+        elif len(rows):
+            tap, start = Tap(judge), time.perf_counter()
+            size[rows] = nearest(
+                tap, x[rows], goal.take(rows), threat.take(rows), found.change[rows]
+            )
+            asked = calls(judge).there * tap.forwards
+            stage = Stage(SHORTENED, len(rows), forwards=asked, seconds=time.perf_counter() - start)
+            self.stages[SHORTENED] = self.stages.get(SHORTENED, Stage(SHORTENED)) + stage
+        return size[won], asked
 
 
 def besiege(
@@ -68,6 +95,9 @@ def besiege(
     plan: Repaired | None = None,
 ) -> Siege:
     """Run attacks one after the other on the rows that still stand.
+
+    Where one change must serve all rows (a coupled threat), each attack is run on all of them and
+    the change that breaks most counts: rows broken by different changes do not add up.
 
     Args:
         attacks: of the portfolio.
@@ -92,9 +122,10 @@ def besiege(
         [],
         [],
     )
+    shared = bool(getattr(threat, "coupled", False))
     for name, attack, view in _rounds(attacks, plan):
-        left = siege.standing.nonzero().flatten()
-        if not len(left):
+        left = torch.arange(n) if shared else siege.standing.nonzero().flatten()
+        if not bool(siege.standing.any()):
             break
         near, at = threat.take(left), goal.take(left)
         draw, part = dice.part(left).spawn(name), replace(plan, threat=near)
@@ -102,16 +133,17 @@ def besiege(
             if view is None:
                 found = search(attack, plan.judge, x[left], at, near, dice=draw)
             else:
-                found = pursue(attack, part, view, x[left], at, dice=draw)
+                found = pursue(attack, part, view, x[left], at, dice=draw, name=name)
         except Unsupported as refused:
             siege.refused.append(f"{name} could not be run: {refused.says}.")
             continue
         won = ~(found.margin.detach().cpu() < 0)
-        siege.enter(left, won, found, name)
         entered(siege.stages, name, won, found)
-        size = _sizes(plan.judge, x[left], at, near, found, won)
-        siege.size[left[won]] = size
-        siege.lines.append(_line(name, won, size[size > 0], found, threat))
+        size, asked = siege.sizes(plan.judge, x[left], at, near, found, won)
+        if not shared or stronger(found.margin.cpu(), siege.margin):
+            siege.enter(left, won, found, name)
+            siege.size[left[won]] = size
+        siege.lines.append(line(name, won, size[size > 0], found, threat, asked))
     if not siege.lines and n:
         raise Unsupported(" ".join(siege.refused) or "no attack was given")
     return siege
@@ -132,31 +164,6 @@ def _rounds(
     for seen, view in plan.views:
         for number, attack in enumerate(climbers(view), 1):
             yield f"{_name(attack)} on {seen} ({number})", attack, view
-
-
-def _sizes(
-    model: Model, x: Tensor, goal: Goal, threat: Threat, found: Found, won: Tensor
-) -> Tensor:
-    """Sizes of the smallest winning changes of the rows that were broken, in radii."""
-    rows = won.nonzero().flatten()
-    change = found.change[rows]
-    size = nearest(model, x[rows], goal.take(rows), threat.take(rows), change)
-    return torch.where(found.clean[rows].cpu() < 0, size, 0.0)
-
-
-def _line(name: str, won: Tensor, sizes: Tensor, found: Found, threat: Threat) -> dict[str, Cell]:
-    """One attack in the table; the radius is the median over rows that were right before."""
-    radius = getattr(threat, "radius", None)
-    known = radius is not None and bool(len(sizes))
-    return {
-        "method": name,
-        "tried on": len(won),
-        "broken": int(won.sum()),
-        "success (share)": float(won.float().mean()) if len(won) else None,
-        "median radius": float(sizes.median()) * float(radius or 0) if known else None,
-        "forwards": found.passes.forwards,
-        "backwards": found.passes.backwards,
-    }
 
 
 def _name(attack: Attack) -> str:

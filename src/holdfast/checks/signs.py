@@ -48,7 +48,8 @@ def signs(model: Model, x: Tensor, goal: Goal, threat: Threat, dice: Dice) -> li
         again = [logits(threat.take(few).through(model, x[few], none[few])) for _ in range(AGAIN)]
         turned = logits(threat.through(model, x.flip(0), none.flip(0))).flip(0)
         far = threat.sample(x, dice.spawn("nudge"))
-        nudged = logits(threat.through(model, x, threat.project(x, NUDGE * far)))
+        small = threat.project(x, NUDGE * far) if far.is_floating_point() else far
+        nudged = logits(threat.through(model, x, small))
         there = logits(threat.through(model, x, far))
     found = [
         _evaluated(model),
@@ -61,6 +62,8 @@ def signs(model: Model, x: Tensor, goal: Goal, threat: Threat, dice: Dice) -> li
         _scaled(goal(first).double(), first.dtype),
         _steady(first, goal(first), goal(nudged), goal(there)),
     ]
+    if not far.is_floating_point():  # whole numbers: a change has no thousandth part, and no slope
+        return found[:-1]
     with quiet(model):
         try:
             return found + [SelfCheck(*s) for s in slopes(model, x, goal, threat, dice)]

@@ -15,7 +15,8 @@ from holdfast.core.data import Batches
 from holdfast.core.goal import Goal
 from holdfast.core.kinds import Model, Threat
 from holdfast.measures.model import power_law as file
-from holdfast.measures.model.power_law import linear_distance, power_law
+from holdfast.measures.model.linear_distance import linear_distance
+from holdfast.measures.model.power_law import power_law
 from holdfast.threats.norms import L2, LInf
 
 FOLDS, ROWS, WINDOW = 5, 1500, (0.005, 0.1)

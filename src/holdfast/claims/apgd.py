@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from holdfast.attacks.active import Active
-from holdfast.attacks.apgd import APGD, windows
+from holdfast.attacks.apgd import APGD
+from holdfast.attacks.climber import windows
 from holdfast.attacks.pgd import PGD
 from holdfast.claims.harness import Claim, Trial
 from holdfast.core.goal import AtLeast
@@ -51,15 +51,15 @@ class Own(AtLeast):
 class Downhill(L2):
     """Mutant: follows the gradient down."""
 
-    def steepest(self, x: Tensor, change: Tensor, gradient: Tensor) -> Tensor:
-        return -super().steepest(x, change, gradient)
+    def along(self, x: Tensor, change: Tensor, gradient: Tensor) -> Tensor:
+        return -super().along(x, change, gradient)
 
 
 class NeverHalves(APGD):
     """Mutant: no step of the run is a checkpoint, so the first step length stays."""
 
-    def _run(self, active: Active, chosen: Tensor | None, ends: dict[int, int]) -> None:
-        super()._run(active, chosen, {})
+    def _checkpoints(self, steps: int) -> dict[int, int]:
+        return {}
 
 
 def _attack(mutant: str) -> Attack:

@@ -9,10 +9,11 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
-from holdfast.attacks import ensemble
+from holdfast.attacks import tiers
 from holdfast.attacks.chain import AUTOATTACK
-from holdfast.attacks.ensemble import AdaptiveEnsemble, Tier
+from holdfast.attacks.ensemble import AdaptiveEnsemble
 from holdfast.attacks.front import Front
+from holdfast.attacks.tiers import Tier, Wave
 from holdfast.claims.hardened_net import hardened
 from holdfast.claims.harness import Claim, Trial
 from holdfast.claims.small_net import digits
@@ -23,13 +24,13 @@ from holdfast.run.search import search
 from holdfast.threats.norms import LInf
 
 RADIUS, ROWS, CHEAPER = 0.15, 150, 15
-SPRINT = Tier(20, (0.0,), 12, (), 20, 1, 0.0)
+SPRINT = Tier(20, (Wave(1, 0.0),), 5, (), 20, 3.0, 1, 0.0)
 _OPEN = Front.open
 
 
-def _at_random(front: Front, most: float = torch.inf) -> Tensor:
+def _at_random(front: Front, sure: float = torch.inf, most: float = 0.0, ends: int = 0) -> Tensor:
     """Bug: half of the rows are set aside by the toss of a coin."""
-    rows = _OPEN(front, most)
+    rows = _OPEN(front, sure, most, ends)
     g = torch.Generator().manual_seed(len(rows))
     return rows[torch.rand(len(rows), generator=g) < 0.5]
 
@@ -41,7 +42,7 @@ def _attacked(attack: Attack, seed: int, mutant: str = "") -> tuple[int, int]:
     x, goal = cast(Tensor, test.x)[:ROWS], Untargeted(test.y[:ROWS])
     tier = {"standard": SPRINT} if mutant == "sprints-only" else {}
     aside = _at_random if mutant == "sets-aside-at-random" else _OPEN
-    with patch.dict(ensemble.TIERS, tier), patch.object(Front, "open", aside):
+    with patch.dict(tiers.TIERS, tier), patch.object(Front, "open", aside):
         found = search(
             attack, hardened(seed, RADIUS), x, goal, LInf(radius=RADIUS), dice=Dice.of(ROWS, seed)
         )

@@ -13,17 +13,18 @@ from holdfast.claims.digits import accuracy, split, trained
 from holdfast.claims.harness import Claim, Trial
 from holdfast.core.data import Batches
 from holdfast.core.dice import Dice
+from holdfast.core.endless import LargestLoss
 from holdfast.core.fields import Later
 from holdfast.core.goal import Untargeted
 from holdfast.defend.traced import Traced, trace, traced
 from holdfast.defend.traced import Tracer as PrivateNet
 from holdfast.objectives.tracer import Tracer
 from holdfast.run.loop import Training
-from holdfast.run.search import search
 from holdfast.threats.norms import LInf
 
 COPIES, ROWS, CROWD = 4, 800, 10
 THREAT = LInf(radius=0.15)
+STEEP = PGD(steps=20, climb="soft")
 
 
 @cache
@@ -52,11 +53,14 @@ def _found(
     x: Any = test.x[:200]  # type: ignore[index]
     y = test.y[:200]
     for number, copy in enumerate(copies):
-        found = search(PGD(steps=20), copy, x, Untargeted(y), THREAT, dice=Dice.of(200, seed))
-        rows = (found.broken & (found.clean < 0)).nonzero().flatten()
-        bad, true = (x + found.change)[rows], y[rows]
+        # As published, the attack goes on after the first mistake: at the boundary itself the
+        # tracer has hardly been moved.
+        goal = LargestLoss(Untargeted(y))
+        change = STEEP(copy, x, goal, THREAT, dice=Dice.of(200, seed))
         with torch.no_grad():
-            answer = copy(bad).argmax(1)  # type: ignore[union-attr]
+            before, after = (copy(v).argmax(1) for v in (x, x + change))  # type: ignore[union-attr]
+        rows = ((before == y) & (after != y)).nonzero().flatten()
+        bad, true, answer = (x + change)[rows], y[rows], after[rows]
         if mutant == "scores-the-truth":
             answer, true = true, answer
         scores = trace(copies, bad, answer, true, trusted=trusted).scores
@@ -93,9 +97,11 @@ CLAIM = Claim(
     right="by chance",
     trial=trial,
     mutants=("one-tracer-for-all", "scores-the-truth"),
+    seeds=(21, 22, 23),
     seconds=40,
     quick=False,
     known="does not hold",
-    why="from one example 42 to 55 % are traced, from ten 86 to 97 %, and noise is blamed on one "
-    "copy up to 12 points too often; the tracers' loss is ours, the published one is not known",
+    why="from one example 43 to 60 % are traced, although the attack goes on after the first "
+    "mistake, and noise is not blamed evenly; the tracers' loss is ours, the published one is not "
+    "known",
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -11,10 +10,10 @@ from torch import Tensor, nn
 
 from holdfast.claims.harness import Claim, Trial
 from holdfast.core.data import Batches
-from holdfast.measures.model import tilting
 from holdfast.measures.model.local_tilt import local_tilt
 from holdfast.measures.model.plane import Plane
-from holdfast.measures.model.tilting import adversarial_strength, tilting_curve
+from holdfast.measures.model.tilting import adversarial_strength
+from holdfast.measures.model.tilting_curve import tilting_curve
 from holdfast.ops.ranking import rank_correlation
 
 STRENGTHS = np.logspace(-5, 2, 15)  # of the regularisation
@@ -98,8 +97,7 @@ def trial(seed: int, mutant: str = "") -> Trial:
     half = len(y) // 2
     rows = Batches(x=x[:half], y=y[:half])
     normals = path(seed)
-    with patch.object(tilting, "Plane", plane):
-        found = [adversarial_strength(plane(w, b), rows) for w, b, _ in normals]
+    found = [adversarial_strength(plane(w, b), rows) for w, b, _ in normals]
     strengths = torch.tensor([f.ratio.value for f in found], dtype=torch.float64)
     if mutant == "sine-for-cosine":
         angles = torch.tensor([f.angle.value for f in found], dtype=torch.float64).deg2rad()

@@ -8,12 +8,13 @@ from torch import Tensor
 from holdfast.certify.smoothing import Smoothing
 from holdfast.checks.smoothed import SmoothedVotes
 from holdfast.claims.harness import Claim, Trial
+from holdfast.core.certificate import Certificate
 from holdfast.core.data import Batches
 from holdfast.core.dice import Dice
 from holdfast.core.fields import settings
 from holdfast.core.goal import Goal
 from holdfast.core.kinds import Model, Threat
-from holdfast.core.records import Certificate, Subject
+from holdfast.core.records import Subject
 from holdfast.testing.worlds import two_class
 
 ROWS, SIGMA, RADII, NEAR = 150, 0.1, (0.5, 1.0), 1.4

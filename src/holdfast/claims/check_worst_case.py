@@ -10,13 +10,14 @@ from holdfast.checks.certificates import Certificates
 from holdfast.checks.envelope import Envelope
 from holdfast.checks.worst_case import WorstCase
 from holdfast.claims.harness import Claim, Trial
+from holdfast.core.certificate import Certificate
 from holdfast.core.data import Batches
 from holdfast.core.dice import Dice
 from holdfast.core.errors import Contradiction
 from holdfast.core.fields import settings
 from holdfast.core.goal import Goal
 from holdfast.core.kinds import Check, Model, Threat
-from holdfast.core.records import Certificate, Finding, Subject
+from holdfast.core.records import Finding, Subject
 from holdfast.testing.worlds import Linear, staircase, two_class
 from holdfast.threats.norms import LInf
 

@@ -10,8 +10,10 @@ from holdfast.attacks.deepfool import DeepFool
 from holdfast.attacks.smallest import Rows
 from holdfast.claims.harness import Claim, Trial
 from holdfast.claims.shortest import lengths, scene
+from holdfast.core.data import Batches
 from holdfast.core.fields import settings
 from holdfast.core.goal import Untargeted
+from holdfast.measures.model.relative_distance import relative_distance
 from holdfast.threats.norms import L2
 
 THREAT = L2(radius=1.0)
@@ -65,13 +67,19 @@ def trial(seed: int, mutant: str = "") -> Trial:
     mine, won = lengths(kind[mutant](steps=10), model, x, goal, THREAT)
     theirs = shortest_gradient_step(model, x, goal)
     both = mine.isfinite() & theirs.isfinite()
+    if not bool(both.any()):
+        return Trial(torch.inf, torch.inf, False)
     left, right = float(mine[both].mean()), float(theirs[both].mean())
-    return Trial(left, right, left <= right and won >= 0.99 and bool(both.any()))
+    rows, attack = Batches(x=x, y=goal.y), kind[mutant](steps=10)
+    share = relative_distance(model, rows, attack=attack, threat=THREAT).value
+    short = (mine / x.norm(dim=1))[mine.isfinite()].mean()
+    same = abs(share - float(short)) <= 1e-3 * share
+    return Trial(left, right, left <= right and won >= 0.99 and same)
 
 
 CLAIM = Claim(
     paper="deepfool",
-    methods=("attack:deepfool",),
+    methods=("attack:deepfool", "measure:relative-distance"),
     says="within ten steps it fools at least 99 % of the digits, with changes on average no longer "
     "than the shortest gradient step that fools",
     left="mean Euclidean length of DeepFool",

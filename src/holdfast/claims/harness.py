@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from holdfast.core.errors import ConfigError
+from holdfast.run import writing
 from holdfast.run.source import source_digest
 
 Standing = Literal["holds", "does not hold", "out of reach"]
@@ -155,17 +156,22 @@ def stale(known: dict[str, dict[str, Any]] | None = None) -> list[str]:
 
 
 def write(results: Iterable[Result]) -> Path:
-    """Enter results into the ledger (JSON and Markdown); other rows stay as they are."""
-    every = claims()
-    rows = {k: v for k, v in ledger().items() if k in every}
-    for result in results:
-        row = asdict(result)
-        rows[result.paper] = row | {"seconds": round(result.seconds, 1)}
-    for key, row in rows.items():  # so that an audit can cite them without importing the claims
-        row["methods"] = list(every[key].methods)
-    file = ledger_file()
-    file.write_text(json.dumps(rows, indent=1, sort_keys=True) + "\n", "utf-8")
-    file.with_suffix(".md").write_text(page(rows, every), "utf-8")
+    """Enter results into the ledger (JSON and Markdown); other rows stay as they are.
+
+    Several processes may do so at once: each waits until another has written.
+    """
+    from holdfast.run.keeper import locked  # needs torch, which readers of the ledger do not
+
+    every, file = claims(), ledger_file()
+    with locked(file.with_name(".claims.lock")):
+        rows = {k: v for k, v in ledger().items() if k in every}
+        for result in results:
+            row = asdict(result)
+            rows[result.paper] = row | {"seconds": round(result.seconds, 1)}
+        for key, row in rows.items():  # so that an audit can cite them without the claims
+            row["methods"] = list(every[key].methods)
+        writing.write(file, json.dumps(rows, indent=1, sort_keys=True) + "\n")
+        writing.write(file.with_suffix(".md"), page(rows, every))
     return file
 
 

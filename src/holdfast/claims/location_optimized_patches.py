@@ -15,6 +15,7 @@ from holdfast.core.goal import Untargeted
 from holdfast.run.search import search
 from holdfast.testing.worlds import linear_layer
 from holdfast.threats.patch import Patch
+from holdfast.threats.places import laid
 
 ROWS, SIDE, PATCH, STARTS, STEPS = 45, 8, 2, 10, 25
 
@@ -35,7 +36,7 @@ class _Leaks(Patch):
         parts = self.slices(x)
         content = change[:, parts["content"]].reshape(-1, 1, PATCH, PATCH)
         place = change[:, parts["place"]] * (SIDE - PATCH)
-        return self._laid(x, content, place, change[:, -1].reshape(-1, 1, 1, 1))
+        return laid(x, content, place, change[:, -1].reshape(-1, 1, 1, 1))
 
 
 PLACES: tuple[Literal["full-opt"], Literal["random-opt"], Literal["random"]] = (

@@ -78,6 +78,7 @@ CLAIM = Claim(
     right="robust accuracy after plain training",
     trial=trial,
     mutants=("forgets-attack", "one-start"),
+    seeds=(11, 12, 13),
     seconds=60,
     quick=False,
 )

@@ -11,7 +11,7 @@ from torch import Tensor
 from holdfast.attacks import decomposition
 from holdfast.attacks.apgd import APGD
 from holdfast.attacks.chain import PMA_PLUS
-from holdfast.attacks.climb import between
+from holdfast.attacks.contest import between
 from holdfast.attacks.decomposition import PMA
 from holdfast.attacks.pgd import PGD
 from holdfast.claims.hardened_net import hardened

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from holdfast.certify import smoothing
 from holdfast.certify.smoothing import Smoothing, votes
 from holdfast.claims.harness import Claim, Trial
+from holdfast.core.certificate import Certificate
 from holdfast.core.dice import Dice
 from holdfast.core.goal import Untargeted
-from holdfast.core.records import Certificate
 from holdfast.defend.smoothed import Smoothed, smoothed
 from holdfast.ops.statistics import clopper_pearson_lower
 from holdfast.testing.worlds import Linear

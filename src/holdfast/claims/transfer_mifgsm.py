@@ -13,10 +13,10 @@ from holdfast.claims.harness import Claim, Trial
 from holdfast.claims.public_models import ROWS, public, unseen
 from holdfast.core.goal import Untargeted
 from holdfast.core.kinds import Model
-from holdfast.run.search import Found, search
+from holdfast.run.search import search
 from holdfast.threats.norms import LInf
 
-COUNT, RADIUS = 200, 0.1
+COUNT, RADIUS, SCENES = 200, 0.1, 3
 
 
 class _Downhill(LInf):
@@ -36,7 +36,22 @@ def _stranger(seed: int) -> Callable[[Tensor], Tensor]:
 
 
 def trial(seed: int, mutant: str = "") -> Trial:
-    """Mean success on three victims that no attack ever asks; momentum costs nothing."""
+    """Mean success, over three scenes, on victims that no attack ever asks."""
+    scenes = [_scene(SCENES * seed + number, mutant) for number in range(SCENES)]
+    both, one, other, plain, alone, steady = (
+        sum(scene[k] for scene in scenes) / SCENES for k in range(6)
+    )
+    keeps_up = (one + other) / 2 >= plain - 0.02
+    close, blind = abs(alone - steady) <= 0.03, all(scene[6] for scene in scenes)
+    best = max(one, other)
+    return Trial(both, best, both >= best and both > 0 and keeps_up and close and blind)
+
+
+def _scene(seed: int, mutant: str) -> tuple[float, ...]:
+    """Success on three victims of both surrogates, of each, of each without momentum, on itself.
+
+    The last number says that no victim was asked.
+    """
     first, second = public(seed, "plain", 0), public(seed, "cnn", 1)
     victims: list[Model] = [public(seed, "plain", 2), public(seed, "cnn", 3), _stranger(seed)]
     x, y = unseen(seed, COUNT)
@@ -57,16 +72,11 @@ def trial(seed: int, mutant: str = "") -> Trial:
     left = success(Transfer(surrogates=both))
     single = [success(Transfer(surrogates=(one,))) for one in (first, second)]
     plain = [success(Transfer(surrogates=(one,), momentum=0.0)) for one in (first, second)]
-    keeps_up = sum(single) >= sum(plain) - 2 * 0.02
-
-    def broken(found: Found) -> float:
-        return float(found.broken.double().mean())
-
     white = [
-        broken(search(Transfer(momentum=m), first, x, Untargeted(y), threat)) for m in (0.0, 1.0)
+        float(search(Transfer(momentum=m), first, x, Untargeted(y), threat).broken.double().mean())
+        for m in (0.0, 1.0)
     ]
-    close = abs(white[0] - white[1]) <= 0.03 and left > 0
-    return Trial(left, max(single), left >= max(single) and keeps_up and close and blind)
+    return left, *single, sum(plain) / 2, *white, float(blind)
 
 
 CLAIM = Claim(
@@ -79,14 +89,16 @@ CLAIM = Claim(
         "attack:ni-si-ti-dim",
     ),
     says="On models that are never asked, two surrogates at once break at least as many rows as "
-    "each alone; momentum loses at most 2 points, and at most 3 as a white box.",
+    "each alone, on the mean of three scenes; momentum loses at most 2 points, and at most 3 as a "
+    "white box.",
     left="mean share broken of three victims, by two surrogates",
     right="the same by the better one of them alone",
     trial=trial,
     mutants=("downhill", "forgets-a-surrogate"),
-    seeds=(811, 812, 813),
+    seeds=(281, 282, 283),
     seconds=20,
     known="does not hold",
-    why="on one of three seeds the better surrogate alone breaks half a point more; nets of 8 x 8 "
-    "pixels are so alike that one surrogate is nearly as good as two",
+    why="on one of three seeds the better surrogate alone breaks a tenth of a point more, on the "
+    "other two both together half a point more: nets of 8 x 8 pixels are so alike that one "
+    "surrogate is as good as two; momentum costs nothing",
 )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import signal
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -70,6 +71,9 @@ def attack(
         typer.Option(help="The class that rows shall be turned into.", rich_help_panel=ASK),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of every draw.", rich_help_panel=ASK)] = None,
+    on: Annotated[
+        str, typer.Option(help="here, or local:N: N processes.", rich_help_panel=ASK)
+    ] = "here",
     output: Annotated[
         str | None,
         typer.Option(
@@ -85,7 +89,7 @@ def attack(
     The number is an upper bound of the true robust accuracy. Self-checks look for signs that it
     is too high; what they find is printed with it. Model, data and settings are read as by
     `holdfast audit`, and the same rows are measured; without --data those of the last audit of
-    this model apply.
+    this model apply. Stopped, the same command goes on where it was.
 
     Exit codes: 0 measured, 2 usage, 4 internal, 130 interrupted.
     """  # fmt: skip
@@ -104,11 +108,13 @@ def attack(
     method, aim = chosen_attack(attack_, set_ or []), towards
 
     from holdfast.cli.campaign import campaign
-    from holdfast.cli.prepare import looked, subject_of
+    from holdfast.cli.prepare import executor_of, looked, subject_of
     from holdfast.cli.tally import document, lines, save
+    from holdfast.run.store import Store
 
-    asked = subject_of(name, chosen, trust)
-    found = campaign(asked, method, aim, preflight=looked(asked))
+    make = partial(subject_of, name, chosen, trust)
+    crew, asked, kept = executor_of(on, make), make(), Store(words.STORE).pieces
+    found = campaign(asked, method, aim, looked(asked), pieces=kept, executor=crew, quiet=json)
     line = command(name, chosen, attack_, set_ or [], towards)
     told = document(found, line)
     if place is not None:
@@ -158,8 +164,7 @@ def chosen_attack(name: str, values: list[str]) -> Attack:
         near = get_close_matches(unknown[0], own, 1)
         has = f"Did you mean --set {near[0]}=...?" if near else f"It has: {', '.join(sorted(own))}."
         raise ConfigError(f"--set: {short} has no setting {unknown[0]!r}", fix=has, code="E0155")
-    made: Attack = build(f"attack:{short}", **settings)
-    return made
+    return cast("Attack", build(f"attack:{short}", **settings))
 
 
 def placed(output: str | None, model: str, data: str) -> Path | None:

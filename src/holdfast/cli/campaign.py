@@ -1,29 +1,35 @@
-"""One attack on all rows: portion by portion, with progress, ledger and self-checks."""
+"""One attack on all rows, with progress, ledger and self-checks; stopped, it goes on later."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
+from io import StringIO
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from holdfast.checks.self_checks import SelfCheck, self_checks
-from holdfast.cli.progress import Told, clock
+from holdfast.cli.resumed import resumed
+from holdfast.cli.watched import Watched
 from holdfast.core.data import UNLABELLED, Batches
 from holdfast.core.dice import Dice
+from holdfast.core.digest import digest
 from holdfast.core.errors import ConfigError, Unsupported
 from holdfast.core.goal import Goal, Targeted, Untargeted
 from holdfast.core.kinds import Attack, Model, Threat
 from holdfast.core.records import Finding, Subject
-from holdfast.ops.batch import chunks
-from holdfast.run.passes import Passes
+from holdfast.run.executors import Executor
+from holdfast.run.keeper import Keeper
+from holdfast.run.pieces import attack_digest
 from holdfast.run.search import Found, attack_name, search
-from holdfast.run.stages import Stage
+from holdfast.run.watch import Progress
 from holdfast.threats.bind import bind
 
-PORTION = 256  # rows between two words of progress
 PROBES = 64  # rows of the self-checks
 
 
@@ -42,6 +48,7 @@ class Campaign:
         checks: the self-checks.
         preflight: what was wrong before anything ran.
         seconds: that the attack took.
+        resumed: rows that an earlier attempt, which was stopped, had dealt with.
     """
 
     subject: Subject
@@ -54,6 +61,7 @@ class Campaign:
     checks: list[SelfCheck] = field(default_factory=list)
     preflight: Sequence[Finding] = ()
     seconds: float = 0.0
+    resumed: int = 0
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -61,13 +69,24 @@ class Campaign:
         return tuple(f"{c.name}: {c.says}" for c in self.checks if not c.passed)
 
 
-def campaign(
-    subject: Subject, attack: Attack, towards: str | None, preflight: Sequence[Finding] = ()
-) -> Campaign:
-    """Attack all rows that have a label, and look whether the result can be believed.
+@dataclass(frozen=True, eq=False)
+class Question:
+    """The rows that are attacked, and the aim."""
+
+    rows: Batches
+    x: Tensor
+    model: Model
+    goal: Goal
+    threat: Threat
+    dice: Dice
+    towards: int | None
+
+
+def asked(subject: Subject, towards: str | None) -> Question:
+    """What is attacked: all rows that have a label, and are not yet what they shall become.
 
     Raises:
-        Unsupported: if the attack cannot do what is asked.
+        Unsupported: without a model, or where inputs are not one tensor.
         ConfigError: if there is no row to attack, or no class of that name.
     """
     rows, model, threat = subject.batches, subject.model, subject.threats[0]
@@ -85,85 +104,66 @@ def campaign(
     x: Tensor = rows.x  # type: ignore[assignment]  # as asked above
     goal: Goal = Untargeted(rows.y) if aim is None else Targeted(torch.full_like(rows.y, aim))
     dice = Dice(subject.seed, rows.index, f"attack/{threat.spec}")
-    with Watched() as told:
+    return Question(rows, x, model, goal, threat, dice, aim)
+
+
+def assault(attack: Attack, towards: str | None, subject: Subject) -> None:
+    """What another process does to help: the same search, piece by piece."""
+    _sought(attack, asked(subject, towards), None)
+
+
+def _sought(attack: Attack, q: Question, progress: Progress | None) -> Found:
+    return search(attack, q.model, q.x, q.goal, q.threat, dice=q.dice, progress=progress)
+
+
+def campaign(
+    subject: Subject,
+    attack: Attack,
+    towards: str | None,
+    preflight: Sequence[Finding] = (),
+    *,
+    pieces: Path | None = None,
+    executor: Executor | None = None,
+    quiet: bool = False,
+) -> Campaign:
+    """Attack all rows that have a label, and look whether the result can be believed.
+
+    Args:
+        subject: as read.
+        attack: the method.
+        towards: the class that rows shall be turned into, None for any other.
+        preflight: what was wrong before anything ran.
+        pieces: where those of searches that are not finished are kept.
+        executor: who helps; nobody unless given, or without a place for pieces.
+        quiet: tell no progress.
+
+    Raises:
+        Unsupported: if the attack cannot do what is asked.
+        ConfigError: if there is no row to attack, or no class of that name.
+    """
+    q = asked(subject, towards)
+    with Watched(StringIO() if quiet else None) as told:
+        told.starts(attack_name(attack), len(q.x))
         begun = time.monotonic()
-        found = _attacked(told, attack, model, x, goal, threat, dice)
+        with _kept(pieces, executor, attack, q, towards) as keeper:
+            told.keeps(keeper)
+            found = _sought(attack, q, told.dealt)
         seconds = time.monotonic() - begun
-        checks = _checked(told, model, x, rows.y, threat, dice)
+        checks = _checked(told, q.model, q.x, q.rows.y, q.threat, q.dice)
+    before = 0 if keeper is None else keeper.resumed
     return Campaign(
-        subject, rows, x, attack, threat, aim, found, checks, preflight, seconds
+        subject, q.rows, q.x, attack, q.threat, q.towards, found, checks, preflight, seconds, before
     )  # fmt: skip
 
 
-class Watched(Told):
-    """Tells how many rows an attack has dealt with, and how many stand."""
-
-    standing = 0
-    begun = 0.0
-
-    def starts(self, name: str, total: int) -> None:
-        """From here on so many rows are attacked."""
-        self.name, self.total, self.begun = name, total, time.monotonic()
-        self._line(f"{name} on {total:,} rows")
-        self._refresh()
-
-    def dealt(self, rows: int, standing: int) -> None:
-        """So many rows more are done, and so many of them stand."""
-        self.done, self.standing = self.done + rows, self.standing + standing
-        self._refresh()
-
-    def turns(self, name: str) -> None:
-        """What happens now, where rows are not counted."""
-        self.name, self.total = name, 0
-        self._line(name)
-        self._refresh()
-
-    def status(self) -> str:
-        took = time.monotonic() - self.begun
-        if not self.total:
-            return f"{self.name}   {clock(took)}"
-        if not self.done:
-            return f"0/{self.total} rows   {self.name}   {clock(took)}"
-        left = took * (self.total - self.done) / self.done
-        stand = f"{self.standing / self.done:.1%} stand so far, not yet checked"
-        return f"{self.done}/{self.total} rows   {stand}   {self.name}   eta {clock(left)}"
-
-
-def _attacked(
-    told: Watched, attack: Attack, model: Model, x: Tensor, goal: Goal, threat: Threat, dice: Dice
-) -> Found:
-    """The attack on portions of the rows; on all at once where one change serves them all."""
-    n = len(x)
-    told.starts(attack_name(attack), n)
-    parts = []
-    for part in chunks(n, n if getattr(threat, "coupled", False) else PORTION):
-        near, draw = threat.take(part), dice.part(part)
-        found = search(attack, model, x[part], goal.take(part), near, dice=draw)
-        parts.append(found)
-        told.dealt(len(found.margin), int((found.margin < 0).sum()))
-    return joined(parts)
-
-
-def joined(parts: Sequence[Found]) -> Found:
-    """The results of consecutive portions of the rows as one."""
-    stages: dict[str, Stage] = {}
-    by: list[str] = []
-    passes = Passes()
-    for part in parts:
-        for stage in part.stages:
-            old = stages.get(stage.name)
-            stages[stage.name] = old + stage if old else stage
-        known = [-1] * len(part.margin) if part.by is None else part.by.tolist()
-        by += [part.stages[k].name if k >= 0 else "" for k in known]
-        passes = passes + part.passes
-    place = {name: k for k, name in enumerate(stages)}
-    position = torch.tensor([place.get(name, -1) for name in by], dtype=torch.int64)
-    columns = [
-        torch.cat([getattr(p, name).detach().cpu() for p in parts])
-        for name in ("change", "margin", "clean", "finite")
-    ]
-    change, margin, clean, finite = columns
-    return Found(change, margin, passes, clean, finite, tuple(stages.values()), position)
+def _kept(
+    pieces: Path | None, executor: Executor | None, attack: Attack, q: Question, towards: str | None
+) -> AbstractContextManager[Keeper | None]:
+    """The pieces of this attack in a folder of their own."""
+    if pieces is None:
+        return nullcontext()
+    whole = [attack_digest(attack, q.model), q.rows, q.threat.spec, q.dice.seed, q.towards]
+    return resumed(pieces / digest(whole), executor, partial(assault, attack, towards))
 
 
 def _checked(

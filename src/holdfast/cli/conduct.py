@@ -116,6 +116,7 @@ def _conducted(audit: Audit, stop: Stop) -> int:
     )  # fmt: skip
     seconds = time.monotonic() - begun
     about = facts(audit, report, started, seconds)
+    about |= {"ledgers": told.times} if told.times else {}
     about |= {"command": results["command"], "actions": results["actions"]}
     place = write(audit, run, results, about, baseline)
     stopped = judged.code == INTERRUPTED

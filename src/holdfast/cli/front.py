@@ -6,6 +6,7 @@ import errno
 import os
 import shlex
 import sys
+import warnings
 from collections.abc import Callable
 from functools import wraps
 from importlib import import_module
@@ -120,6 +121,8 @@ def run(arguments: list[str] | None = None) -> int:
         The exit code: 0 pass, 1 a gate fails, 2 usage, 3 undecided, 4 internal, 130 interrupted.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    # The preflight and the self-checks say it in our own words, with what to do.
+    warnings.filterwarnings("ignore", message="inputs lie in")
     try:
         if words == ["--version"]:
             print(__version__)
@@ -138,7 +141,7 @@ def run(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (KeyboardInterrupt, typer.Abort):
-        kept = words[0] == "audit"
+        kept = words[0] in ("audit", "attack")
         _say(f"E0700  stopped{'; nothing finished is lost' if kept else ''}")
         line = shlex.join(["holdfast", *words])
         _say(f"       {'Continue' if kept else 'Begin again'}: {line}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from holdfast.core.errors import ConfigError
 if TYPE_CHECKING:
     from holdfast.cli.conduct import Audit
     from holdfast.core.records import Finding, Subject
+    from holdfast.run.executors import Executor
     from holdfast.run.store import Store
     from holdfast.run.suite import Suite
 
@@ -54,18 +55,12 @@ def prepared(
     from functools import partial
 
     from holdfast.cli.conduct import Audit
-    from holdfast.run.executors import Local
     from holdfast.run.store import Store
     from holdfast.suites import load
 
     suite = load(chosen["profile"], words.project().get("suite"))
     gates = words.gates()
-    executor = None
-    if on != "here":
-        kind, _, count = on.partition(":")
-        if kind != "local" or not count.isdigit() or not int(count):
-            raise ConfigError(f"--on: cannot read {on!r}", fix="Write local:2.", code="E0108")
-        executor = Local(int(count), partial(subject_of, model, chosen, trust))
+    executor = executor_of(on, partial(subject_of, model, chosen, trust))
     asked = subject_of(model, chosen, trust)
     store = Store(words.STORE)
     found = looked(asked, store, fresh)
@@ -74,6 +69,26 @@ def prepared(
         command(model, chosen), gates, preflight=found, options={"model": model} | chosen,
         harden=remedies(model, chosen, asked), executor=executor, fresh=fresh,
     )  # fmt: skip
+
+
+def executor_of(on: str, make: Callable[[], Subject]) -> Executor | None:
+    """Who works beside this process; None for nobody.
+
+    Args:
+        on: `here`, or `local:N`.
+        make: builds the subject in another process.
+
+    Raises:
+        ConfigError: for anything else.
+    """
+    from holdfast.run.executors import Local
+
+    if on == "here":
+        return None
+    kind, _, count = on.partition(":")
+    if kind != "local" or not count.isdigit() or not int(count):
+        raise ConfigError(f"--on: cannot read {on!r}", fix="Write local:2.", code="E0108")
+    return Local(int(count), make)
 
 
 def command(model: str, chosen: dict[str, Any]) -> str:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Self, TextIO
 if TYPE_CHECKING:
     from holdfast.cli.stop import Stop
     from holdfast.core.records import Reading
-    from holdfast.run.executors import Done
+    from holdfast.run.perform import Done
     from holdfast.run.plan import Cell
+    from holdfast.run.stages import Times
 
 EVERY = 10.0
 
@@ -47,6 +48,8 @@ class Told:
         self.total = self.done = 0
         self.worst: Reading | None = None
         self.name, self.left, self.since = "", 0.0, time.monotonic()
+        self.inside: dict[int, str] = {}  # how far the searches of running cells are
+        self.times: dict[str, Times] = {}  # of the ledgers of each cell, by its key
         self._halt = threading.Event()
         self._bar: Any = None
 
@@ -64,12 +67,22 @@ class Told:
         self.name, self.left, self.since = cell.name.partition(":")[2], left, time.monotonic()
         self._refresh()
 
+    def within(self, cell: Cell, done: int, count: int, broken: int) -> None:
+        name = cell.name.partition(":")[2]
+        self.inside[cell.place] = f"{name} {done:,}/{count:,} rows"
+        if done >= count:  # what follows is not counted
+            del self.inside[cell.place]
+        self._refresh()
+
     def finished(self, done: Done, found: bool) -> None:
         self.done += 1
+        self.inside.pop(done.cell.place, None)
         self.total += found
         for r in done.outcome.readings:
             if r.name.startswith("attacks.worst@"):
                 self.worst = r if self.worst is None or r.value < self.worst.value else self.worst
+        if done.times:
+            self.times[done.cell.key] = done.times
         if not found and (done.outcome.error or done.outcome.skipped):
             what = "failed" if done.outcome.error else "not tested"
             reason = (done.outcome.error or done.outcome.skipped).partition("\n")[0]
@@ -103,7 +116,8 @@ class Told:
         if self.worst is not None:
             doubt = f" ({len(self.worst.flags)} self-checks failed)" if self.worst.flags else ""
             worst = f"worst so far {self.worst.threat} <= {self.worst.value:.1%}{doubt}   "
-        return f"{self.done}/{self.total}   {worst}{self.name}   eta {clock(left)}"
+        runs = ", ".join([*self.inside.values()][:2]) or self.name
+        return f"{self.done}/{self.total}   {worst}{runs}   eta {clock(left)}"
 
     def _line(self, text: str) -> None:
         if self._bar is not None:

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from holdfast.cli.campaign import Campaign
-from holdfast.core.catalog import table
 from holdfast.core.records import Reading, Severity
+from holdfast.core.table import table
 from holdfast.report.numbers import amount, interval
 from holdfast.run.reading import proportion
 from holdfast.run.search import attack_name
@@ -56,6 +56,7 @@ def document(found: Campaign, command: str) -> dict[str, Any]:
         "stages": stages,
         "passes": {"forwards": result.passes.forwards, "backwards": result.passes.backwards},
         "seconds": round(found.seconds, 3),
+        "resumed": found.resumed,
         "model": about.get("model", {}).get("digest", ""),
         "data": about.get("data", {}).get("digest", ""),
     }  # fmt: skip
@@ -114,6 +115,8 @@ def lines(told: dict[str, Any]) -> list[str]:
     if told["not_finite"]:
         made.append(f"  ! {told['not_finite']} rows were answered with NaN or infinity")
     made += ["", *_ledger(told)]
+    if told["resumed"]:
+        made.append(f"went on from an earlier attempt, which had done {told['resumed']:,} rows")
     if told["median_size"] is not None:
         made.append(f"the median change that turned a row has {told['median_size']:.3g} radii")
     if "written" in told:
@@ -160,9 +163,8 @@ def save(found: Campaign, told: dict[str, Any], place: Path) -> dict[str, Any]:
     metadata are plain text, lists and tables as JSON; `units` gives the range that 0 and 1 stand
     for in each column of a table.
     """
-    from safetensors.torch import save as packed
-
     from holdfast import __version__
+    from holdfast.run.checkpoint import packed
     from holdfast.run.writing import write
 
     result, rows = found.found, found.batches
@@ -179,7 +181,7 @@ def save(found: Campaign, told: dict[str, Any], place: Path) -> dict[str, Any]:
         "classes": json.dumps(list(rows.classes)),
         "units": json.dumps(found.subject.about.get("units", [])),
     }  # fmt: skip
-    write(place, packed(ready, metadata={k: str(v) for k, v in about.items()}))
+    write(place, packed(ready, {k: str(v) for k, v in about.items()}))
     return {"file": str(place), "tensors": list(ready)}
 
 

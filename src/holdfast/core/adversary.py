@@ -9,10 +9,10 @@ from typing import ClassVar, Protocol, TypeVar
 from torch import Tensor
 
 from holdfast.core.callables import Model
+from holdfast.core.certificate import Certificate
 from holdfast.core.dice import Dice
 from holdfast.core.errors import Unsupported
 from holdfast.core.margin import Goal, Outputs
-from holdfast.core.records import Certificate
 
 T = TypeVar("T", bound="Threat")
 
@@ -29,11 +29,14 @@ class Threat(ABC):
     """A set of admissible changes of an input; a change is one tensor, rows first.
 
     `low` and `high` bound the changed input (0 and 1 unless said). Attacks never build inputs
-    themselves: they call `through`. `spec` prints the threat in the common grammar.
+    themselves: they call `through`. `spec` prints the threat in the common grammar. Where a change
+    is winding (it has a place, or an angle), the margin rises and falls many times over it, and an
+    ascent must start from many places.
     """
 
     low: float
     high: float
+    winding: ClassVar[bool] = False
 
     @property
     @abstractmethod

@@ -168,36 +168,6 @@ def build(key: str, **values: Any) -> Any:
     return partial(thing, **checked) if checked else thing
 
 
-def table(method: Any) -> Any:
-    """A method as plain values: its name, or a table of its name and settings."""
-    known = entry_of(method)
-    if known is not None:
-        return known.key
-    if isinstance(method, partial) and (own := entry_of(method.func)) and not method.args:
-        return {"use": own.key} | {k: _plain(v) for k, v in method.keywords.items()}
-    if isinstance(method, Later):
-        return _plain(method)
-    if not is_dataclass(method) or isinstance(method, type):
-        return repr(method)
-    entry = entry_of(type(method))
-    head = {"use": entry.key if entry else type(method).__qualname__}
-    return head | {
-        f.name: _plain(getattr(method, f.name))
-        for f in fields(method)
-        if f.init and not f.metadata.get("ingredient")
-    }
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Later):
-        return {"use": value.name, **{k: _plain(v) for k, v in value.settings.items()}}
-    if isinstance(value, tuple | list):
-        return [_plain(v) for v in value]
-    if value is None or isinstance(value, str | int | float | bool):
-        return value
-    return table(value)
-
-
 def key(method: Any) -> str:
     """Identity of a method: class, settings and the contents of its ingredients."""
     return digest(method if not isinstance(method, str) else resolve(method))

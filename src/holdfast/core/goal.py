@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass
+from typing import ClassVar, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -41,6 +43,33 @@ def _largest(y: Tensor, who: str, open_label: int | None = None) -> int:
     return int(y.max())
 
 
+G = TypeVar("G", bound=Goal)
+
+
+def _part(goal: G, name: str, rows: Tensor | slice) -> G:
+    """A goal with some of its labels, which need not be looked through again."""
+    taken = copy(goal)
+    object.__setattr__(taken, name, getattr(goal, name)[rows])
+    object.__setattr__(taken, "_columns", None)
+    return taken
+
+
+def _columns(goal: Untargeted | Targeted, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+    """Positions in the logits of all other classes and of the class itself, kept for the next pass.
+
+    Args:
+        goal: whose they are.
+        y: `(B,)` its classes.
+        z: `(B, K)` logits, for their width and device.
+    """
+    kept = goal._columns
+    if kept is None or kept[0].shape[1] != z.shape[1] - 1 or kept[0].device != z.device:
+        known = y.to(z.device).clamp(min=0)
+        kept = _others(known, z.shape[1]), known[:, None]
+        object.__setattr__(goal, "_columns", kept)
+    return kept
+
+
 def _within(top: int, classes: int, who: str) -> None:
     """Raise where a label has no logit, or where there is nothing to choose between."""
     if classes < 2:
@@ -70,21 +99,25 @@ class Untargeted(Goal):
     """
 
     y: Tensor
-    _top: int = field(default=-1, init=False, repr=False)
+    _top: ClassVar[int] = -1  # this and the next two follow from y: looked up once, no fields
+    _open: ClassVar[bool] = False
+    _columns: ClassVar[tuple[Tensor, Tensor] | None] = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_top", _largest(self.y, "Untargeted", UNLABELLED))
+        object.__setattr__(self, "_open", bool((self.y == UNLABELLED).any()))
 
     def ways(self, outputs: Outputs) -> Tensor:
         z = matched(logits(outputs), len(self.y), 2, "Untargeted")
         _within(self._top, z.shape[1], "Untargeted")
-        y = self.y.to(z.device)
-        known = y.clamp(min=0)
-        ways = z.gather(1, _others(known, z.shape[1])) - z.gather(1, known[:, None])
-        return ways.masked_fill((y == UNLABELLED)[:, None], -torch.inf)
+        others, own = _columns(self, self.y, z)
+        ways = z.gather(1, others) - z.gather(1, own)
+        if not self._open:
+            return ways
+        return ways.masked_fill((self.y.to(z.device) == UNLABELLED)[:, None], -torch.inf)
 
     def take(self, rows: Tensor | slice) -> Untargeted:
-        return Untargeted(self.y[rows])
+        return _part(self, "y", rows)
 
     def linear(self, classes: int) -> tuple[Tensor, Tensor]:
         _within(self._top, classes, "Untargeted")
@@ -104,7 +137,8 @@ class Targeted(Goal):
     """
 
     target: Tensor
-    _top: int = field(default=-1, init=False, repr=False)
+    _top: ClassVar[int] = -1
+    _columns: ClassVar[tuple[Tensor, Tensor] | None] = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_top", _largest(self.target, "Targeted"))
@@ -112,16 +146,16 @@ class Targeted(Goal):
     def ways(self, outputs: Outputs) -> Tensor:
         z = matched(logits(outputs), len(self.target), 2, "Targeted")
         _within(self._top, z.shape[1], "Targeted")
-        t = self.target.to(z.device)
-        rest = z.gather(1, _others(t, z.shape[1])).amax(1, keepdim=True)
-        return z.gather(1, t[:, None]) - rest
+        others, own = _columns(self, self.target, z)
+        return z.gather(1, own) - z.gather(1, others).amax(1, keepdim=True)
 
     def take(self, rows: Tensor | slice) -> Targeted:
-        return Targeted(self.target[rows])
+        return _part(self, "target", rows)
 
     def soft(self, outputs: Outputs) -> Tensor:
         """`(B,)`: minus the cross-entropy to the target: climbing it descends the loss."""
         z = matched(logits(outputs), len(self.target), 2, "Targeted")
+        _within(self._top, z.shape[1], "Targeted")
         return -F.cross_entropy(z, self.target.to(z.device), reduction="none")
 
 

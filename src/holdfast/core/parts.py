@@ -44,9 +44,9 @@ class _PartOf:
 
 def _plain(value: Any) -> Any:
     """A part as text, or as a table with its name and settings."""
-    from holdfast.core import catalog
+    from holdfast.core.table import table
 
-    return value if isinstance(value, str) else catalog.table(value)
+    return value if isinstance(value, str) else table(value)
 
 
 if TYPE_CHECKING:

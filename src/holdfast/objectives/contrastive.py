@@ -29,6 +29,9 @@ class SimCLR(Objective):
 
     Cost: one forward pass of twice the batch.
 
+    Unlike the paper: of its three ways to learn without labels this is the one with negatives;
+    views are shifts, noise and gain, without crops, flips and colours.
+
     Args:
         temperature: of the cosines.
         noise: standard deviation of normal noise on a view, in the unit of the inputs.

@@ -6,6 +6,8 @@ may still go down (`down` <= 0) and up (`up` >= 0): low - x and high - x.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
@@ -51,10 +53,19 @@ def toward_zero(d: Tensor, exact: Tensor) -> Tensor:
     return torch.where(grown, torch.nextafter(cast, torch.zeros_like(cast)), cast)
 
 
-def _rest(d: Tensor, order: float, radius: Tensor) -> Tensor:
-    """Shrinks away what rounding left outside of the ball; a factor of 1 - 1e-15 or so."""
-    size = norm(d, order)
-    return d * fit(torch.where(size > radius, radius / size, 1.0), d)
+@lru_cache(maxsize=256)
+def rounded(radius: float, kind: torch.dtype) -> float:
+    """A radius as numbers of a type have it, rounded towards zero."""
+    exact = torch.tensor(radius, dtype=FLOAT64)
+    return float(toward_zero(torch.zeros((), dtype=kind), exact))
+
+
+def _rest(d: Tensor, radius: Tensor, order: float = 2) -> Tensor:
+    """Shrinks away what rounding left outside of the ball; a factor of 1 - 1e-15 or so, and of
+    1 - 1e-7 for numbers of single precision, whose products are rounded once more."""
+    size = torch.linalg.vector_norm(d, order, dim=1, dtype=radius.dtype)
+    less = 1 - 2 * torch.finfo(d.dtype).eps if d.dtype != radius.dtype else 1.0
+    return d * fit(torch.where(size > radius, radius / size * less, 1.0), d).to(d)
 
 
 def _outside(size: Tensor, radius: Tensor) -> Tensor:
@@ -85,19 +96,21 @@ def fill_l2(y: Tensor, bound: Tensor, radius: Tensor) -> Tensor:
     Args:
         y: `(B, n)` non-negative.
         bound: `(B, n)` non-negative, may be infinite.
-        radius: `(B,)`.
+        radius: `(B,)`; sums are taken in its type.
     """
-    capped = torch.zeros_like(y, dtype=torch.bool) | (y == 0)
-    square, ceiling = y.square(), torch.where(y == 0, 0.0, bound).square()
-    goal = radius.square()
+    square, goal = y.square(), radius.square()
+    ceiling = torch.where(bound.isfinite() & (y > 0), bound, 0.0).square_()
+    capped, count, part = y == 0, -1, torch.empty_like(y)  # memory is taken once: it is dear
+    s = torch.full_like(goal, torch.inf)
     while True:
-        left = goal - torch.where(capped, ceiling, 0.0).sum(1)
-        free = torch.where(capped, 0.0, square).sum(1)
-        s = torch.where(free > 0, (left.clamp(min=0) / free).sqrt(), torch.inf)
-        more = (s[:, None] * y > bound) & ~capped
-        if not bool(more.any()):
+        # What is capped only grows, so it has stayed the same if its number has.
+        before, count = count, int(capped.sum())
+        if count == before:
             return s
-        capped = capped | more
+        left = goal - torch.mul(ceiling, capped, out=part).sum(1, dtype=goal.dtype)
+        free = torch.mul(square, ~capped, out=part).sum(1, dtype=goal.dtype)
+        s = torch.where(free > 0, (left.clamp(min=0) / free).sqrt(), torch.inf)
+        capped |= torch.mul(y, s.to(y.dtype)[:, None], out=part) > bound
 
 
 def project_l2(d: Tensor, radius: Tensor, down: Tensor, up: Tensor) -> Tensor:
@@ -117,14 +130,14 @@ def project_l2(d: Tensor, radius: Tensor, down: Tensor, up: Tensor) -> Tensor:
     over = _outside(norm(inside, 2), radius)
     if not bool(over.any()):
         return inside
-    kind = wide(d)
-    y, r = d.flatten(1).abs().to(kind), radius.to(kind)
+    kind = d.dtype if d.dtype == torch.float32 else wide(d)
+    y, r = d.flatten(1).abs().to(kind), radius.to(wide(d))
     bound = towards(d, down, up).flatten(1).to(kind)
     top = y.amax(1).clamp(min=1)  # squares of huge changes would overflow
     y = y / top[:, None]
-    s = torch.where(over, torch.minimum(fill_l2(y, bound, r), top), top)
-    found = _rest(torch.minimum(s[:, None] * y, bound), 2, torch.where(over, r, torch.inf))
-    found = (found * d.flatten(1).sign()).reshape(d.shape)
+    s = torch.where(over, torch.minimum(fill_l2(y, bound, r), top), top).to(kind)
+    found = _rest(torch.minimum(s[:, None] * y, bound), torch.where(over, r, torch.inf))
+    found = torch.copysign(found, d.flatten(1).to(kind)).reshape(d.shape)
     return torch.where(fit(over, d), toward_zero(d, found), inside)
 
 
@@ -172,5 +185,5 @@ def project_l1(d: Tensor, radius: Tensor, down: Tensor, up: Tensor) -> Tensor:
     bound = torch.minimum(towards(d, down, up).flatten(1).to(kind), y)
     t = threshold_l1(y, bound, r)
     found = torch.minimum((y - t[:, None]).clamp(min=0), bound)
-    found = _rest(found, 1, torch.where(over, r, torch.inf)) * d.flatten(1).sign()
+    found = _rest(found, torch.where(over, r, torch.inf), 1) * d.flatten(1).sign()
     return torch.where(fit(over, d), toward_zero(d, found.reshape(d.shape)), inside)

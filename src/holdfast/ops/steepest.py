@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from holdfast.ops.batch import fit
-from holdfast.ops.geometry import fill_l2, towards, wide
+from holdfast.ops.geometry import fill_l2, norm, towards, wide
 
 STUCK = 1e-6  # room below which a coordinate counts as standing at its wall
 
@@ -42,6 +42,20 @@ def step_l2(gradient: Tensor, radius: Tensor, down: Tensor, up: Tensor) -> Tenso
     t = fill_l2(g.abs(), bound, radius.to(kind))[:, None]
     step = torch.where(t.isfinite(), t * g, torch.where(g == 0, 0.0, bound * g.sign()))
     return step.reshape(gradient.shape).to(gradient.dtype)
+
+
+def even_l2(gradient: Tensor, radius: float, down: Tensor, up: Tensor) -> Tensor:
+    """One radius of the Euclidean norm along the gradient, past the coordinates at their wall.
+
+    Args:
+        gradient: `(B, ...)`.
+        radius: length of the step.
+        down: `(B, ...)` how far each coordinate may still go down, <= 0.
+        up: `(B, ...)` how far each coordinate may still go up, >= 0.
+    """
+    free = torch.where(towards(gradient, down, up) > STUCK, gradient, 0.0)
+    free = free / fit(free.abs().flatten(1).amax(1), free).clamp(min=torch.finfo(free.dtype).tiny)
+    return free * fit(radius / norm(free, 2).clamp(min=1), free).to(free.dtype)
 
 
 def step_l1(gradient: Tensor, radius: Tensor, down: Tensor, up: Tensor) -> Tensor:

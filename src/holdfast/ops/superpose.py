@@ -1,4 +1,8 @@
-"""Distances between structures: point clouds compared after the best rotation."""
+"""Distances between structures: point clouds compared after the best rotation.
+
+Distances for `attacks.goals.Moves` where the outputs are predicted structures: `rmsd`, and
+`distance_rmsd` without a rotation; `moved_share` says how much of a structure stayed.
+"""
 
 from __future__ import annotations
 

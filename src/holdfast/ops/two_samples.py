@@ -1,4 +1,8 @@
-"""How far two samples lie apart as distributions; rows of problems first."""
+"""How far two samples lie apart as distributions; rows of problems first.
+
+Distances for `attacks.goals.Moves` where a generator draws anew at every call: `mmd2`, the
+Gaussian `gaussian_kl`, and `two_sample_p`, the p-value of no move at all.
+"""
 
 from __future__ import annotations
 

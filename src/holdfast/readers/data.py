@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import gzip
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from holdfast.core.catalog import entries, find
 from holdfast.core.data import Batches
@@ -17,57 +13,15 @@ from holdfast.core.dice import Dice
 from holdfast.core.errors import ConfigError, UntrustedFile
 from holdfast.readers.archive import MAX_BYTES, is_zip
 from holdfast.readers.arrays import from_pair, read_npz
+from holdfast.readers.built_in import BUILT_IN
 from holdfast.readers.entry import called, is_entry, load_entry
 from holdfast.readers.idx import idx_in_folder, is_idx, read_idx, start
 from holdfast.readers.images import read_folder
-from holdfast.readers.origin import Origin, marked, origin
+from holdfast.readers.origin import marked, origin
 from holdfast.readers.split import limited
 from holdfast.readers.tables import read_table
 
 SYNTHETIC_ROWS = 1000
-
-
-def _digits() -> Batches:
-    names = tuple(str(k) for k in range(10))
-    x, y = _digits_of_sklearn()
-    truth = Origin(name="digits", total=len(x))
-    return Batches(x=x[:, None], y=y, classes=names, truth=truth)
-
-
-def _digits_of_sklearn() -> tuple[Tensor, Tensor]:
-    """The file that scikit-learn carries: reading it is seconds faster than importing the library.
-
-    Where a later release keeps it elsewhere, the library is asked.
-    """
-    spec = find_spec("sklearn")
-    folder = Path((spec.submodule_search_locations or ["."])[0]) if spec is not None else Path()
-    file = folder / "datasets" / "data" / "digits.csv.gz"
-    if not file.is_file():
-        from sklearn.datasets import load_digits
-
-        raw = load_digits()
-        return torch.from_numpy(raw.images / 16.0).float(), torch.from_numpy(raw.target).long()
-    with gzip.open(file, "rt", encoding="ascii") as lines:
-        table = np.loadtxt(lines, delimiter=",")
-    images = torch.from_numpy(table[:, :-1] / 16.0).float().view(-1, 8, 8)
-    return images, torch.from_numpy(table[:, -1]).long()
-
-
-def _breast_cancer() -> Batches:
-    from sklearn.datasets import load_breast_cancer
-
-    raw = load_breast_cancer()
-    columns = tuple(str(n) for n in raw.feature_names)
-    x = torch.from_numpy(raw.data).float()
-    return Batches(
-        x=x,
-        y=torch.from_numpy(raw.target).long(),
-        classes=tuple(str(n) for n in raw.target_names),
-        truth=Origin(name="breast-cancer", form="table", columns=columns, total=len(x)),
-    )
-
-
-BUILT_IN = {"digits": _digits, "breast-cancer": _breast_cancer}
 
 
 def _synthetic(spec: str, seed: int) -> Batches:

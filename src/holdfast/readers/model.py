@@ -19,6 +19,7 @@ from holdfast.readers.affine import normalised
 from holdfast.readers.archive import MAX_BYTES
 from holdfast.readers.entry import called, is_entry, load_entry
 from holdfast.readers.saved import built, model_in_file
+from holdfast.run.admitted import advice
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,13 +77,14 @@ def tried(model: Model, shape: tuple[int, ...], classes: int | None, name: str) 
     Raises:
         ShapeError: E0201 if it does not take them, or answers in another form than logits.
     """
+    x = torch.full((2, *shape), 0.5)
     with quiet(model), torch.no_grad():
         try:
-            found = logits(model(torch.full((2, *shape), 0.5)))
+            found = logits(model(x))
         except Exception as error:
             raise ShapeError(
                 f"{name} does not take inputs of shape {tuple(shape)}: {error}",
-                fix="Check that model and data belong together.",
+                fix=advice(model, x),
                 code="E0201",
             ) from error
     if found.dim() != 2 or (classes is not None and found.shape[1] < classes):

@@ -1,4 +1,4 @@
-"""Training on labels."""
+"""Training on labels, and what is the same training with another objective."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ from holdfast.run.loop import Training
 class Standard(Training):
     """Standard training: least cross-entropy on the data as they are.
 
-    The yardstick of every other recipe: same loop, same budget, no defence.
+    The yardstick of every other recipe: same loop, same budget, no defence. A recipe that only
+    minimises something else is a preset of it; those against a threat take it by
+    `.against(threat)`, and their attack and weights are settings of their objective.
 
-    Cost: one forward and one backward pass over the data per epoch.
+    Cost: one forward and one backward pass over the data per epoch. With attacks of ten steps,
+    twelve and eleven (adversarial training), fourteen and twelve (TRADES).
 
     Args:
         objective: one loss per row.
@@ -31,3 +34,14 @@ class Standard(Training):
     """
 
     objective: Part[Objective] = "objective:supervised"
+
+
+PGD_AT = register(
+    "recipe", cites="pgd-at", name="pgd-at",
+    says="Adversarial training: every batch is first attacked, then learned.",
+)(Standard(objective="objective:pgd-at"))  # fmt: skip
+
+TRADES = register(
+    "recipe", cites="trades", name="trades",
+    says="The clean loss plus how far an attack can move the prediction.",
+)(Standard(objective="objective:trades"))  # fmt: skip

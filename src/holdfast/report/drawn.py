@@ -44,6 +44,7 @@ class Drawn:
     note: str = ""
     svg: Any = ""
     chart: bool = False
+    signed: bool = False  # whether changes are drawn in two colours
     marked: Any = None  # the finding that it shows, where its sentence is the caption
 
 
@@ -106,4 +107,5 @@ def drawn(desk: Desk, figure: Mapping[str, Any]) -> Drawn | None:
         pictures=pictures,
         note=note,
         chart=spec is not None,
+        signed=any("gain" in r for r in rows) and bool(pictures),
     )

@@ -18,6 +18,7 @@ from holdfast.report.charts import CONFIG
 from holdfast.report.document import Document, mapping
 from holdfast.report.drawn import Desk, Thrift
 from holdfast.report.screen import screen
+from holdfast.report.stages import timed
 
 LIMIT = 1_500_000
 _HERE = Path(__file__).parent
@@ -105,9 +106,9 @@ def render_html(results: Document, *, run: Document | None = None,
     Returns:
         The page as text.
     """
-    page = ""
+    page, told = "", timed(mapping(results), mapping(run))
     for thrift in _THRIFT:
-        page = _render(mapping(results), mapping(run), mapping(baseline), thrift)
+        page = _render(told, mapping(run), mapping(baseline), thrift)
         if len(page.encode("utf-8")) <= LIMIT:
             break
     return page

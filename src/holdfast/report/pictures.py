@@ -12,7 +12,7 @@ from holdfast.report.document import Document, number, text
 
 _PICTURE = re.compile(r"data:image/png;base64,[A-Za-z0-9+/]+={0,2}")
 _IMAGES = (
-    ("image", "original"), ("changed", "changed"), ("difference", "change ×10"),
+    ("image", "original"), ("changed", "changed"), ("difference", "change"),
     ("reasons", "attribution"), ("control", "untrained"),
 )  # fmt: skip
 _ANSWERS = {"image": "before", "changed": "after"}
@@ -69,7 +69,7 @@ def pictured(row: Document) -> bool:
 def picture(row: Document) -> Picture:
     """A row of a gallery made ready."""
     images = tuple(
-        Image(word, source, text(row.get(_ANSWERS.get(key, "")), 60))
+        Image(_word(word, row), source, text(row.get(_ANSWERS.get(key, "")), 60))
         for key, word in _IMAGES
         if isinstance(source := row.get(key), str) and _PICTURE.fullmatch(source)
     )
@@ -78,17 +78,26 @@ def picture(row: Document) -> Picture:
     at = text(row.get("breaks at"), 60)
     if tokens and not at:
         at = _words(tokens)
+    title, after = text(row.get("title"), 120), text(row.get("after"), 60)
+    if images and after and "changed" not in row:  # what changed is in the model
+        title = title or f"turns into {after}"
     return Picture(
-        title=text(row.get("title"), 120),
+        title=title,
         caption=text(row.get("caption"), 200) or _found(row),
         images=images,
         before=text(row.get("before"), 60),
-        after=text(row.get("after"), 60),
+        after=after,
         tokens=_short(tokens) if "changed text" in row else (),
         at=at,
         bar=_bar(part) if part is not None else Markup(""),
-        share=_share(part, bool(tokens)),
+        share=_share(part, bool(tokens) or at.endswith("degrees")),
     )
+
+
+def _word(word: str, row: Document) -> str:
+    """What an image shows; a change with the number of times it is magnified."""
+    gain = number(row.get("gain"))
+    return f"{word} ×{gain:.0f}" if word == "change" and gain is not None else word
 
 
 def _found(row: Document) -> str:

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from holdfast.core.certificate import Certificate
 from holdfast.core.errors import Contradiction
 from holdfast.core.goal import Goal, logits
 from holdfast.core.kinds import Model, Threat
 from holdfast.core.quiet import quiet
-from holdfast.core.records import Certificate
 from holdfast.run.search import Found
 
 

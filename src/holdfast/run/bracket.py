@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from holdfast.core.catalog import resolve
+from holdfast.core.certificate import Certificate
 from holdfast.core.dice import Dice, dice_or
 from holdfast.core.errors import Unsupported
 from holdfast.core.goal import Goal
 from holdfast.core.kinds import Attack, Certifier, Model, Threat
-from holdfast.core.records import Certificate
 from holdfast.ops.statistics import clopper_pearson
 from holdfast.run.agreement import agree, covers
 from holdfast.run.passes import Passes

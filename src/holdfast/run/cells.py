@@ -19,8 +19,10 @@ from holdfast.core.errors import ConfigError
 from holdfast.core.fields import Later
 from holdfast.core.kinds import KINDS, Attack, Check
 from holdfast.core.quiet import modules_of
-from holdfast.core.records import Figure, Finding, Outcome, Reading, Severity, Subject
+from holdfast.core.records import Outcome, Subject
+from holdfast.run.restored import outcome_of
 from holdfast.run.source import imported, named, source_digest
+from holdfast.run.stages import Times
 from holdfast.run.writing import canonical, plain, write
 
 FORMAT = 1
@@ -138,36 +140,6 @@ def cell_key(check: Check, subject: str) -> str:
     )
 
 
-def _number(value: float | None) -> float:
-    return float("nan") if value is None else value
-
-
-def _reading(row: dict[str, Any]) -> Reading:
-    ends = {k: _number(row[k]) for k in ("value", "low", "high")}
-    return Reading(**(row | ends | {"flags": tuple(row["flags"])}))
-
-
-def _finding(row: dict[str, Any]) -> Finding:
-    return Finding(
-        severity=Severity[row["severity"].upper()],
-        says=row["says"],
-        readings=tuple(map(_reading, row["readings"])),
-        advice=row["advice"],
-        rows=tuple(row["rows"]),
-        figures=tuple(Figure(**(f | {"rows": tuple(f["rows"])})) for f in row["figures"]),
-    )
-
-
-def outcome_of(row: dict[str, Any]) -> Outcome:
-    """An outcome from its plain values."""
-    return Outcome(**(row | {"findings": tuple(map(_finding, row["findings"]))}))
-
-
-def settled(outcome: Outcome) -> Outcome:
-    """The outcome as a reader of its file sees it: fresh and found again, it is the same."""
-    return replace(outcome_of(plain(outcome)), seconds=outcome.seconds)
-
-
 class Cells:
     """Finished cells on disk, one file each, named by their key.
 
@@ -192,8 +164,22 @@ class Cells:
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def put(self, outcome: Outcome) -> None:
-        """Keep an outcome under its key; it is on disk when this returns."""
+    def times(self, key: str) -> Times:
+        """What the stages of its ledgers took when the cell was made; empty if nobody knows."""
+        try:
+            rows = json.loads(self._file(key).read_text("utf-8"))["times"]
+            return {n: {s: float(t) for s, t in stages.items()} for n, stages in rows.items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return {}
+
+    def put(self, outcome: Outcome, times: Times | None = None) -> None:
+        """Keep an outcome under its key; it is on disk when this returns.
+
+        Args:
+            outcome: findings, error or reason.
+            times: what the stages of its ledgers took.
+        """
         body = plain(outcome)
         seal = sha256(canonical(body).encode()).hexdigest()
-        write(self._file(outcome.cell), canonical({"outcome": body, "sha256": seal}))
+        row = {"outcome": body, "sha256": seal} | ({"times": times} if times else {})
+        write(self._file(outcome.cell), canonical(row))

@@ -42,6 +42,26 @@ def write_state(file: Path, state: Mapping[str, Any]) -> None:
     beside.replace(file)
 
 
+def packed(tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> bytes:
+    """A file of safetensors in which equal contents are equal bytes.
+
+    The library writes the texts of the header in an order that changes from call to call.
+
+    Args:
+        tensors: by name, each contiguous and with memory of its own.
+        about: texts of the header.
+    """
+    from safetensors.torch import save
+
+    raw: bytes = save(dict(tensors), dict(about))
+    end = 8 + int.from_bytes(raw[:8], "little")
+    head = json.loads(raw[8:end])
+    head["__metadata__"] = dict(sorted(about.items()))
+    text = json.dumps(head, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # the numbers begin at a multiple of 8
+    return len(text).to_bytes(8, "little") + text + raw[end:]
+
+
 def read_state(file: Path) -> dict[str, Any]:
     """Read what `write_state` wrote; tensors come back on the CPU.
 

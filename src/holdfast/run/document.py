@@ -7,12 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from holdfast.core.catalog import Entry, entry_of, resolve, table
+from holdfast.core.catalog import Entry, entry_of, resolve
 from holdfast.core.digest import digest
 from holdfast.core.kinds import Check
 from holdfast.core.papers import papers
 from holdfast.core.quiet import modules_of
 from holdfast.core.records import Finding, Outcome, Report, Subject
+from holdfast.core.table import table
 from holdfast.ops.batch import take
 from holdfast.run.advice import actions, not_tested
 from holdfast.run.cells import parts

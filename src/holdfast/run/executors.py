@@ -3,151 +3,67 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
-import re
 import signal
-import threading
-import time
-import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from functools import partial
+from multiprocessing import connection
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-from holdfast.core.errors import Contradiction, HoldfastError, MissingExtra, Unsupported
-from holdfast.core.records import Finding, Outcome, Subject
-from holdfast.run.pieces import Keeper, kept
+from holdfast.core.errors import Contradiction
+from holdfast.core.records import Outcome, Subject
+from holdfast.run.perform import Done, Within, perform
 from holdfast.run.plan import Cell
+from holdfast.run.workers import Board, Broken, help_with, helper_of, pool, unheard, work
 
-WORTH = 1.0  # seconds; pieces of a search that took less are done again after a crash
-_ADDRESS = re.compile(r"0x[0-9a-fA-F]{6,}")
-_FOLDERS = re.compile(r"(?<![\w./])/(?:[^\s/'\"]+/)+")
-
-
-@dataclass(frozen=True)
-class Done:
-    """What came back from a cell.
-
-    Args:
-        cell: which one.
-        outcome: its findings, error or reason for not running.
-        trace: the traceback of a crash.
-        lasting: whether it may be kept: crashes and missing extras are tried again.
-    """
-
-    cell: Cell
-    outcome: Outcome
-    trace: str = ""
-    lasting: bool = True
+PAUSE = 0.5  # seconds between two looks at how far the workers are
 
 
 class Executor(Protocol):
     """Runs cells in any order; hands each back as soon as it is finished."""
 
-    def run(self, cells: Iterator[Cell], subject: Subject) -> Iterator[Done]:
-        """Draws the next cell only when there is room for it."""
+    def run(
+        self, cells: Iterator[Cell], subject: Subject, within: Within | None = None
+    ) -> Iterator[Done]:
+        """Draws the next cell only when there is room for it.
 
+        Args:
+            cells: the questions.
+            subject: what they are asked about.
+            within: told now and then how far the searches of a cell are.
+        """
 
-def perform(cell: Cell, subject: Subject) -> Done:
-    """Ask one question; whatever a check does, this returns an outcome.
+    def helped(self, task: Callable[[Subject], None], folder: Path) -> AbstractContextManager[None]:
+        """For the block, which does a task itself, others do the same task on their own subject.
 
-    Raises:
-        Contradiction: the one thing that must end the audit.
-    """
-    start = time.perf_counter()
-    findings: tuple[Finding, ...] = ()
-    error, skipped, trace, lasting = "", cell.skipped, "", not cell.skipped
-    try:
-        keeper = Keeper(Path(cell.pieces), WORTH) if cell.pieces else None
-        with kept(keeper):
-            findings = () if skipped else tuple(cell.check(subject))
-    except Contradiction:
-        raise
-    except (Unsupported, MissingExtra) as reason:
-        skipped, lasting = f"{reason.says}\n{reason.fix}".strip(), isinstance(reason, Unsupported)
-    except HoldfastError as problem:
-        error, trace, lasting = f"{problem.says}\n{problem.fix}".strip(), _trace(), False
-    except Exception as crash:
-        error = _nowhere(f"{type(crash).__name__}: {crash}".partition("\n")[0])
-        trace, lasting = _trace(), False
-    outcome = Outcome(
-        check=cell.name, question=cell.check.question, section=cell.check.section,
-        findings=findings, seconds=time.perf_counter() - start, error=error, skipped=skipped,
-        cell=cell.key,
-    )  # fmt: skip
-    return Done(cell, outcome, trace, lasting)
-
-
-def _nowhere(text: str) -> str:
-    """A message without addresses and folders, so that it is the same everywhere."""
-    return _FOLDERS.sub("", _ADDRESS.sub("0x...", text))
-
-
-def _trace() -> str:
-    return traceback.format_exc()
+        Args:
+            task: whose searches are shared; a module-level function or a partial of one.
+            folder: of the keeper through which they are.
+        """
 
 
 class Here:
     """One cell after the other in this process."""
 
-    def run(self, cells: Iterator[Cell], subject: Subject) -> Iterator[Done]:
+    def run(
+        self, cells: Iterator[Cell], subject: Subject, within: Within | None = None
+    ) -> Iterator[Done]:
         for cell in cells:
-            yield perform(cell, subject)
+            yield perform(cell, subject, within)
 
-
-@dataclass(frozen=True)
-class _Broken:
-    """A contradiction on its way between processes."""
-
-    says: str
-    witnesses: dict[str, str]
-    fix: str
-
-
-_SUBJECT: list[Subject] = []
-
-
-def _start(make: Callable[[], Subject], threads: int) -> None:
-    import torch
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
-    threading.Thread(target=_orphaned, daemon=True).start()
-    torch.set_num_threads(threads)
-    _SUBJECT[:] = [make()]
-
-
-def _orphaned() -> None:
-    """End this process as soon as its parent is gone, however that one died."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-@contextmanager
-def _unheard(number: int) -> Iterator[None]:
-    """Hold a signal back: processes started meanwhile never see it, this one sees it after."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {number})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _work(cell: Cell) -> Done | _Broken:
-    try:
-        return perform(cell, _SUBJECT[0])
-    except Contradiction as found:
-        return _Broken(found.says, {k: repr(v) for k, v in found.witnesses.items()}, found.fix)
+    def helped(self, task: Callable[[Subject], None], folder: Path) -> AbstractContextManager[None]:
+        return nullcontext()
 
 
 class Local:
     """Some processes beside this one, each with its own copy of the subject.
 
-    A process that dies costs the cells it held one more try, alone; the run goes on.
+    A process that dies costs the cells it held one more try, alone; the run goes on. Where fewer
+    cells are left than processes, idle ones help with the searches of those that run.
 
     Args:
         workers: how many processes.
@@ -158,48 +74,23 @@ class Local:
     def __init__(self, workers: int, make: Callable[[], Subject], threads: int = 1) -> None:
         self.workers, self.make, self.threads = workers, make, threads
 
-    def _pool(self, workers: int) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(
-            workers, multiprocessing.get_context("spawn"), _start, (self.make, self.threads)
-        )
-
-    def run(self, cells: Iterator[Cell], subject: Subject) -> Iterator[Done]:
-        before = set(multiprocessing.active_children())
-        pool, running = self._pool(self.workers), dict[Future[Done | _Broken], Cell]()
-        orphans: list[Cell] = []
-        try:
+    def run(
+        self, cells: Iterator[Cell], subject: Subject, within: Within | None = None
+    ) -> Iterator[Done]:
+        with _Crew(self) as crew:
             while True:
-                while len(running) < self.workers and (cell := next(cells, None)) is not None:
-                    try:
-                        with _unheard(signal.SIGINT):
-                            running[pool.submit(_work, cell)] = cell
-                    except BrokenProcessPool:
-                        orphans.append(cell)
-                        break
-                ready = wait(running, return_when=FIRST_COMPLETED).done if running else set()
-                for future in ready:
-                    cell = running.pop(future)
-                    if isinstance(future.exception(), BrokenProcessPool):
-                        orphans.append(cell)
-                    else:
-                        yield _back(future.result())
-                if orphans and not running:
-                    pool.shutdown(wait=False)
-                    pool = self._pool(self.workers)
-                    yield from map(self._alone, orphans)
-                    orphans = []
-                elif not ready and not running:
+                crew.fill(cells)
+                if not crew.running and not crew.orphans:
                     return
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for child in set(multiprocessing.active_children()) - before:
-                child.terminate()
+                yield from map(_back, crew.finished(within))
+                if crew.orphans and not crew.running:
+                    yield from map(self._alone, crew.renewed())
 
     def _alone(self, cell: Cell) -> Done:
         """A cell in a process of its own; if that one dies too, the cell is the cause."""
-        with self._pool(1) as pool:
+        with pool(1, self.make, self.threads, Board(1)) as single:
             try:
-                return _back(pool.submit(_work, cell).result())
+                return _back(single.submit(work, cell, 0).result())
             except BrokenProcessPool:
                 outcome = Outcome(
                     check=cell.name, question=cell.check.question, section=cell.check.section,
@@ -207,8 +98,103 @@ class Local:
                 )  # fmt: skip
                 return Done(cell, outcome, lasting=False)
 
+    @contextmanager
+    def helped(self, task: Callable[[Subject], None], folder: Path) -> Iterator[None]:
+        """One process less than there are workers, since this one works too."""
+        import torch
 
-def _back(result: Done | _Broken) -> Done:
-    if isinstance(result, _Broken):
+        threads = torch.get_num_threads()
+        torch.set_num_threads(self.threads)
+        try:
+            with _Crew(self) as crew:
+                crew.share(partial(help_with, task, str(folder), 0.0), self.workers - 1)
+                yield
+        finally:
+            torch.set_num_threads(threads)
+
+
+class _Crew:
+    """The processes of one run, and what each of them is at."""
+
+    def __init__(self, local: Local) -> None:
+        self.local, self.board = local, Board(local.workers)
+        self.free = list(range(local.workers))  # lines of the board
+        self.running: dict[Future[Done | Broken], tuple[Cell, int]] = {}
+        self.helping: dict[Future[None], int] = {}
+        self.helpers = Counter[int]()  # that each cell has had, by its place
+        self.orphans: list[Cell] = []
+        self.before = set(multiprocessing.active_children())
+        self.pool = self._pool()
+
+    def _pool(self) -> ProcessPoolExecutor:
+        return pool(self.local.workers, self.local.make, self.local.threads, self.board)
+
+    def fill(self, cells: Iterator[Cell]) -> None:
+        """Give every idle process a cell, or where there is none left one to help with."""
+        while self.free and (cell := next(cells, None)) is not None:
+            line = self.free.pop()
+            self.board.write(line, 0, 0, 0)
+            try:
+                with unheard(signal.SIGINT):
+                    self.running[self.pool.submit(work, cell, line)] = cell, line
+            except BrokenProcessPool:
+                self.free.append(line)
+                self.orphans.append(cell)
+                return
+        for cell, _ in tuple(self.running.values()):
+            most = self.local.workers - 1
+            if self.free and self.helpers[cell.place] < most and _searches(cell):
+                self.helpers[cell.place] += 1
+                self.share(helper_of(cell), 1)
+
+    def share(self, task: partial[None], count: int) -> None:
+        """Let idle processes do a task that is done elsewhere too."""
+        for _ in range(count):
+            with unheard(signal.SIGINT), suppress(BrokenProcessPool):
+                self.helping[self.pool.submit(task)] = self.free.pop()
+
+    def finished(self, within: Within | None) -> Iterator[Done | Broken]:
+        """What has come back by the next look at the board, which is told."""
+        futures: list[Future[Any]] = [*self.running, *self.helping]
+        ready = wait(futures, PAUSE, FIRST_COMPLETED).done
+        self.free += [self.helping.pop(future) for future in ready & self.helping.keys()]
+        for future in ready & self.running.keys():
+            cell, line = self.running.pop(future)
+            self.free.append(line)
+            if isinstance(future.exception(), BrokenProcessPool):
+                self.orphans.append(cell)
+            else:
+                yield future.result()
+        for cell, line in self.running.values():
+            done, count, broken = self.board.read(line)
+            if within is not None and count:
+                within(cell, done, count, broken)
+
+    def renewed(self) -> list[Cell]:
+        """New processes in place of those that died, and the cells that these were at."""
+        lost, self.orphans = self.orphans, []
+        self.pool.shutdown(wait=False)
+        self.pool = self._pool()
+        return lost
+
+    def __enter__(self) -> _Crew:
+        return self
+
+    def __exit__(self, *about: object) -> None:
+        self.pool.shutdown(wait=False, cancel_futures=True)
+        mine = set(multiprocessing.active_children()) - self.before
+        for child in mine:
+            child.terminate()
+        for child in mine:  # its end is seen, not fetched: that is done by a thread of the pool
+            connection.wait([child.sentinel], 1.0)
+
+
+def _searches(cell: Cell) -> bool:
+    """Whether a cell is at a search that others can help with."""
+    return bool(cell.pieces) and any(Path(cell.pieces).glob("*.claim"))
+
+
+def _back(result: Done | Broken) -> Done:
+    if isinstance(result, Broken):
         raise Contradiction(result.says, witnesses=dict(result.witnesses), fix=result.fix)
     return result

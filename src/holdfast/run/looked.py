@@ -8,8 +8,9 @@ import torch
 
 from holdfast.core.digest import digest
 from holdfast.core.records import Finding, Outcome, Subject
-from holdfast.run.cells import FORMAT, Cells, settled, subject_key
+from holdfast.run.cells import FORMAT, Cells, subject_key
 from holdfast.run.preflight import preflight
+from holdfast.run.restored import settled
 from holdfast.run.source import source_digest
 
 _QUESTION = "Is the question sound?"

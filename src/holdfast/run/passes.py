@@ -90,7 +90,7 @@ class Tap:
         spent = Stage(
             "", forwards=self.forwards - f, backwards=self.backwards - b, seconds=now - start
         )
-        if spent.forwards or spent.backwards or self._open.rows:
+        if spent.forwards or spent.backwards or self._open.rows or self._open.aside:
             self._done.append(self._open + spent)
         self._open = Stage(self._open.name)
         self._since = (self.forwards, self.backwards, now)

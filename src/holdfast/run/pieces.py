@@ -1,57 +1,27 @@
-"""Finished pieces of a search on disk: what was attacked once is read, not attacked again."""
+"""A search in pieces: each chunk of rows is read where it was kept, and attacked otherwise."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import IO, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from holdfast.core.dice import Dice
 from holdfast.core.digest import digest
-from holdfast.core.errors import UntrustedFile
 from holdfast.core.goal import Goal
 from holdfast.core.kinds import Attack, Model, Threat
 from holdfast.core.quiet import modules_of
 from holdfast.run.cells import code_of, module_of, parts
-from holdfast.run.checkpoint import read_state, write_state
-from holdfast.run.passes import Passes
+from holdfast.run.keeper import Keeper, Piece
 from holdfast.run.source import source_digest
-from holdfast.run.stages import Stage
-
-try:
-    import fcntl
-except ImportError:  # no such locks on this system: two processes may do the same piece
-    fcntl = None  # type: ignore[assignment]
 
 FORMAT = 1
-
-
-@dataclass(frozen=True, eq=False)
-class Piece:
-    """What an attack found on one chunk of rows, judged.
-
-    Args:
-        change: rows first, inside the threat.
-        margin: `(B,)` under that change.
-        finite: `(B,)` bool, whether the outputs were.
-        passes: spent.
-        stages: that they were spent in.
-        said: the stage that broke each row, as far as the attack says so.
-    """
-
-    change: Tensor
-    margin: Tensor
-    finite: Tensor
-    passes: Passes
-    stages: tuple[Stage, ...]
-    said: tuple[str, ...]
+CHUNK = 512  # rows attacked at once
+FEW = 128  # the same where a row is dear
+DEAR_MODEL, DEAR_ROW = 2**18, 2**11  # weights, and numbers of a row, from which it is
 
 
 class Job(NamedTuple):
@@ -63,80 +33,22 @@ class Job(NamedTuple):
     dice: Dice
 
 
-class Keeper:
-    """Pieces in a folder, found again by the digest of all that they depend on.
+def at_once(model: Model, x: Tensor) -> int:
+    """How many rows are attacked at once: one piece that is kept, shared and told of.
 
-    A piece is on disk when `put` returns, so a process that is killed loses the piece it was at.
-    Several processes may work on the same search with the same folder: each piece is done by the
-    one that claims it first, and a claim ends with the process that holds it.
+    Small pieces make a cheap model spend its time on starting operations, up to twice as much of
+    it; a dear one, where sharing pays, does not notice. The number follows from model and rows
+    alone, never from workers or clocks, so that it is the same wherever the search runs.
 
     Args:
-        folder: made when the first piece is kept.
-        worth: seconds; pieces that took less are not kept. 0 where processes share the work.
+        model: what is attacked.
+        x: its inputs, rows first.
     """
-
-    def __init__(self, folder: Path, worth: float = 0.0) -> None:
-        self.folder, self.worth = folder, worth
-
-    @property
-    def shared(self) -> bool:
-        """Whether other processes may be at work here: then every piece is claimed and kept."""
-        return self.worth == 0
-
-    def _file(self, key: str) -> Path:
-        return self.folder / f"{key}.safetensors"
-
-    def get(self, key: str, like: Tensor) -> Piece | None:
-        """The piece kept under a key; None without one, or if its file was damaged.
-
-        Args:
-            key: as given by `piece_key`.
-            like: a change of these rows, for its device.
-        """
-        if not self._file(key).exists():
-            return None
-        try:
-            state = read_state(self._file(key))
-            passes, stages = Passes(*state["passes"]), [Stage(**s) for s in state["stages"]]
-            piece = Piece(
-                state["change"].to(like.device), state["margin"].to(like.device),
-                state["finite"].to(like.device), passes, tuple(stages), tuple(state["said"]),
-            )  # fmt: skip
-        except (UntrustedFile, OSError, KeyError, TypeError, AttributeError):
-            return None
-        return piece if piece.change.shape == like.shape else None
-
-    def put(self, key: str, piece: Piece) -> None:
-        """Keep a piece; it is on disk when this returns."""
-        write_state(self._file(key), {
-            "change": piece.change, "margin": piece.margin, "finite": piece.finite,
-            "passes": [piece.passes.forwards, piece.passes.backwards],
-            "stages": [asdict(s) for s in piece.stages], "said": list(piece.said),
-        })  # fmt: skip
-
-    @contextmanager
-    def claim(self, key: str, *, wait: bool) -> Iterator[bool]:
-        """Claim a piece for the block; False if another process has it.
-
-        Args:
-            key: of the piece.
-            wait: until the other process has done it, or has died.
-        """
-        if fcntl is None or not self.shared:
-            yield True
-            return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / f"{key}.claim").open("w") as file:
-            yield _locked(file, wait=wait)
-
-
-def _locked(file: IO[str], *, wait: bool) -> bool:
-    """Lock a file until it is closed, which the end of a process does too."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError:
-        return False
-    return True
+    if x.device.type != "cpu":
+        return CHUNK
+    weights = sum(p.numel() for top in modules_of(model) for p in top.parameters())
+    row = x[0].numel() if len(x) else 0
+    return FEW if weights >= DEAR_MODEL or row >= DEAR_ROW else CHUNK
 
 
 def attack_digest(attack: Attack, model: Model) -> str:
@@ -203,21 +115,3 @@ def _one(
             if time.perf_counter() - start >= keep.worth:
                 keep.put(key, piece)
     return piece
-
-
-_HERE: ContextVar[Keeper | None] = ContextVar("keeper", default=None)
-
-
-def present() -> Keeper | None:
-    """The keeper of the block that is running, if it has one."""
-    return _HERE.get()
-
-
-@contextmanager
-def kept(keeper: Keeper | None) -> Iterator[None]:
-    """Every search of a block keeps its pieces, and reads those that are there."""
-    token = _HERE.set(keeper)
-    try:
-        yield
-    finally:
-        _HERE.reset(token)

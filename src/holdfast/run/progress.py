@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from holdfast.run.executors import Done
+from holdfast.run.perform import Done
 from holdfast.run.plan import Cell
 
 
@@ -16,6 +16,9 @@ class Progress(Protocol):
 
     def begins(self, cell: Cell, left: float) -> None:
         """A cell starts; `left` is the forecast for it and all behind it, in seconds."""
+
+    def within(self, cell: Cell, done: int, count: int, broken: int) -> None:
+        """A search of a running cell has dealt with `done` of `count` rows."""
 
     def finished(self, done: Done, found: bool) -> None:
         """A cell is on disk; `found` if it was already there."""
@@ -31,6 +34,9 @@ class Silent:
         """Say nothing."""
 
     def begins(self, cell: Cell, left: float) -> None:
+        """Say nothing."""
+
+    def within(self, cell: Cell, done: int, count: int, broken: int) -> None:
         """Say nothing."""
 
     def finished(self, done: Done, found: bool) -> None:

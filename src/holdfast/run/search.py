@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -12,17 +11,19 @@ from torch import Tensor
 
 from holdfast.core.catalog import entry_of
 from holdfast.core.dice import Dice, dice_or
-from holdfast.core.errors import ShapeError
-from holdfast.core.goal import Goal, Outputs, logits
+from holdfast.core.goal import Goal
 from holdfast.core.kinds import Access, Attack, Model, Threat
 from holdfast.core.quiet import quiet
 from holdfast.ops.batch import chunks, pick, portion
+from holdfast.run.admitted import admitted, taken
+from holdfast.run.judge import judged, worked
+from holdfast.run.keeper import Keeper, present
 from holdfast.run.passes import Passes, Tap
-from holdfast.run.pieces import Job, Keeper, Piece, gathered, present
+from holdfast.run.pieces import CHUNK, Job, at_once, gathered
 from holdfast.run.stages import Ledger, Stage
+from holdfast.run.watch import Progress, counter
 
-CHUNK = 512  # rows attacked at once unless the plan says otherwise
-Progress = Callable[[int, int, int], None]
+__all__ = ["Found", "attack_name", "clean", "judged", "search", "stronger"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,13 +73,6 @@ class Found:
         return Found(change, margin, part.passes, self.clean, finite, part.stages, by)
 
 
-def judged(goal: Goal, outputs: Outputs) -> tuple[Tensor, Tensor]:
-    """The margin of each row and whether its outputs are finite; the margin is +inf if not."""
-    finite = logits(outputs).detach().flatten(1).isfinite().all(1)
-    margin = goal(outputs).detach()
-    return torch.where(finite & ~margin.isnan(), margin, torch.inf), finite
-
-
 def search(
     attack: Attack,
     model: Model,
@@ -107,13 +101,14 @@ def search(
         goal: what the adversary wants, with B rows.
         threat: the admissible changes.
         dice: keyed draws of the B rows; seed 0 and positions as keys unless given.
-        chunk: rows attacked at once; 512 unless given.
+        chunk: rows attacked at once; as `run.pieces.at_once` says unless given.
         since: what an earlier search about the same rows found: broken rows are not attacked
             again, better changes are kept, passes add up (a portfolio is a chain of these).
         keep: where finished chunks are kept; those that are there are read, so that a search
             that was killed goes on, and processes share one. Unless given, that of the block
-            around (`run.pieces.kept`).
+            around (`run.keeper.kept`).
         progress: told after each chunk how many rows are done, of how many, and how many broke.
+            Unless given, that of the block around (`run.watch.watched`).
 
     Returns:
         The best change of each row with its margin, and the passes spent: one forward per row,
@@ -123,8 +118,8 @@ def search(
         Unsupported: if the attack cannot do what is asked.
         ShapeError: if the attack returns something that is not a change of every row.
     """
-    size, dice = chunk or CHUNK, dice_or(dice, len(x))
-    x = x.detach()
+    x, dice = x.detach(), dice_or(dice, len(x))
+    size = chunk or at_once(model, x)
     with quiet(model):
         before = since or clean(model, x, goal, threat, chunk=size)
         change, margin = before.change.clone(), before.margin.clone()
@@ -134,7 +129,7 @@ def search(
         left = _open(margin, shared)
         parts = [left[p] for p in chunks(len(left), max(len(left), 1) if shared else size)]
         jobs = [Job(x[i], goal.take(i), threat.take(i), dice.part(i)) for i in parts]
-        work, told = partial(_one, attack, model, name), _told(len(left), progress)
+        work, told = partial(worked, attack, model, name), counter(len(left), progress)
         pieces = gathered(jobs, work, keep or present(), (attack, model), told)
         for index, found in zip(parts, pieces, strict=True):
             better = found.margin > margin[index]
@@ -178,17 +173,18 @@ def clean(
     """Doing nothing, evaluated: where every search starts. Cost: one forward per row.
 
     Raises:
-        ShapeError: for inputs that are no numbers.
+        ShapeError: for inputs that are no numbers or that the model does not take, and where goal
+            and inputs differ in their number of rows.
     """
-    if x.is_floating_point() and not bool(x.isfinite().all()):
-        raise ShapeError(
-            "inputs hold NaN or infinity", fix="Leave such rows out, or fill in what is missing."
-        )
+    admitted(x, threat)
     tap, start = Tap(model, Access.SCORE), time.perf_counter()
     none = threat.none(x).detach()
-    with quiet(model):
-        seen = [
-            judged(goal.take(p), threat.take(p).through(tap, x[p], none[p]))
+    with quiet(model), taken(model, x):
+        seen = [  # the last rows get all that is left of the goal: too many labels are an error
+            judged(
+                goal.take(slice(p.start, None) if p.stop == len(x) else p),
+                threat.take(p).through(tap, x[p], none[p]),
+            )
             for p in chunks(len(x), min(chunk or CHUNK, portion(x)))
         ]
     if seen:
@@ -201,41 +197,3 @@ def clean(
     )
     by = torch.where(margin.cpu() >= 0, 0, -1)
     return Found(none, margin, tap.passes, margin, finite, (stage,), by)
-
-
-def _told(count: int, progress: Progress | None) -> Callable[[Piece], None]:
-    """Adds up what is done, and tells it."""
-    done = [0, 0]
-
-    def told(piece: Piece) -> None:
-        done[0] += len(piece.margin)
-        done[1] += int((piece.margin >= 0).sum())
-        if progress is not None:
-            progress(done[0], count, done[1])
-
-    return told
-
-
-def _one(attack: Attack, model: Model, name: str, job: Job) -> Piece:
-    """One chunk: attack it, project, evaluate."""
-    x, goal, threat, dice = job
-    tap = Tap(model, attack.access, name)
-    tap.enter("", len(x))
-    with torch.set_grad_enabled(attack.access is Access.GRADIENT):
-        raw = attack(tap, x.clone(), goal, threat, dice=dice)
-    none = threat.none(x)
-    if not isinstance(raw, Tensor) or raw.shape != none.shape or raw.is_complex():
-        shape = f"{raw.dtype} {tuple(raw.shape)}" if isinstance(raw, Tensor) else type(raw).__name__
-        raise ShapeError(
-            f"{type(attack).__name__} returned {shape} where changes {tuple(none.shape)} belong",
-            fix="Return one change per row, as threat.none(x) does.",
-        )
-    with torch.no_grad():
-        raw = raw.detach().to(none)
-        whole = raw.flatten(1).isfinite().all(1)
-        change = threat.project(x, pick(whole, raw, none))
-        tap.access = Access.SCORE
-        tap.enter("judged", 0)
-        margin, finite = judged(goal, threat.through(tap, x, change))
-    stages = tuple(tap.stages())
-    return Piece(change, margin, finite, tap.passes, stages, tuple(tap.breaker(len(x))))

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+Times = dict[str, dict[str, float]]  # seconds by name of the ledger and name of the stage
+
 
 @dataclass(frozen=True)
 class Stage:

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from holdfast.core.catalog import resolve
+from holdfast.core.certificate import Certificate
 from holdfast.core.dice import Dice
 from holdfast.core.errors import ShapeError, Unsupported
 from holdfast.core.goal import Goal
 from holdfast.core.kinds import Certifier, Model, Threat
 from holdfast.core.quiet import quiet
-from holdfast.core.records import Certificate
 from holdfast.ops.batch import chunks
 
 CERTIFIED_AT_ONCE = 128

@@ -11,10 +11,12 @@ from holdfast.core.digest import digest
 from holdfast.core.errors import ConfigError
 from holdfast.core.kinds import Check
 from holdfast.core.records import Outcome, Report, Subject
-from holdfast.run.cells import Cells, settled, subject_key
-from holdfast.run.executors import Done, Executor, Here
+from holdfast.run.cells import Cells, subject_key
+from holdfast.run.executors import Executor, Here
+from holdfast.run.perform import Done
 from holdfast.run.plan import Cell, plan, seconds_per_pass
 from holdfast.run.progress import Progress, Silent
+from holdfast.run.restored import settled
 from holdfast.run.store import Store
 from holdfast.run.verdict import CUT, STOPPED
 
@@ -84,26 +86,22 @@ class _Audit:
 
     def enter(self, done: Done, found: bool) -> None:
         """Keep a finished cell: first on disk, then in the ledger, then on the screen."""
-        outcome = settled(done.outcome)
+        outcome, fresh = settled(done.outcome), done.lasting and not found
+        if self.store is not None and fresh:
+            Cells(self.store.cells).put(outcome, done.times)
+        self.outcomes[done.cell.place] = outcome
+        self.left = [c for c in self.left if c.place != done.cell.place]
         if self.store is not None:
-            if done.lasting and not found:
-                Cells(self.store.cells).put(outcome)
-                self._forget(done.cell)
+            if fresh and done.cell.pieces:  # of a cell that is on disk as a whole
+                rmtree(done.cell.pieces, ignore_errors=True)
             if done.trace and self.run:
                 name = done.cell.name.replace(":", "-")
                 self.store.keep(self.run, f"errors/{name}.txt", done.trace)
             if self.run:
                 self.store.ledger.add(self.run, outcome)
-        self.outcomes[done.cell.place] = outcome
-        self.left = [c for c in self.left if c.place != done.cell.place]
         if not found:
             self.clock.learn(done)
         self.progress.finished(done, found)
-
-    def _forget(self, cell: Cell) -> None:
-        """The pieces of a cell that is on disk as a whole."""
-        if cell.pieces:
-            rmtree(cell.pieces, ignore_errors=True)
 
     def queue(self, cells: tuple[Cell, ...]) -> Iterator[Cell]:
         """Cells that still fit into the budget, drawn one by one."""
@@ -164,7 +162,7 @@ def audit(
     cells = plan(suite.checks, subject, suite.weights)
     clock = _Clock(1e-9, None if budget is None else begun + budget)
     state = _Audit(store, progress or Silent(), clock, run, list(cells))
-    stopped = False
+    stopped, where = False, executor or Here()
     try:
         known = Cells(store.cells) if store is not None and resume else None
         todo = []
@@ -178,10 +176,12 @@ def audit(
                 check=cell.name, question=cell.check.question, section=cell.check.section,
                 skipped=cell.skipped, cell=cell.key,
             )  # fmt: skip
-            state.enter(Done(cell, replace(outcome, check=cell.name)), found=True)
+            times = known.times(cell.key) if known and kept else {}
+            done = Done(cell, replace(outcome, check=cell.name), times=times)
+            state.enter(done, found=True)
         clock.per_pass = seconds_per_pass(subject) if todo else 1e-9
         state.progress.planned(tuple(todo), clock.forecast(sum(c.cost for c in todo)))
-        for done in (executor or Here()).run(state.queue(tuple(todo)), subject):
+        for done in where.run(state.queue(tuple(todo)), subject, state.progress.within):
             state.enter(done, found=False)
         state.progress.ended()
     except KeyboardInterrupt:

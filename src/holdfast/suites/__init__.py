@@ -104,9 +104,9 @@ def assembled(name: str, document: Any) -> Suite:
 
 def table(suite: Suite) -> dict[str, Any]:
     """A suite as the tables of its file: `assembled` makes the same suite of them again."""
-    from holdfast.core import catalog
+    from holdfast.core.table import table as plain
 
-    rows = [_row(catalog.table(check)) for check in suite.checks]
+    rows = [_row(plain(check)) for check in suite.checks]
     for row, weight in zip(rows, suite.weights or (1.0,) * len(rows), strict=True):
         row["weight"] = weight
     return {"says": suite.says, "check": rows}

@@ -13,6 +13,8 @@ from holdfast.threats.ball import continuous
 class Parameters(Threat):
     """A change is a row of parameters, each in [-1, 1]: a box in radii, not in pixels."""
 
+    winding = True
+
     def count(self, x: Tensor) -> int:
         """How many parameters a row has."""
         return 1

@@ -9,9 +9,10 @@ from holdfast.core.catalog import register
 from holdfast.core.dice import Dice
 from holdfast.core.fields import NonNegative, settings
 from holdfast.ops.batch import fit
-from holdfast.ops.geometry import norm, project_l1, project_l2, project_linf, room
-from holdfast.ops.steepest import even_l1, step_l1, step_l2, step_linf
-from holdfast.threats.ball import Ball, Curved, moved_mass, signs, window
+from holdfast.ops.geometry import norm, project_l1, project_l2, room, rounded
+from holdfast.ops.steepest import even_l1, even_l2, step_l1, step_l2
+from holdfast.threats.ball import Ball, Curved
+from holdfast.threats.blocks import moved_mass, signs, window
 
 EVEN = 2 / 3  # coordinates of a step under L1, as a share of those that a radius fills up
 
@@ -49,11 +50,12 @@ class LInf(Ball):
         return self.project(x, torch.where(window(x, share, dice), corner, change))
 
     def project(self, x: Tensor, change: Tensor) -> Tensor:
-        clean = torch.nan_to_num(change, nan=0.0)
-        return project_linf(clean, self._radii(x), *room(x, self.low, self.high))
+        clean, r = torch.nan_to_num(change, nan=0.0), rounded(self.radius, change.dtype)
+        down, up = (self.low - x).clamp(-r, 0), (self.high - x).clamp(0, r)
+        return torch.clamp(clean, down, up)
 
     def steepest(self, x: Tensor, change: Tensor, gradient: Tensor) -> Tensor:
-        return step_linf(torch.nan_to_num(gradient, nan=0.0), self._radii(x))
+        return torch.nan_to_num(gradient, nan=0.0).sign() * self.radius
 
 
 @register("threat", name="l2", cites="pgd", says="The Euclidean length of the change is bounded.")
@@ -89,6 +91,12 @@ class L2(Curved):
         """Moves the budget of one random block to another, `share` of the coordinates each."""
         moved = moved_mass(x, change, share, 2, self._radii(x), dice, gradient)
         return self.project(x, moved)
+
+    def along(self, x: Tensor, change: Tensor, gradient: Tensor) -> Tensor:
+        """One radius of the gradient's part that can still move; what leaves is projected back."""
+        down, up = room(x, self.low, self.high)
+        g = torch.nan_to_num(gradient, nan=0.0)
+        return even_l2(g, self.radius, down - change, up - change)
 
     def _nearest(self, change: Tensor, radius: Tensor, down: Tensor, up: Tensor) -> Tensor:
         return project_l2(change, radius, down, up)

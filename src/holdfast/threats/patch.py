@@ -14,17 +14,7 @@ from holdfast.core.fields import Natural, settings
 from holdfast.core.kinds import Threat
 from holdfast.threats.ball import continuous, within
 from holdfast.threats.number import box, ordered, read
-
-
-def _cover(place: Tensor, pixels: int, length: int) -> Tensor:
-    """`(B, pixels, length)`: share of patch line a that falls on pixel i for a patch at `place`.
-
-    It is the hat function of i - place - a: a single 1 per line at a whole place, and shared by
-    two neighbours, differentiably, between two of them.
-    """
-    i = torch.arange(pixels, device=place.device, dtype=place.dtype)[None, :, None]
-    a = torch.arange(length, device=place.device, dtype=place.dtype)[None, None, :]
-    return (1 - (i - a - place[:, None, None]).abs()).clamp(min=0)
+from holdfast.threats.places import beside, laid, nearest
 
 
 @register("threat", name="patch", cites="location-optimized-patches")
@@ -39,19 +29,18 @@ class Patch(Threat):
     place is that of a patch moved by fractions of a pixel. A rectangle that must stay clear is
     touched at no pixel.
 
-    Any attack can use it: the place moves by gradient and at random. The paper's search, which
-    tries the neighbours of a place, is `attack:patch`.
+    Any attack can use it: the place moves by gradient and at random. `attack:patch` is the paper's.
 
     Args:
         height: of the rectangle in pixels; larger ones cover the whole side.
         width: of the rectangle in pixels.
-        low: least valid input value.
         low: least valid input value.
         high: largest valid input value.
         clear: top row, left column, height and width of a rectangle, in pixels, that the patch
             must not touch.
     """
 
+    winding = True
     height: Natural = 5
     width: Natural = 5
     low: float = 0.0
@@ -125,13 +114,7 @@ class Patch(Threat):
             Unsupported: if it may lie nowhere.
         """
         _, height, width = self._sides(x)
-        rows, columns = (torch.arange(n + 1, device=x.device) for n in self.ways(x))
-        top, left, tall, wide = self.clear or (0, 0, 0, 0)
-        beside_rows = (rows + height <= top) | (rows >= top + tall)
-        beside_columns = (columns + width <= left) | (columns >= left + wide)
-        free = beside_rows[:, None] | beside_columns[None, :]
-        if self.clear is None or not tall or not wide:
-            return torch.ones_like(free)
+        free = beside(self.ways(x), (height, width), self.clear, x.device)
         if not bool(free.any()):
             raise Unsupported(
                 f"{self.spec}: no place of an image {tuple(x.shape[2:])} is left for the patch",
@@ -141,8 +124,7 @@ class Patch(Threat):
 
     def _lawful(self, x: Tensor, change: Tensor) -> Tensor:
         """`(B,)` bool: whether the patch leaves clear what it must."""
-        corner = self.corner(x, change).long()
-        rows, columns = self.ways(x)
+        corner, (rows, columns) = self.corner(x, change).long(), self.ways(x)
         found: Tensor = self.allowed(x)[corner[:, 0].clamp(0, rows), corner[:, 1].clamp(0, columns)]
         return found
 
@@ -182,15 +164,9 @@ class Patch(Threat):
         change = torch.nan_to_num(change, nan=0.5).clamp(0, 1)
         if self.clear is None or not len(x):
             return change
-        # Every allowed corner stands for the places that round to it; the nearest of all these
-        # is taken, in shares, where the place does not round to an allowed corner itself.
-        at, ways = self.slices(x)["place"], change.new_tensor(self.ways(x)).clamp(min=1)
-        place, cells = change[:, at], self.allowed(x).nonzero().to(change)
-        near = torch.clamp(place[:, None], (cells - 0.499) / ways, (cells + 0.499) / ways)
-        near = near.clamp(0, 1)
-        best = (near - place[:, None]).square().sum(2).argmin(1)
-        moved = near[torch.arange(len(x), device=x.device), best]
-        place = torch.where(self._lawful(x, change)[:, None], place, moved)
+        at = self.slices(x)["place"]
+        moved = nearest(change[:, at], self.allowed(x), self.ways(x))
+        place = torch.where(self._lawful(x, change)[:, None], change[:, at], moved)
         return torch.cat([change[:, : at.start], place, change[:, at.stop :]], 1)
 
     def size(self, x: Tensor, change: Tensor) -> Tensor:
@@ -217,18 +193,8 @@ class Patch(Threat):
         content = self.low + (self.high - self.low) * self.content(x, change)
         place = change[:, parts["place"]] * change.new_tensor(self.ways(x))
         opacity = change[:, -1].reshape(-1, 1, 1, 1)
-        y = self._laid(x, content, place.detach().round(), opacity)
+        y = laid(x, content, place.detach().round(), opacity)
         if place.requires_grad:
-            soft = self._laid(x.detach(), content.detach(), place, opacity.detach())
+            soft = laid(x.detach(), content.detach(), place, opacity.detach())
             y = y + (soft - soft.detach())
-        lowest, highest = x.detach().clamp(max=self.low), x.detach().clamp(min=self.high)
-        return within(y, lowest, highest)
-
-    @staticmethod
-    def _laid(x: Tensor, content: Tensor, place: Tensor, opacity: Tensor) -> Tensor:
-        """The image with the patch laid on it."""
-        rows = _cover(place[:, 0], x.shape[2], content.shape[2])[:, None]
-        columns = _cover(place[:, 1], x.shape[3], content.shape[3])[:, None]
-        spread = rows @ content @ columns.transpose(2, 3)
-        mask = rows.sum(3, keepdim=True) * columns.sum(3, keepdim=True).transpose(2, 3)
-        return x + opacity * (spread - mask * x)
+        return within(y, x.detach().clamp(max=self.low), x.detach().clamp(min=self.high))

@@ -38,6 +38,11 @@ class Product(Threat):
         object.__setattr__(self, "parts", tuple(resolve(p) for p in self.parts))
 
     @property
+    def winding(self) -> bool:  # type: ignore[override]
+        """Whether a part is."""
+        return any(p.winding for p in self._parts)
+
+    @property
     def low(self) -> float:  # type: ignore[override]
         """Least valid input value: the widest of the parts."""
         return min((p.low for p in self._parts), default=0.0)

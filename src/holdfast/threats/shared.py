@@ -42,6 +42,11 @@ class Shared(Threat):
         return self.threat  # type: ignore[return-value]
 
     @property
+    def winding(self) -> bool:  # type: ignore[override]
+        """Whether each single change is."""
+        return self._inner.winding
+
+    @property
     def low(self) -> float:  # type: ignore[override]
         """Least valid input value."""
         return self._inner.low

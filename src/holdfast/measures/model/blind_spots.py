@@ -13,7 +13,8 @@ from holdfast.core.dice import Dice
 from holdfast.core.errors import ConfigError, Unsupported
 from holdfast.core.kinds import Model
 from holdfast.core.records import Better, Reading
-from holdfast.measures.model.level_set import Star, Walk, star, traverse
+from holdfast.measures.model.level_set import Walk, traverse
+from holdfast.measures.model.star import Star, star
 from holdfast.run.forward import correct, outputs
 from holdfast.run.reading import average
 

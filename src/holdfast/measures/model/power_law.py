@@ -12,45 +12,13 @@ from holdfast.core.data import UNLABELLED, Batches
 from holdfast.core.dice import Dice
 from holdfast.core.errors import ConfigError, Unsupported
 from holdfast.core.fields import Part
-from holdfast.core.goal import Goal, Untargeted
+from holdfast.core.goal import Untargeted
 from holdfast.core.kinds import Attack, Model, Threat
-from holdfast.core.quiet import quiet
 from holdfast.core.records import Cell, Reading
+from holdfast.measures.model.linear_distance import linear_distance
 from holdfast.run.search import clean, search
 
 DRAWS = 200  # of the bootstrap over rows
-SMALL = 1e-3  # of a radius: so short a step meets no wall but those that the input touches
-
-
-def linear_distance(model: Model, x: Tensor, goal: Goal, threat: Threat) -> Tensor:
-    """`(B,)`: radii after which the first way to win succeeds if every way were linear.
-
-    The margin of each way at no change, over its rise per radius along the steepest step that is
-    admissible: for a norm ball its gap over the dual norm of the gap's gradient, without the
-    coordinates that the box keeps from going that way. Infinite where no way rises, at most 0
-    where the row is lost already.
-
-    Cost: one forward pass and one backward pass per way.
-    """
-    with quiet(model), torch.enable_grad():
-        none, tiny = threat.none(x).detach(), threat.scaled(SMALL)
-        change = none.clone().requires_grad_()
-        ways = goal.ways(threat.through(model, x, change))
-        if not ways.requires_grad:
-            raise Unsupported(f"no gradient reaches the change under {threat.spec}")
-        best = torch.full((len(x),), torch.inf, dtype=torch.float64, device=x.device)
-        for j in range(ways.shape[1]):
-            way = ways[:, j]
-            (slope,) = torch.autograd.grad(
-                way[way.isfinite()].sum(), change, retain_graph=True, allow_unused=True
-            )
-            if slope is None:
-                continue
-            step = tiny.project(x, none + tiny.steepest(x, none, slope))
-            rise = (slope * step).flatten(1).double().sum(1) / SMALL
-            radii = torch.where(rise > 0, -way.detach().double() / rise, torch.inf)
-            best = torch.minimum(best, torch.where(way.isfinite(), radii, torch.inf))
-    return best.detach()
 
 
 @dataclass(frozen=True, eq=False)

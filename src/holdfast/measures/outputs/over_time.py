@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import torch
 from torch import Tensor
@@ -123,6 +123,39 @@ class OverTime:
         return tuple(found)
 
 
+def slot_prompts(
+    clean: Mapping[str, Sequence[str]],
+    changed: Mapping[str, Sequence[str]],
+    *,
+    name: str = "clean",
+    between: str = "\n",
+) -> dict[str, list[str]]:
+    """The prompts of every combination of clean and adversarial slots: 4 for two slots, 8 for 3.
+
+    Args:
+        clean: slot (description, demonstrations, question), in the order of the prompt, ->
+            one text per item.
+        changed: slot -> its adversarial texts, of those slots that have any.
+        name: of the combination without adversarial slots.
+        between: what stands between two slots.
+
+    Returns:
+        Combination -> one prompt per item; named by its adversarial slots, joined by `+`.
+
+    Raises:
+        ShapeError: unless all slots have as many texts, and each changed one is a slot.
+    """
+    texts = [*clean.values(), *changed.values()]
+    if not clean or len({len(t) for t in texts}) > 1 or not set(changed) <= set(clean):
+        raise ShapeError("slot_prompts: every slot needs one text per item, changed or not")
+    found = {}
+    for count in range(len(changed) + 1):
+        for which in combinations([slot for slot in clean if slot in changed], count):
+            parts = [changed[s] if s in which else clean[s] for s in clean]
+            found["+".join(which) or name] = [between.join(p) for p in zip(*parts, strict=True)]
+    return found
+
+
 @register("measure", cites="robustness-over-time")
 def over_time(
     answers: Mapping[str, Mapping[str, Tensor]],
@@ -134,8 +167,9 @@ def over_time(
 ) -> OverTime:
     """Compares successive versions of one model on the same clean and adversarial prompts.
 
-    A prompt has slots (description, demonstrations, question), each clean or adversarial; every
-    version answers every item under the same combinations. All comparisons are of paired items.
+    A prompt has slots (description, demonstrations, question), each clean or adversarial
+    (`slot_prompts` writes all combinations); every version answers every item under the same
+    combinations. All comparisons are of paired items.
 
     Args:
         answers: version, oldest first -> combination of slots -> `(n,)` answers as labels; -1

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from holdfast.attacks.pgd import PGD
+from holdfast.core.certificate import Certificate
 from holdfast.core.dice import Dice
 from holdfast.core.errors import Unsupported
 from holdfast.core.kinds import Certifier, Model, Threat
-from holdfast.core.records import Certificate
 from holdfast.defend.smoothed import smoothed
 from holdfast.run.search import search
 from holdfast.testing.laws import LawBroken

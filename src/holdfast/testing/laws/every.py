@@ -15,6 +15,7 @@ from holdfast.core.digest import digest
 from holdfast.core.errors import ConfigError
 from holdfast.core.fields import schema
 from holdfast.core.papers import papers
+from holdfast.core.table import table
 from holdfast.testing.laws import LawBroken
 from holdfast.testing.laws.described import (
     documented,
@@ -56,7 +57,7 @@ def law_survives_toml(entry: Entry) -> None:
     made = instance(entry)
     if made is None:
         return
-    raw = catalog.table(made)
+    raw = table(made)
     plain = {"use": raw} if isinstance(raw, str) else without_none(raw)
     read = tomllib.loads(tomli_w.dumps(plain))
     again = catalog.build(read.pop("use"), **read)
