@@ -12,7 +12,7 @@ from holdfast.attacks.climb import Height, margin, soft, way
 from holdfast.attacks.contest import other, own, probability
 from holdfast.core.goal import Goal, Outputs, Targeted, Untargeted
 
-ARMS = ("mixed", "first way", "margin", "other", "probability", "own")
+ARMS = ("mixed", "margin", "first way", "other", "probability", "own")
 CONTEST = 3  # arms from here on need a goal that is a contest between classes
 TERMS = {"other": other, "own": own}  # arms that begin with a single term of the margin
 TURN = 0.4  # share of a run after which a single term gives way to the margin

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from holdfast.attacks.arms import armed, arms, mixed, towards
 from holdfast.attacks.ascent import cosine
+from holdfast.attacks.climb import margin
 from holdfast.attacks.front import Front
 from holdfast.attacks.square import Square
 from holdfast.attacks.tiers import Tier, tier_of
@@ -20,7 +21,8 @@ from holdfast.core.goal import Goal, logits
 from holdfast.core.kinds import Access, Attack, Model, Threat
 from holdfast.run.passes import enter
 
-LATE, BEST = 2, 3  # from this round on, so many losses climb: those that came nearest on the row
+LATE, BEST = 3, 3  # from this round on, so many losses climb: those that came nearest on the row
+POLISH, SMALL = 12, 0.33  # steps from the best change, and how long the first is
 AROUND = 0.3  # every second later start lies this share of the way from the best change to a draw
 BLIND = 10  # queries of a model without slopes, in probes
 NOTHING = 0.97  # share of the margin above which ascents have gained nothing
@@ -79,6 +81,7 @@ class AdaptiveEnsemble(Attack):
             return self._blind(front, tier)
         if not getattr(threat, "coupled", False):
             order = _targets(front, tier)
+            _polish(front, tier)
             _rounds(front, tier, order)
         else:
             _together(front, tier)
@@ -128,6 +131,15 @@ def _targets(front: Front, tier: Tier) -> Tensor:
         none = front.threat.take(rows).none(front.x[rows]).detach()
         front.strike(rows, [none] * len(chosen), towards(chosen.flatten()), lengths)
     return order
+
+
+def _polish(front: Front, tier: Tier) -> None:
+    """Small steps from the best changes of rows near the edge: a chase is too short to settle."""
+    rows = front.open(tier.polish)
+    enter(front.model, "polish", len(rows))
+    if len(rows):
+        lengths = cosine(POLISH, SMALL * tier.first)
+        front.strike(rows, [front.change[rows]], lambda step, at: margin, lengths, fresh=False)
 
 
 def _rounds(front: Front, tier: Tier, order: Tensor) -> None:

@@ -86,6 +86,8 @@ class Front:
         starts: Sequence[Tensor],
         heights: Heights,
         lengths: Sequence[float],
+        *,
+        fresh: bool = True,
     ) -> Tensor:
         """Ascents from several starts per row, side by side; a broken row ends all of its own.
 
@@ -95,6 +97,7 @@ class Front:
             heights: what is climbed; positions count the rows of the first side, then of the
                 second, and so on.
             lengths: of the steps of each ascent.
+            fresh: whether the starts are new, so that where they end tells something.
 
         Returns:
             `(sides, rows)`: margins reached.
@@ -115,6 +118,8 @@ class Front:
             self.take(own, active.best[best], active.reached[best])
             reached = reached.to(ended.dtype)
             reached[:, p] = ended
+        if not fresh:
+            return reached
         ends = self._ends.new_full((len(self.x), sides), -torch.inf)
         self._ends = torch.cat([self._ends, ends.index_copy(0, rows, reached.T.to(ends))], 1)
         return reached

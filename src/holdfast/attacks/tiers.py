@@ -33,6 +33,7 @@ class Tier:
         steps: of the first ascent.
         targets: waves of one random start each, and ascents towards further ways to win.
         chase: their steps.
+        polish: largest share of the margin that may be left for small steps from the best change.
         rounds: waves of random starts.
         run: their steps.
         first: length in radii of the first step of every ascent; later ones fall to zero.
@@ -43,6 +44,7 @@ class Tier:
     steps: int
     targets: tuple[Wave, ...]
     chase: int
+    polish: float
     rounds: tuple[Wave, ...]
     run: int
     first: float
@@ -52,15 +54,15 @@ class Tier:
 
 TIERS = {
     "fast": Tier(
-        12, (Wave(3, 0.2),), 4, (Wave(1, 0.2), Wave(6, 0.01, 0.1, 2)), 15, 3.0, 20, 0.0
+        12, (Wave(3, 0.2),), 4, 0.03, (Wave(1, 0.2), Wave(6, 0.01, 0.1, 2)), 15, 3.0, 20, 0.0
     ),
     "standard": Tier(
-        20, (Wave(4, 0.5), Wave(4, 0.3)), 5,
-        (Wave(1, 0.45), Wave(6, 0.06, 0.25, 2), Wave(18, 0.004, 0.15), Wave(36, 0.0, 0.1)), 20, 3.0,
-        80, 0.01,
+        20, (Wave(4, 0.5), Wave(4, 0.15)), 4, 0.1,
+        (Wave(1, 0.45), Wave(3, 0.05, 0.25, 2), Wave(6, 0.01, 0.2), Wave(9, 0.003, 0.13),
+         *(Wave(9, 0.0, 0.1),) * 3, *(Wave(12, 0.0, 0.04),) * 7), 18, 3.0, 80, 0.01,
     ),
     "thorough": Tier(
-        30, (Wave(9, 1),), 10,
+        30, (Wave(9, 1),), 10, 1.0,
         (Wave(2, 1), Wave(6, 1), Wave(12, 0.1, 0.4), Wave(24, 0.03, 0.3), Wave(48, 0.01, 0.2)),
         25, 3.0, 400, 1.0,
     ),
