@@ -56,7 +56,7 @@ class AdaptiveEnsemble(Attack):
             nothing out.
         decisions: the attack for models whose outputs are decisions.
 
-    Cost: forwards and backwards together, as measured on small nets: about 50 per row that
+    Cost: forwards and backwards together, as measured on small nets: 50 to 80 per row that
     stands (`fast`), 100 to 300 (`standard`), 1,000 to 2,000 (`thorough`); 3 for a row that falls
     to the first step.
 

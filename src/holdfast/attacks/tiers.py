@@ -31,7 +31,7 @@ class Tier:
 
     Args:
         steps: of the first ascent.
-        targets: waves of one random start each, and ascents towards further ways to win.
+        targets: waves of ascents towards further ways to win.
         chase: their steps.
         polish: largest share of the margin that may be left for small steps from the best change.
         rounds: waves of random starts.
