@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from holdfast.cli import asked
 from holdfast.cli import options as words
+from holdfast.cli.method import chosen_method
 from holdfast.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from holdfast.core.kinds import Attack
 
-READ = "What is attacked"
 ASK = "How it is attacked"
 WRITE = "What is written"
 
@@ -24,38 +25,15 @@ def attack(
     model: Annotated[
         str | None, typer.Argument(help="A file of weights, or module:function.")
     ] = None,
-    data: Annotated[
-        str | None,
-        typer.Option(help="Folder, file, digits, or module:function.", rich_help_panel=READ),
-    ] = None,
-    reference: Annotated[
-        str | None,
-        typer.Option(
-            help="Training data; without it half of DATA stays out.", rich_help_panel=READ
-        ),
-    ] = None,
-    arch: Annotated[
-        str | None, typer.Option(help="module:function or file.py:function.", rich_help_panel=READ)
-    ] = None,
-    mean: Annotated[
-        str | None, typer.Option(help="Subtracted inside the model.", rich_help_panel=READ)
-    ] = None,
-    std: Annotated[
-        str | None, typer.Option(help="Divided by inside the model.", rich_help_panel=READ)
-    ] = None,
-    target: Annotated[
-        str | None, typer.Option(help="Label column of a table.", rich_help_panel=READ)
-    ] = None,
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="At most so many rows.", rich_help_panel=READ)
-    ] = None,
-    trust: Annotated[
-        bool, typer.Option("--trust", help="Run code inside the file.", rich_help_panel=READ)
-    ] = False,
-    max_bytes: Annotated[
-        int | None,
-        typer.Option(min=1, help="Unpack no file to more; 4 GiB.", rich_help_panel=READ),
-    ] = None,
+    data: asked.Data = None,
+    reference: asked.Reference = None,
+    arch: asked.Arch = None,
+    mean: asked.Mean = None,
+    std: asked.Std = None,
+    target: asked.Target = None,
+    limit: asked.Limit = None,
+    trust: asked.Trust = False,
+    max_bytes: asked.MaxBytes = None,
     attack_: Annotated[
         str, typer.Option("--attack", help="As pgd; `holdfast list attack`.", rich_help_panel=ASK)
     ] = "ensemble",
@@ -105,7 +83,7 @@ def attack(
     name, chosen = remembered(model, given, "attack")
     chosen["threat"] = chosen["threat"][:1]
     place = placed(output, name, chosen["data"])
-    method, aim = chosen_attack(attack_, set_ or []), towards
+    method, aim = cast("Attack", chosen_method("attack", attack_, set_ or [])), towards
 
     from holdfast.cli.campaign import campaign
     from holdfast.cli.prepare import executor_of, looked, subject_of
@@ -126,45 +104,6 @@ def attack(
     else:
         typer.echo("\n".join(lines(told)))
     return 0
-
-
-def chosen_attack(name: str, values: list[str]) -> Attack:
-    """The attack of that name with its settings.
-
-    Raises:
-        ConfigError: for an unknown name, an unknown setting, or a value out of range.
-    """
-    import json
-    from dataclasses import fields
-    from difflib import get_close_matches
-
-    from holdfast.core.catalog import build, entries, resolve
-    from holdfast.core.nearest import nearest
-
-    short = name.removeprefix("attack:")
-    known = [e.name for e in entries("attack")]
-    if short not in known:
-        near = [
-            k.partition(":")[2] for k in nearest(f"attack:{short}", (f"attack:{k}" for k in known))
-        ]
-        fix = f"Did you mean --attack {near[0]}?" if near else "See: holdfast list attack"
-        raise ConfigError(f"attack: there is no attack {short!r}", fix=fix, code="E0154")
-    settings: dict[str, Any] = {}
-    for text in values:
-        key, sign, value = text.partition("=")
-        if not sign or not key.isidentifier():
-            raise ConfigError(f"--set: cannot read {text!r}", fix="Write --set steps=100.",
-                              code="E0150")  # fmt: skip
-        try:
-            settings[key] = json.loads(value)
-        except ValueError:  # a word, as in climb=margin
-            settings[key] = value
-    own = {f.name for f in fields(resolve(f"attack:{short}"))}
-    if unknown := [key for key in settings if key not in own]:
-        near = get_close_matches(unknown[0], own, 1)
-        has = f"Did you mean --set {near[0]}=...?" if near else f"It has: {', '.join(sorted(own))}."
-        raise ConfigError(f"--set: {short} has no setting {unknown[0]!r}", fix=has, code="E0155")
-    return cast("Attack", build(f"attack:{short}", **settings))
 
 
 def placed(output: str | None, model: str, data: str) -> Path | None:

@@ -9,10 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
+from holdfast.cli import asked
 from holdfast.cli import options as words
 from holdfast.core.errors import ConfigError
 
-READ = "What is audited"
 ASK = "What is asked"
 WRITE = "What is written"
 
@@ -21,35 +21,15 @@ def audit(
     model: Annotated[
         str | None, typer.Argument(help="A file of weights, or module:function.")
     ] = None,
-    data: Annotated[
-        str | None,
-        typer.Option(help="Folder, file, digits, or module:function.", rich_help_panel=READ),
-    ] = None,
-    reference: Annotated[
-        str | None, typer.Option(help="Training or calibration data.", rich_help_panel=READ)
-    ] = None,
-    arch: Annotated[
-        str | None, typer.Option(help="module:function or file.py:function.", rich_help_panel=READ)
-    ] = None,
-    mean: Annotated[
-        str | None, typer.Option(help="Subtracted inside the model.", rich_help_panel=READ)
-    ] = None,
-    std: Annotated[
-        str | None, typer.Option(help="Divided by inside the model.", rich_help_panel=READ)
-    ] = None,
-    target: Annotated[
-        str | None, typer.Option(help="Label column of a table.", rich_help_panel=READ)
-    ] = None,
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="At most so many rows.", rich_help_panel=READ)
-    ] = None,
-    trust: Annotated[
-        bool, typer.Option("--trust", help="Run code inside the file.", rich_help_panel=READ)
-    ] = False,
-    max_bytes: Annotated[
-        int | None,
-        typer.Option(min=1, help="Unpack no file to more; 4 GiB.", rich_help_panel=READ),
-    ] = None,
+    data: asked.Data = None,
+    reference: asked.Reference = None,
+    arch: asked.Arch = None,
+    mean: asked.Mean = None,
+    std: asked.Std = None,
+    target: asked.Target = None,
+    limit: asked.Limit = None,
+    trust: asked.Trust = False,
+    max_bytes: asked.MaxBytes = None,
     profile: Annotated[
         str | None,
         typer.Option(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from holdfast.cli import asked
 from holdfast.cli import options as words
 from holdfast.core.errors import ConfigError
 
@@ -51,14 +52,12 @@ def harden(
         bool,
         typer.Option("--half", help="Learn from the half that audits of DATA do not measure."),
     ] = False,
-    arch: Annotated[str | None, typer.Option(help="module:function or file.py:function.")] = None,
-    mean: Annotated[str | None, typer.Option(help="Subtracted inside the model.")] = None,
-    std: Annotated[str | None, typer.Option(help="Divided by inside the model.")] = None,
-    target: Annotated[str | None, typer.Option(help="Label column of a table.")] = None,
-    trust: Annotated[bool, typer.Option("--trust", help="Run code inside the file.")] = False,
-    max_bytes: Annotated[
-        int | None, typer.Option(min=1, help="Unpack no file to more; 4 GiB.")
-    ] = None,
+    arch: asked.Arch = None,
+    mean: asked.Mean = None,
+    std: asked.Std = None,
+    target: asked.Target = None,
+    trust: asked.Trust = False,
+    max_bytes: asked.MaxBytes = None,
     seed: Annotated[int, typer.Option(help="Of every draw.")] = 0,
     output: Annotated[
         str | None, typer.Option("--output", "-o", help="File of the new weights.")

@@ -7,6 +7,7 @@ may still go down (`down` <= 0) and up (`up` >= 0): low - x and high - x.
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import count
 
 import torch
 from torch import Tensor
@@ -19,6 +20,11 @@ FLOAT64 = torch.float64
 def wide(like: Tensor) -> torch.dtype:
     """The type to compute in: float64 where the device has it, at least float32 elsewhere."""
     return torch.float32 if like.device.type == "mps" else FLOAT64
+
+
+def single_or_wide(like: Tensor) -> torch.dtype:
+    """float32 where the numbers are such, else `wide`: for what is summed in float64 anyway."""
+    return torch.float32 if like.dtype == torch.float32 else wide(like)
 
 
 def norm(d: Tensor, order: float) -> Tensor:
@@ -86,31 +92,34 @@ def project_linf(d: Tensor, radius: Tensor, down: Tensor, up: Tensor) -> Tensor:
     return torch.clamp(d, torch.maximum(down, -r), torch.minimum(up, r))
 
 
-def fill_l2(y: Tensor, bound: Tensor, radius: Tensor) -> Tensor:
+def fill_l2(y: Tensor, bound: Tensor, radius: Tensor, guess: Tensor | None = None) -> Tensor:
     """`(B,)`: the scale s at which ||min(s |y|, bound)||_2 reaches the radius; inf if it cannot.
 
-    Variable fixing: with the set C of coordinates at their bound, s solves
-    s^2 sum_free y^2 = r^2 - sum_C bound^2. Starting from the smallest s, C only grows and s
-    never passes the solution, so the first C that stays is exact.
+    In q = s^2 the squared norm is concave and piecewise linear, so a Newton step from anywhere
+    ends at or before the solution, and from there the set C of coordinates at their bound only
+    grows: with the C of a piece, s^2 sum_free y^2 = r^2 - sum_C bound^2. The first C that stays is
+    exact; a guess past the solution, as a chord from 0 gives, saves most of the steps.
 
     Args:
         y: `(B, n)` non-negative.
         bound: `(B, n)` non-negative, may be infinite.
         radius: `(B,)`; sums are taken in its type.
+        guess: `(B,)` where to start; 0 if left out.
     """
     square, goal = y.square(), radius.square()
     ceiling = torch.where(bound.isfinite() & (y > 0), bound, 0.0).square_()
-    capped, count, part = y == 0, -1, torch.empty_like(y)  # memory is taken once: it is dear
-    s = torch.full_like(goal, torch.inf)
-    while True:
-        # What is capped only grows, so it has stayed the same if its number has.
-        before, count = count, int(capped.sum())
-        if count == before:
+    part, none = torch.empty_like(y), y == 0  # memory is taken once: it is dear
+    s = torch.zeros_like(goal) if guess is None else guess
+    before = kept = none
+    for number in count():
+        capped = (torch.mul(y, s.to(y.dtype)[:, None], out=part) > bound) | kept
+        if number and torch.equal(capped, before):
             return s
         left = goal - torch.mul(ceiling, capped, out=part).sum(1, dtype=goal.dtype)
         free = torch.mul(square, ~capped, out=part).sum(1, dtype=goal.dtype)
         s = torch.where(free > 0, (left.clamp(min=0) / free).sqrt(), torch.inf)
-        capped |= torch.mul(y, s.to(y.dtype)[:, None], out=part) > bound
+        before, kept = capped, capped if number else none  # a guess may have capped too many
+    raise AssertionError  # pragma: no cover: what is capped cannot grow for ever
 
 
 def project_l2(d: Tensor, radius: Tensor, down: Tensor, up: Tensor) -> Tensor:
@@ -127,15 +136,17 @@ def project_l2(d: Tensor, radius: Tensor, down: Tensor, up: Tensor) -> Tensor:
         up: `(B, ...)` largest admissible change, >= 0.
     """
     inside = torch.minimum(torch.maximum(d, down), up)
-    over = _outside(norm(inside, 2), radius)
+    size = norm(inside, 2)
+    over = _outside(size, radius)
     if not bool(over.any()):
         return inside
-    kind = d.dtype if d.dtype == torch.float32 else wide(d)
+    kind = single_or_wide(d)
     y, r = d.flatten(1).abs().to(kind), radius.to(wide(d))
     bound = towards(d, down, up).flatten(1).to(kind)
     top = y.amax(1).clamp(min=1)  # squares of huge changes would overflow
     y = y / top[:, None]
-    s = torch.where(over, torch.minimum(fill_l2(y, bound, r), top), top).to(kind)
+    s = fill_l2(y, bound, r, top * (r / size).clamp(max=1))
+    s = torch.where(over, torch.minimum(s, top), top).to(kind)
     found = _rest(torch.minimum(s[:, None] * y, bound), torch.where(over, r, torch.inf))
     found = torch.copysign(found, d.flatten(1).to(kind)).reshape(d.shape)
     return torch.where(fit(over, d), toward_zero(d, found), inside)
@@ -144,24 +155,23 @@ def project_l2(d: Tensor, radius: Tensor, down: Tensor, up: Tensor) -> Tensor:
 def threshold_l1(y: Tensor, bound: Tensor, radius: Tensor) -> Tensor:
     """`(B,)`: the shift t >= 0 at which sum min((y - t)+, bound) falls to the radius; 0 if below.
 
-    The sum is linear between the breakpoints y and y - bound, so after sorting them it is
-    known everywhere from running sums and inverted exactly.
+    Every coordinate bends the sum twice, down at y - bound and back at y. After sorting the
+    bends, the sum is slope t + offset on each piece, both from running sums, and inverted exactly.
 
     Args:
         y: `(B, n)` non-negative.
         bound: `(B, n)` in [0, y].
-        radius: `(B,)`.
+        radius: `(B,)`; sums are taken in its type.
     """
     points, order = torch.cat([y - bound, y], 1).sort(1)
-    bends = torch.cat([-torch.ones_like(y), torch.ones_like(y)], 1).gather(1, order)
-    slope = bends.cumsum(1)
-    fall = slope[:, :-1] * points.diff(dim=1)
-    value = bound.sum(1, keepdim=True) + torch.cat([torch.zeros_like(y[:, :1]), fall.cumsum(1)], 1)
-    last = ((value > radius[:, None]).sum(1, keepdim=True) - 1).clamp(min=0)
-    excess = (value.gather(1, last) - radius[:, None]).squeeze(1)
-    steep = -slope.gather(1, last).squeeze(1)
-    t = points.gather(1, last).squeeze(1) + excess / steep.clamp(min=1)
-    return torch.where(excess > 0, t, 0.0)
+    bends = torch.where(order < y.shape[1], -1.0, 1.0).to(points)
+    whole = bound.sum(1, keepdim=True, dtype=radius.dtype)
+    slope, offset = bends.cumsum(1), whole - (bends * points).cumsum(1, dtype=radius.dtype)
+    above = slope * points + offset > radius[:, None]
+    last = (above.sum(1, keepdim=True) - 1).clamp(min=0)
+    steep = slope.gather(1, last).squeeze(1).clamp(max=-1)
+    t = (radius - offset.gather(1, last).squeeze(1)) / steep
+    return torch.where(whole.squeeze(1) > radius, t, 0.0)
 
 
 def project_l1(d: Tensor, radius: Tensor, down: Tensor, up: Tensor) -> Tensor:
@@ -180,10 +190,11 @@ def project_l1(d: Tensor, radius: Tensor, down: Tensor, up: Tensor) -> Tensor:
     over = _outside(norm(inside, 1), radius)
     if not bool(over.any()):
         return inside
-    kind = wide(d)
-    y, r = d.flatten(1).abs().to(kind), radius.to(kind)
-    bound = torch.minimum(towards(d, down, up).flatten(1).to(kind), y)
-    t = threshold_l1(y, bound, r)
+    kind = single_or_wide(d)
+    y, r = d.flatten(1).abs().to(kind), radius.to(wide(d))
+    bound = inside.flatten(1).abs().to(kind)
+    t = threshold_l1(y, bound, r).to(kind)
     found = torch.minimum((y - t[:, None]).clamp(min=0), bound)
-    found = _rest(found, torch.where(over, r, torch.inf), 1) * d.flatten(1).sign()
-    return torch.where(fit(over, d), toward_zero(d, found.reshape(d.shape)), inside)
+    found = _rest(found, torch.where(over, r, torch.inf), 1)
+    found = torch.copysign(found, d.flatten(1).to(kind)).reshape(d.shape)
+    return torch.where(fit(over, d), toward_zero(d, found), inside)

@@ -11,14 +11,6 @@ from holdfast.ops.geometry import fill_l2, norm, towards, wide
 STUCK = 1e-6  # room below which a coordinate counts as standing at its wall
 
 
-def step_linf(gradient: Tensor, radius: Tensor) -> Tensor:
-    """The corner of the maximum-norm ball in the direction of the gradient.
-
-    The box need not be known: clamping the step to it afterwards keeps it optimal.
-    """
-    return gradient.sign() * fit(radius, gradient).to(gradient.dtype)
-
-
 def step_l2(gradient: Tensor, radius: Tensor, down: Tensor, up: Tensor) -> Tensor:
     """The direction of the gradient, long enough that its part within the box has one radius.
 
@@ -82,23 +74,29 @@ def step_l1(gradient: Tensor, radius: Tensor, down: Tensor, up: Tensor) -> Tenso
     return step.reshape(gradient.shape).to(gradient.dtype)
 
 
-def even_l1(gradient: Tensor, count: Tensor, radius: Tensor, down: Tensor, up: Tensor) -> Tensor:
+def even_l1(
+    change: Tensor, gradient: Tensor, share: float, radius: float, down: Tensor, up: Tensor
+) -> Tensor:
     """One radius of the L1 norm, in equal parts on the coordinates with the largest gradients.
 
+    Their number is a share of those that the radius would fill up if nothing were changed yet.
+
     Args:
+        change: `(B, ...)` where the step starts.
         gradient: `(B, ...)`.
-        count: `(B,)` how many coordinates take part; those that cannot move are passed over.
-        radius: `(B,)`.
-        down: `(B, ...)` how far each coordinate may still go down, <= 0.
-        up: `(B, ...)` how far each coordinate may still go up, >= 0.
+        share: part of the coordinates a radius fills up, in (0, 1].
+        radius: sum of the step.
+        down: `(B, ...)` how far each coordinate of the input may go down, <= 0.
+        up: `(B, ...)` how far each coordinate of the input may go up, >= 0.
     """
-    kind = wide(gradient)
-    g = torch.nan_to_num(gradient, nan=0.0).flatten(1).to(kind)
-    bound = towards(gradient, down, up).flatten(1).to(kind)
-    height = torch.where(bound > STUCK, g.abs(), 0.0)
-    order = height.argsort(dim=1, descending=True, stable=True)
-    place = torch.arange(g.shape[1], device=g.device).expand_as(order)
-    rank = torch.zeros_like(order).scatter(1, order, place)
-    chosen = (rank < count.to(g.device)[:, None]) & (height > 0)
-    part = radius.to(kind)[:, None] / chosen.sum(1, keepdim=True).clamp(min=1)
-    return (chosen * g.sign() * part).reshape(gradient.shape).to(gradient.dtype)
+    flat, way = gradient.flatten(1), towards(gradient, down, up).flatten(1)
+    left = way - torch.where(flat > 0, change.flatten(1), -change.flatten(1))
+    height, order = flat.abs().sort(dim=1, descending=True, stable=True)
+    room = torch.where(height > 0, way.gather(1, order), 0.0)
+    spent = room.cumsum(1, dtype=wide(gradient)) - room
+    full = ((spent < radius) & (room > 0)).sum(1, keepdim=True)
+    free = (left.gather(1, order) > STUCK) & (height > 0)
+    chosen = free & (free.cumsum(1) <= (full * share).ceil().clamp(min=1))
+    part = chosen * (radius / chosen.sum(1, keepdim=True).clamp(min=1))
+    step = torch.zeros_like(flat).scatter(1, order, part.to(flat)) * flat.sign()
+    return step.reshape(gradient.shape)

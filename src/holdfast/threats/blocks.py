@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -21,7 +23,15 @@ def window(x: Tensor, share: float, dice: Dice) -> Tensor:
         share: share of the coordinates that the block covers, in (0, 1].
         dice: row draws.
     """
-    return block(x, share, dice)[0]
+    sides = x.shape[2:]
+    if not sides:
+        draw = dice.uniform(x.shape[1:], device=x.device)
+        least = torch.clamp(draw.flatten(1).amin(1), min=share)
+        return draw <= least.reshape(-1, *[1] * (x.dim() - 1))
+    mask = torch.ones((), dtype=torch.bool, device=x.device)
+    for place, length in _places(x, share, dice):
+        mask = mask & (place >= 0) & (place < length)
+    return mask.expand(x.shape)
 
 
 def block(x: Tensor, share: float, dice: Dice) -> tuple[Tensor, Tensor]:
@@ -31,23 +41,25 @@ def block(x: Tensor, share: float, dice: Dice) -> tuple[Tensor, Tensor]:
         `(B, ...)` bool, and `(B, ...)` whole distances from the middle pixel of the block along
         the axis on which they are larger; 0 for flat rows.
     """
+    if x.dim() < 3:
+        return window(x, share, dice), torch.zeros_like(x, dtype=torch.int64)
+    mask, ring = torch.ones((), dtype=torch.bool, device=x.device), torch.zeros((), device=x.device)
+    for place, length in _places(x, share, dice):
+        mask = mask & (place >= 0) & (place < length)
+        ring = torch.maximum(ring, (place - (length - 1) / 2).abs())
+    return mask.expand(x.shape), ring.long().expand(x.shape)
+
+
+def _places(x: Tensor, share: float, dice: Dice) -> Iterator[tuple[Tensor, int]]:
+    """Per axis behind the channels: places counted from the block's corner, and its length."""
     sides = x.shape[2:]
-    ring = torch.zeros((len(x), 1, *sides) if sides else x.shape, dtype=torch.int64).to(x.device)
-    if not sides:
-        draw = dice.uniform(x.shape[1:], device=x.device)
-        least = torch.clamp(draw.flatten(1).amin(1), min=share)
-        return draw <= least.reshape(-1, *[1] * (x.dim() - 1)), ring
     edge = share ** (1 / len(sides))
     corner = dice.uniform((len(sides),), device=x.device)
-    mask = torch.ones((len(x), 1, *sides), dtype=torch.bool, device=x.device)
     for axis, side in enumerate(sides):
         length = min(side, max(1, round(edge * side)))
         start = (corner[:, axis] * (side - length + 1)).floor()
         place = torch.arange(side, device=x.device) - start[:, None]
-        form = (len(x), 1, *[1] * axis, side, *[1] * (len(sides) - axis - 1))
-        mask = mask & ((place >= 0) & (place < length)).reshape(form)
-        ring = torch.maximum(ring, (place - (length - 1) / 2).abs().long().reshape(form))
-    return mask.expand(x.shape), ring.expand(x.shape)
+        yield place.reshape(len(x), 1, *[1] * axis, side, *[1] * (len(sides) - axis - 1)), length
 
 
 def peak(ring: Tensor, power: float) -> Tensor:

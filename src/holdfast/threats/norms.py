@@ -148,10 +148,9 @@ class L1(Curved):
 
         There are two thirds as many of them as the radius would fill up from the input.
         """
-        full = self.steepest(x, torch.zeros_like(change), gradient)
-        count = torch.ceil((full != 0).flatten(1).sum(1) * EVEN).clamp(min=1)
         down, up = room(x, self.low, self.high)
-        return even_l1(gradient, count, self._radii(x), down - change, up - change)
+        clean = torch.nan_to_num(gradient, nan=0.0)
+        return even_l1(change, clean, EVEN, self.radius, down, up)
 
     def _nearest(self, change: Tensor, radius: Tensor, down: Tensor, up: Tensor) -> Tensor:
         return project_l1(change, radius, down, up)
