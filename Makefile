@@ -2,6 +2,7 @@
 # make test    the test suite, with all it needs
 # make lint    ruff and mypy
 # make bench   side by side with the peers, as ratios
+# make fuzz    a million points against the bounds of every layer that certifiers read
 # make claims  every paper's claim at small scale; rewrites the committed ledger
 #
 # PIP_FLAGS reaches every pip call. A build of torch without CUDA is a fraction of the download:
@@ -22,7 +23,7 @@ export PIP_CONSTRAINT       := $(CURDIR)/constraints.txt
 export PIP_BUILD_CONSTRAINT := $(CURDIR)/constraints.txt
 
 .DELETE_ON_ERROR:
-.PHONY: demo test lint bench claims clean
+.PHONY: demo test lint bench fuzz claims clean
 
 # What `holdfast demo` itself exits with is its verdict (0 pass, 1 a gate fails, 3 undecided); the
 # target only fails where no verdict was reached.
@@ -42,6 +43,9 @@ lint: $(STAMPS)/dev
 
 bench: $(STAMPS)/dev
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit $$?; done
+
+fuzz: $(STAMPS)/package
+	OMP_NUM_THREADS=1 $(BIN)/python -m holdfast.testing.fuzz --points 1000000
 
 claims: $(STAMPS)/package
 	$(BIN)/holdfast claim --all
@@ -70,6 +74,6 @@ $(STAMPS)/package: pyproject.toml constraints.txt $(STAMPS)/torch
 
 $(STAMPS)/dev: pyproject.toml constraints.txt $(STAMPS)/package
 	@echo "installing what the tests need"
-	@$(INSTALL) -e '.[dev,oracle]'
+	@$(INSTALL) -e '.[dev,oracle,onnx]'
 	@$(INSTALL) --no-deps torchattacks
 	@touch $@

@@ -71,6 +71,20 @@ def overwritten(z: Tensor) -> Tensor:
     return LIN(view)
 
 
+def written(z: Tensor, view: bool = False) -> Tensor:
+    """Values of the input in memory that the record takes for a constant."""
+    c = torch.zeros(len(z), 4, dtype=z.dtype)
+    part = c[:, :2] if view else c
+    part += z[:, :2] if view else z
+    return LIN(c if view else c.view(-1, 4)[: len(z)]) if view else LIN(z) + spiked(c)
+
+
+def spiked(c: Tensor) -> Tensor:
+    return 50 * LAST * (c[:1] > 2)
+
+
+MASK = torch.tensor([True, False] * 8)[:, None]
+
 REFUSED = {
     "tolist": lambda z: LIN(z) + spike(z.tolist()[0][0]),
     "numpy": lambda z: LIN(z) + spike(z.numpy()[0, 0]),
@@ -92,20 +106,37 @@ REFUSED = {
     "hidden autograd function": lambda z: LIN(Hidden.apply(z)),
     "round": lambda z: LIN(z.round()),
     "cast": lambda z: LIN(z.long().double()),
-    "sorting": lambda z: LIN(z.sort(1).values),
     "other rows": lambda z: LIN(z.flip(0)),
     "cumulated rows": lambda z: LIN(z.cumsum(0)),
     "set item": lambda z: LIN(z.clone().index_fill_(1, torch.tensor([0]), 0.0)),
     "overwritten view": overwritten,
+    "argmax": lambda z: LIN(z) * z.max(1, keepdim=True)[1],
+    "argsort": lambda z: LIN(z) + spike(z.sort(1)[1][0, 0].item() / 7),
+    "comparison": lambda z: LIN(z * (z > 0.50101)),
+    "sum of rows": lambda z: LIN(z + z.sum(0)),
+    "folded rows": lambda z: LIN((z.view(-1) @ z.view(-1)) * z),
+    "softmax of rows": lambda z: LIN(z.softmax(0)),
+    "sorted rows": lambda z: LIN(z.sort(0)[0]),
+    "maximum of rows": lambda z: LIN(z - z.amax(0)),
+    "product of rows": lambda z: LIN(z @ z.T @ z),
+    "rolled rows": lambda z: LIN(z.roll(1, 0)),
+    "rows as features": lambda z: LIN(z.view(2, 2, -1).transpose(0, 1).reshape(z.shape)),
+    "written": lambda z: written(z),
+    "written view": lambda z: written(z, view=True),
+    "weights from the input": lambda z: nn.functional.linear(z, z[:1].expand(3, 4)),
+    "a mask per row": lambda z: LIN(torch.where(MASK[: len(z)], z, -z)),
     "dropout": lambda z: nn.functional.dropout(LIN(z), training=True),
     "numpy noise": lambda z: LIN(z) + np.random.default_rng().random() * 1e-3,
     "state": counting([0]),
-    "squares": lambda z: LIN(z * z),
-    "clamp": lambda z: LIN(z.clamp(0, 0.5)),
-    "transposed rows": lambda z: LIN(z.T.T),
 }  # fmt: skip
 
 READ = {
+    "added to zeros": lambda z: LIN(torch.zeros_like(z).add_(z)),
+    "a part of a tuple": lambda z: LIN(z - z.max(1, keepdim=True)[0]),
+    "transposed rows": lambda z: LIN(z.T.T),
+    "clamp": lambda z: LIN(z.clamp(0, 0.5)),
+    "squares": lambda z: LIN(z * z),
+    "sorting": lambda z: LIN(z.sort(1).values),
     "custom autograd function": lambda z: LIN(Doubled.apply(z)),
     "copy": lambda z: LIN(z.clone().mul_(2)),
     "factor": lambda z: LIN(torch.sub(z, 0.5, alpha=2)),

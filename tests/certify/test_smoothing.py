@@ -69,7 +69,7 @@ def test_that_count_sees_bugs(bug: str, monkeypatch: pytest.MonkeyPatch) -> None
     real = smoothing.clopper_pearson_lower, smoothing.votes
     if bug == "noise-shared-by-rows":
 
-        def shared(model, x, samples, dice):
+        def shared(model, x, samples, dice, **fields):
             return real[1](model, x, samples, dice.keyed(torch.zeros_like(dice.keys)))
 
         monkeypatch.setattr(smoothing, "votes", shared)

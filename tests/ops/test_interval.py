@@ -72,12 +72,12 @@ def test_linear_minima_are_attained() -> None:
     a, c = (torch.randn(5, 7, generator=g, dtype=torch.float64) for _ in range(2))
     box = Box(c - 0.3, c + 0.3)
     exact = (a * c).sum(1) - 0.3 * a.abs().sum(1)
-    found = lower_on_box(a, box)
+    found = lower_on_box(a[:, None], box)[:, 0]
     assert (found <= exact + 1e-15).all() and (exact - found).max() < 1e-13
     radius = torch.full((5,), 0.3, dtype=torch.float64)
     for norm, dual in ((1.0, torch.inf), (2.0, 2.0), (torch.inf, 1.0), (3.0, 1.5)):
         exact = (a * c).sum(1) - 0.3 * torch.linalg.vector_norm(a, dual, dim=1)
-        found = lower_on_ball(a, c, radius, norm)
+        found = lower_on_ball(a[:, None], c, radius, norm)[:, 0]
         assert (found <= exact + 1e-15).all() and (exact - found).max() < 1e-13
 
 

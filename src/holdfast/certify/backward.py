@@ -2,133 +2,99 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import prod
+from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 
-from holdfast.certify.graph import Graph, Node
-from holdfast.certify.region import Region
-from holdfast.ops.interval import TINY, UNIT, Box, gamma
-from holdfast.ops.linear import Lines, lower_on_box
-
-
-@dataclass(frozen=True, eq=False)
-class Bounds:
-    """What is known of each value of a network, as the model computes it in its own type.
-
-    Args:
-        graph: the network.
-        region: its inputs.
-        boxes: ends `(B, ...)` of each node.
-        lines: around each ReLU, by position of the ReLU.
-        peaks: `(B,)` per node, the largest sum of absolute terms in one coordinate; it turns
-            coefficients into rounding errors.
-        errors: `(B, ...)` per node, how far what the model computes may lie from the exact
-            result of the operation; None where nothing is rounded.
-        overflow: `(B,)` bool, rows on which a value may leave the range of its type.
-    """
-
-    graph: Graph
-    region: Region
-    boxes: list[Box]
-    lines: dict[int, Lines]
-    peaks: list[Tensor]
-    errors: list[Tensor | None]
-    overflow: Tensor
+from holdfast.certify.bends import Bend, Planes
+from holdfast.certify.coefficients import Bounds, Carried, Linear, total
+from holdfast.ops.interval import UNIT
 
 
 def lower_bound(
     bounds: Bounds,
     start: int,
     a: Tensor,
-    owner: Tensor,
     *,
-    relax: bool,
+    relax: bool = True,
     first: Tensor | None = None,
 ) -> Tensor:
-    """`(P,)`: numbers below `a . value` for every input of the owner's region.
-
-    Coefficients travel from the value back to the input. Through an affine operator they are
-    multiplied by its matrix, which loses nothing. Through a ReLU they take the line that bounds
-    from below: the lower line where they are positive, the upper line where they are negative.
-    Without `relax` they stop at each ReLU, whose box bounds the rest: interval bounds with the
-    last affine layers merged into the question.
-
-    Two kinds of rounding are subtracted. What the model computes differs from the exact result
-    of an operation by at most the error of the node, which the coefficients multiply. And each
-    step here errs by at most gamma times the sum of absolute products, which is at most the sum
-    of absolute coefficients times the peak of the node.
+    """`(B, m)`: numbers below `a . value` for every input of each row's region.
 
     Args:
         bounds: what is known of the nodes up to `start`.
         start: position of the value asked about.
-        a: `(P, *shape)` coefficients.
-        owner: `(P,)` the row each of them is about.
-        relax: whether to pass through ReLUs.
-        first: `(P, ...)` the coefficients on the only parent of `start`, if already known.
+        a: `(B, m, *shape)` coefficients, m questions about each row.
+        relax: whether to pass through bends.
+        first: `(B, m, ...)` the coefficients on the only parent of `start`, if already known.
     """
-    single = len(owner) > 0 and bool((owner == owner[0]).all())
-    rows: Tensor | slice = slice(int(owner[0]), int(owner[0]) + 1) if single else owner
-    waiting: dict[int, Tensor] = {start: a}
-    total = torch.zeros(len(a), dtype=a.dtype, device=a.device)
-    mass, error, theirs = torch.zeros_like(total), torch.zeros_like(total), torch.zeros_like(total)
+    return evaluated(bounds, backward(bounds, start, a, relax=relax, first=first))
+
+
+def evaluated(bounds: Bounds, line: Linear) -> Tensor:
+    """`(B, m)`: numbers below linear functions on each row's region."""
+    found = bounds.region.lower(line.slope.flatten(2))
+    last = 8 * UNIT * (found.abs() + line.offset.abs() + line.slack)
+    return found + line.offset - line.slack - last
+
+
+def backward(
+    bounds: Bounds,
+    start: int,
+    a: Tensor,
+    *,
+    relax: bool = True,
+    first: Tensor | None = None,
+    planes: Mapping[int, Planes] | None = None,
+    push: Mapping[int, Tensor] | None = None,
+    seen: dict[int, Tensor] | None = None,
+) -> Linear:
+    """Linear functions of the input that lie below `a . value`.
+
+    Coefficients travel from the value back to the input. Through an affine operator they are
+    multiplied by its matrix, which loses nothing. Through a bend they take the plane that bounds
+    from below: the lower plane where they are positive, the upper one where they are negative.
+    Without `relax` they stop at each bend, whose box bounds the rest: interval bounds with the
+    last affine layers merged into the question.
+
+    Two kinds of rounding make the slack. What the model computes differs from the exact result
+    of an operation by at most the error of the node, which the coefficients multiply. And each
+    step here errs by at most gamma times the sum of absolute products, which is at most the sum
+    of absolute coefficients times the peak of the node.
+
+    Differentiable in the planes and in what is pushed, up to the slack, which is held constant.
+
+    Args:
+        bounds: what is known of the nodes up to `start`.
+        start: position of the value asked about.
+        a: `(B, m, *shape)` coefficients, m questions about each row.
+        relax: whether to pass through bends.
+        first: `(B, m, ...)` the coefficients on the only parent of `start`, if already known.
+        planes: around each bend instead of those of `bounds`; of shape `(B, *shape)`, or
+            `(B, m, *shape)` where each question has its own.
+        push: `(B, 1 or m, *shape)` by position: coefficients that are added on the way, of a
+            function that is known not to be positive (multipliers of constraints).
+        seen: receives the coefficients `(B, m, *shape)` that reach each bend.
+    """
+    state = Carried.start(bounds, start, a)
+    planes, push = planes or bounds.planes, push or {}
     for i in range(start, -1, -1):
-        if i not in waiting:
+        if i not in state.waiting:
             continue
-        a, node = waiting.pop(i), bounds.graph.nodes[i]
+        node, a = bounds.graph.nodes[i], state.waiting.pop(i)
+        size = state.sizes.pop(i, None)
+        if i in push:
+            a, size = a + push[i], None
         if node.is_input:
-            found = bounds.region.lower(a, rows)
-            total, mass = total + found, mass + found.abs()
-            continue
-        weight = a.flatten(1).abs()
-        reach = weight.sum(1) * bounds.peaks[i][rows]
-        size = prod(node.shape) + sum(prod(bounds.graph.nodes[p].shape) for p in node.parents)
-        error, mass = error + 4 * gamma(size + 16) * reach, mass + reach
-        theirs = theirs + _rounded(weight, bounds.errors[i], rows, single)
-        if node.is_relu and not relax:
-            found = lower_on_box(a.flatten(1), bounds.boxes[i].take(rows).flat())
-            total, mass = total + found, mass + found.abs()
-        elif node.is_relu:
-            lines = Lines(*(line[rows] for line in bounds.lines[i]))
-            negative = a.clamp(max=0)
-            offset = (negative * lines.upper_offset).flatten(1).sum(1)
-            _give(waiting, node.parents[0], a.clamp(min=0) * lines.lower_slope
-                  + negative * lines.upper_slope)  # fmt: skip
-            # Slopes lie in [0, 1] and offsets within the magnitude of the box.
-            total = total + offset
+            return state.finish(a)
+        if seen is not None and isinstance(node.operator, Bend):
+            seen[i] = a
+        size = total(a) if size is None else size
+        state.charge(i, node, a, size)
+        if not isinstance(node.operator, Bend):
+            state.affine(node, a, size, first if i == start else None)
+        elif relax:
+            state.bend(node, a, size, planes[i])
         else:
-            total = total + _backwards(waiting, node, a, first if i == start else None)
-    steps = len(bounds.graph.nodes) + 8
-    ours = 2 * error + 4 * steps * UNIT * (mass + total.abs() + theirs) + TINY
-    return total - theirs * (1 + 1e-9) - ours
-
-
-def _rounded(
-    weight: Tensor, error: Tensor | None, rows: Tensor | slice, single: bool
-) -> Tensor | float:
-    """`(P,)`: how much the model's own rounding of a node can move the sum."""
-    if error is None:
-        return 0.0
-    if single:
-        return weight @ error[rows].flatten()
-    return (weight * error[rows].flatten(1)).sum(1)
-
-
-def _backwards(
-    waiting: dict[int, Tensor], node: Node, a: Tensor, known: Tensor | None
-) -> Tensor | float:
-    """Hand coefficients to the parents of an affine node; returns the bias's part `(P,)`."""
-    op = node.operator
-    if op is None:
-        return 0.0
-    found = op.back(a) if known is None else (known,)
-    for parent, part in zip(node.parents, found, strict=True):
-        _give(waiting, parent, part)
-    return 0.0 if op.bias is None else (a * op.bias).flatten(1).sum(1)
-
-
-def _give(waiting: dict[int, Tensor], node: int, a: Tensor) -> None:
-    """Coefficients of a value used in several places add up."""
-    waiting[node] = waiting[node] + a if node in waiting else a
+            state.stop(i, a)
+    return state.finish(a.new_zeros(*a.shape[:2], *bounds.graph.nodes[0].shape))

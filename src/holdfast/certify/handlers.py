@@ -1,186 +1,151 @@
-"""How each tensor operation becomes a node; what is not listed here cannot be read."""
+"""The table of tensor operations that are read; what is not listed here is refused."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
 
+from holdfast.certify.functions import CURVES, reciprocal
+from holdfast.certify.handlers_affine import (
+    average_pool,
+    batch_norm,
+    convolution,
+    grid_sample,
+    linear,
+    resampled,
+)
+from holdfast.certify.handlers_arithmetic import (
+    celu,
+    divide,
+    elementwise,
+    exponential_unit,
+    gated,
+    multiply,
+    multiply_add,
+    negate,
+    raised,
+    reversed_difference,
+    smooth_relu,
+    sum_of,
+)
+from holdfast.certify.handlers_clamps import clamp, clamp_max, clamp_min, hardtanh
+from holdfast.certify.handlers_kinks import (
+    absolute,
+    hard_sigmoid,
+    leaky,
+    relu,
+    soft_shrink,
+    threshold,
+)
+from holdfast.certify.handlers_maxima import along, pairwise, sort
+from holdfast.certify.handlers_norms import group_norm, instance_norm, layer_norm
+from holdfast.certify.handlers_pools import adaptive_max_pool, max_pool
+from holdfast.certify.handlers_softmax import log_softmax, logsumexp, softmax
+from holdfast.certify.handlers_sums import (
+    addmm,
+    baddbmm,
+    bmm,
+    cumulated,
+    mm,
+    norm,
+    summed,
+    variance,
+)
 from holdfast.certify.moves import (
     Args,
     Named,
-    only,
+    cast,
+    constant,
+    moved,
     permute,
-    reshape,
-    same,
-    summed,
+    reshaped,
     transpose,
 )
-from holdfast.certify.operators import Convolution, Dense, Scale
-from holdfast.certify.rearrange import Total
-from holdfast.certify.recorder import Handler, Recorder, unsupported
+from holdfast.certify.recorder import Found, Handler, Recorder
+from holdfast.certify.refusals import unsupported
+from holdfast.certify.steps import Step
+from holdfast.certify.waves import COSINE, SINE
 
 
-def _weight(value: Tensor) -> Tensor:
-    return value.detach().double()
+def _gelu(approximate: str = "none") -> Any:
+    return CURVES["gelu" if approximate == "none" else "gelu tanh"]
 
 
-def _dense(
-    r: Recorder, x: Tensor, weight: Tensor, bias: Tensor | None, out: Tensor, across: bool = False
-) -> int:
-    position = only(r, x, weight, bias)
-    fixed = None if bias is None else r.constant(bias, out)
-    matrix = _weight(weight).T.contiguous() if across else _weight(weight)
-    return r.add(Dense(matrix, fixed), [position], out)
+def _normalisation(r: Recorder, args: Args, named: Named, out: Any) -> Found:
+    if not args[5]:
+        placed = r.placed(args[0])
+        if placed is None or not placed.layout.first:
+            raise unsupported("batch normalisation on rows that are not the first axis")
+        return batch_norm(r, args, named, out[0])
+    return instance_norm(r, args, named, out)
 
 
-def _addmm(r: Recorder, args: Args, named: Named, out: Tensor) -> int:
-    if any(named.get(k, 1) != 1 for k in ("alpha", "beta")):
-        raise unsupported("addmm with factors")
-    return _dense(r, args[1], args[2], args[0], out, across=True)
+def _running(r: Recorder, args: Args, named: Named, out: Any) -> Found:
+    return batch_norm(r, args, named, out[0])
 
 
-def _mm(r: Recorder, args: Args, named: Named, out: Tensor) -> int:
-    return _dense(r, args[0], args[1], None, out, across=True)
+_SMOOTH = (
+    "exp", "expm1", "log", "log1p", "sqrt", "rsqrt", "square", "sigmoid", "tanh", "atan", "erf",
+    "silu", "mish", "hardswish",
+)  # fmt: skip
+_MOVES = (
+    "expand", "slice", "select", "index", "index_select", "gather", "flip", "roll", "repeat",
+    "cat", "stack", "split", "split_with_sizes", "unsafe_split", "unbind", "where", "masked_fill",
+    "constant_pad_nd", "reflection_pad1d", "reflection_pad2d", "reflection_pad3d",
+    "replication_pad1d", "replication_pad2d", "replication_pad3d", "pixel_shuffle",
+    "pixel_unshuffle", "channel_shuffle", "upsample_nearest1d", "upsample_nearest2d",
+    "upsample_nearest3d", "_upsample_nearest_exact1d", "_upsample_nearest_exact2d", "im2col",
+    "unfold", "diagonal", "tril", "triu", "t", "unsqueeze", "squeeze", "clone", "detach", "alias",
+    "contiguous", "narrow", "take_along_dim", "rot90", "swapaxes", "movedim",
+)  # fmt: skip
+_PIXELS = (
+    "upsample_linear1d", "upsample_bilinear2d", "upsample_trilinear3d", "upsample_bicubic2d",
+    "_upsample_bilinear2d_aa", "_upsample_bicubic2d_aa", "_adaptive_avg_pool2d",
+    "_adaptive_avg_pool3d", "adaptive_avg_pool1d",
+)  # fmt: skip
 
+# Wherever the rows stand.
+ANYWHERE: dict[str, Handler] = {
+    **{name: elementwise(lambda n=name: CURVES[n]) for name in _SMOOTH},
+    **dict.fromkeys(_MOVES, moved),
+    **dict.fromkeys(("view", "_unsafe_view", "reshape", "flatten", "_reshape_alias"), reshaped),
+    **dict.fromkeys(("ones_like", "zeros_like", "full_like"), constant),
+    **dict.fromkeys(("new_zeros", "new_ones", "new_full"), constant),
+    "gelu": elementwise(_gelu),
+    "log_sigmoid_forward": elementwise(lambda: CURVES["log_sigmoid"]),
+    "reciprocal": elementwise(reciprocal),
+    "sin": elementwise(lambda: SINE), "cos": elementwise(lambda: COSINE),
+    "sign": elementwise(lambda: Step(torch.sign)), "sgn": elementwise(lambda: Step(torch.sign)),
+    "floor": elementwise(lambda: Step(torch.floor)), "ceil": elementwise(lambda: Step(torch.ceil)),
+    "softplus": smooth_relu, "elu": exponential_unit, "celu": celu, "glu": gated,
+    "relu": relu, "abs": absolute, "leaky_relu": leaky, "_prelu_kernel": leaky, "prelu": leaky,
+    "hardsigmoid": hard_sigmoid, "threshold": threshold, "softshrink": soft_shrink,
+    "clamp": clamp, "clamp_min": clamp_min, "clamp_max": clamp_max, "hardtanh": hardtanh,
+    "maximum": pairwise(1.0), "minimum": pairwise(-1.0), "fmax": pairwise(1.0),
+    "fmin": pairwise(-1.0),
+    "add": sum_of(1.0), "sub": sum_of(-1.0), "mul": multiply, "div": divide, "neg": negate,
+    "rsub": reversed_difference, "addcmul": multiply_add, "pow": raised,
+    "mean": summed(True), "sum": summed(False), "cumsum": cumulated,
+    "addmm": addmm, "mm": mm, "bmm": bmm, "baddbmm": baddbmm, "linear": linear,
+    "linalg_vector_norm": norm, "var": variance(False), "std": variance(True),
+    "_softmax": softmax, "_safe_softmax": softmax, "_log_softmax": log_softmax,
+    "logsumexp": logsumexp, "native_layer_norm": layer_norm,
+    "native_batch_norm": _normalisation, "cudnn_batch_norm": _normalisation,
+    "miopen_batch_norm": _normalisation,
+    "permute": permute, "transpose": transpose, "_to_copy": cast,
+}  # fmt: skip
 
-def _linear(r: Recorder, args: Args, named: Named, out: Tensor) -> int:
-    return _dense(r, args[0], args[1], args[2] if len(args) > 2 else None, out)
-
-
-def _convolution(r: Recorder, args: Args, named: Named, out: Tensor) -> int:
-    x, weight, bias, stride, padding, dilation, transposed, _, groups = args
-    if transposed:
-        raise unsupported("a transposed convolution")
-    spatial = tuple(x.shape[2:])
-    fixed = None if bias is None else _weight(bias).reshape(-1, *[1] * len(spatial))
-
-    def each(v: Sequence[int]) -> tuple[int, ...]:
-        return tuple(v) if len(v) == len(spatial) else tuple(v) * len(spatial)
-
-    operator = Convolution(
-        _weight(weight), fixed, each(stride), each(padding), each(dilation), groups, spatial
-    )
-    return r.add(operator, [only(r, x, weight, bias)], out)
-
-
-def _average_pool(r: Recorder, args: Args, named: Named, out: Tensor) -> int:
-    x = args[0]
-    rest: list[Any] = [*args[1:], *_POOL[len(args) - 1 :]]
-    spatial = tuple(x.shape[2:])
-    kernel, stride, padding = (
-        tuple(v) * (len(spatial) // len(v)) for v in (rest[0], rest[1] or rest[0], rest[2])
-    )
-    ceil, counted, divisor = rest[3:]
-    if ceil or divisor is not None or (any(padding) and not counted):
-        raise unsupported("average pooling with ceil_mode, a divisor or uncounted padding")
-    weight = torch.full((x.shape[1], 1, *kernel), 1.0, dtype=torch.float64, device=x.device)
-    weight = weight / weight[0].numel()
-    ones = (1,) * len(spatial)
-    operator = Convolution(weight, None, stride, padding, ones, x.shape[1], spatial)
-    return r.add(operator, [only(r, x)], out)
-
-
-_POOL = ((), (), (0,), False, True, None)
-
-
-def _batch_norm(r: Recorder, args: Args, named: Named, out: Tensor) -> int:
-    x, weight, bias, mean, variance = args[:5]
-    if mean is None or (len(args) > 7 and args[5]):
-        raise unsupported("BatchNorm in training mode", "Call model.eval() before certifying.")
-    axes = [1] * (x.dim() - 2)
-    position = only(r, x, weight, bias, mean, variance)
-    eps = args[-1]
-    factor = 1 / (_weight(variance) + eps).sqrt()
-    if weight is not None:
-        factor = factor * _weight(weight)
-    shift = None if bias is None else _weight(bias).reshape(-1, *axes)
-    # Two nodes: folding the mean into the bias would lose digits where they cancel.
-    one = torch.ones((), dtype=torch.float64, device=x.device)
-    centred = Scale(one, -_weight(mean).reshape(-1, *axes))
-    middle = r.add(centred, [position], out)
-    return r.add(Scale(factor.reshape(-1, *axes), shift), [middle], out)
-
-
-def _scaled(r: Recorder, x: Tensor, factor: Tensor, bias: Tensor | None, out: Tensor) -> int:
-    if x.shape != out.shape:
-        raise unsupported("a constant that broadcasts the input to a larger shape")
-    return r.add(Scale(factor, bias), [only(r, x)], out)
-
-
-def _sum_of(sign: float) -> Handler:
-    def handler(r: Recorder, args: Args, named: Named, out: Tensor) -> int:
-        a, b = args[:2]
-        factor = sign * float(named.get("alpha", args[2] if len(args) > 2 else 1))
-        left, right = r.position(a), r.position(b)
-        one = torch.ones((), dtype=torch.float64, device=out.device)
-        if left is not None and right is not None:
-            if a.shape != b.shape:
-                raise unsupported("a sum of two values of different shapes")
-            return r.add(Total((1.0, factor)), [left, right], out)
-        if left is not None:
-            return _scaled(r, a, one, factor * r.constant(b, out), out)
-        return _scaled(r, b, factor * one, r.constant(a, out), out)
-
-    return handler
-
-
-def _multiply(r: Recorder, args: Args, named: Named, out: Tensor) -> int:
-    a, b = args[:2]
-    if r.position(a) is None:
-        a, b = b, a
-    only(r, a, b)
-    return _scaled(r, a, r.constant(b, out), None, out)
-
-
-def _divide(r: Recorder, args: Args, named: Named, out: Tensor) -> int:
-    a, b = args[:2]
-    only(r, a, b)
-    if named.get("rounding_mode") is not None:
-        raise unsupported("division with rounding")
-    return _scaled(r, a, 1 / r.constant(b, out), None, out)
-
-
-def _subtracted(r: Recorder, args: Args, named: Named, out: Tensor) -> int:
-    if len(args) > 2 or named.get("alpha", 1) != 1:
-        raise unsupported("rsub with a factor")
-    return _scaled(r, args[0], r.constant(-1, out), r.constant(args[1], out), out)
-
-
-def _negate(r: Recorder, args: Args, named: Named, out: Tensor) -> int:
-    return _scaled(r, args[0], r.constant(-1, out), None, out)
-
-
-def _relu(r: Recorder, args: Args, named: Named, out: Tensor) -> int:
-    return r.add(None, [only(r, args[0])], out)
-
-
-def _clamp_min(r: Recorder, args: Args, named: Named, out: Tensor) -> int:
-    if isinstance(args[1], Tensor) or args[1] != 0:
-        raise unsupported("clamp at another value than zero")
-    return _relu(r, args, named, out)
-
-
-def _clamp(r: Recorder, args: Args, named: Named, out: Tensor) -> int:
-    low = named.get("min", args[1] if len(args) > 1 else None)
-    high = named.get("max", args[2] if len(args) > 2 else None)
-    if high is not None or isinstance(low, Tensor) or low != 0:
-        raise unsupported("clamp at another value than zero")
-    return _relu(r, args, named, out)
-
-
+# Only where the rows are the first axis.
 HANDLERS: dict[str, Handler] = {
-    "addmm": _addmm, "mm": _mm, "linear": _linear, "convolution": _convolution,
-    "native_batch_norm": _batch_norm, "cudnn_batch_norm": _batch_norm,
-    "miopen_batch_norm": _batch_norm, "_native_batch_norm_legit_no_training": _batch_norm,
-    "avg_pool1d": _average_pool, "avg_pool2d": _average_pool, "avg_pool3d": _average_pool,
-    "add": _sum_of(1.0), "sub": _sum_of(-1.0), "mul": _multiply, "div": _divide, "neg": _negate,
-    "rsub": _subtracted, "clamp": _clamp,
-    "relu": _relu, "clamp_min": _clamp_min, "mean": summed(True), "sum": summed(False),
-    "view": reshape, "_unsafe_view": reshape, "reshape": reshape, "flatten": reshape,
-    "unsqueeze": reshape, "squeeze": reshape, "_reshape_alias": reshape,
-    "permute": permute, "transpose": transpose,
-    "detach": same, "clone": same, "alias": same, "_to_copy": same, "contiguous": same,
+    **dict.fromkeys(_PIXELS, resampled),
+    "convolution": convolution, "_native_batch_norm_legit_no_training": _running,
+    "avg_pool1d": average_pool, "avg_pool2d": average_pool, "avg_pool3d": average_pool,
+    "grid_sampler_2d": grid_sample, "grid_sampler_3d": grid_sample,
+    "native_group_norm": group_norm,
+    "max_pool2d_with_indices": max_pool, "max_pool3d_with_indices": max_pool,
+    "max_pool2d": max_pool, "adaptive_max_pool2d": adaptive_max_pool,
+    "adaptive_max_pool3d": adaptive_max_pool,
+    "amax": along(1.0), "amin": along(-1.0), "max": along(1.0),
+    "min": along(-1.0), "sort": sort,
 }  # fmt: skip

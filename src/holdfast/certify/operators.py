@@ -15,6 +15,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from holdfast.ops.interval import Box
+
 Shape = tuple[int, ...]
 
 
@@ -27,6 +29,7 @@ class Operator(ABC):
 
     bias: Tensor | None
     exact: ClassVar[bool] = False  # whether it moves numbers without computing
+    shortcut: ClassVar[str] = ""  # "matmul" or "convolution" where torch may multiply TF32
 
     @property
     def terms(self) -> int:
@@ -45,6 +48,20 @@ class Operator(ABC):
     def back(self, a: Tensor) -> tuple[Tensor, ...]:
         """`a W`: coefficients on the output as coefficients on each input."""
 
+    def mass(self, sizes: Sequence[Tensor]) -> Tensor:
+        """Sums of absolute terms, by which roundings are measured, from magnitudes of inputs."""
+        mass = self.spread(sizes)
+        return mass if self.bias is None else mass + self.bias.abs()
+
+    def inside(self, boxes: Sequence[Box]) -> Box | None:
+        """A box known to hold the result in real arithmetic, if there is a better one."""
+        return None
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Ends that neither the result nor what the model computes leaves."""
+        return -torch.inf, torch.inf
+
 
 @dataclass(frozen=True, eq=False)
 class Dense(Operator):
@@ -55,6 +72,7 @@ class Dense(Operator):
         bias: `(out,)` or None.
     """
 
+    shortcut = "matmul"
     weight: Tensor
     bias: Tensor | None = None
 
@@ -87,6 +105,7 @@ class Convolution(Operator):
         size: spatial size of the input, which the transpose must restore.
     """
 
+    shortcut = "convolution"
     weight: Tensor
     bias: Tensor | None
     stride: Shape

@@ -9,16 +9,21 @@ rounding that the record predicts, or it is refused as well.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from holdfast.certify.bounds import propagate
-from holdfast.certify.graph import Graph
-from holdfast.certify.handlers import HANDLERS
-from holdfast.certify.recorder import Recorder, Sealed, unsupported
+from holdfast.certify.graph import Graph, Node
+from holdfast.certify.handlers import ANYWHERE, HANDLERS
+from holdfast.certify.recorder import Recorder
+from holdfast.certify.refusals import unsupported
 from holdfast.certify.region import Region
+from holdfast.certify.seal import Sealed
 from holdfast.core.goal import logits
 from holdfast.core.kinds import Model
 from holdfast.core.quiet import modules_of, quiet
@@ -60,20 +65,48 @@ def read(model: Model, x: Tensor, probes: Sequence[Tensor] = ()) -> Graph:
     else:
         start = x.new_zeros(TRACED_ROWS, *x.shape[1:])
     with quiet(model), torch.no_grad():
-        recorder = Recorder(start, HANDLERS)
-        with recorder, Sealed(recorder):
+        recorder = Recorder(start, HANDLERS, ANYWHERE)
+        with _written_out(), recorder, Sealed(recorder):
             out = logits(model(start))
-        position = recorder.position(out)
-        if position is None:
+        placed = recorder.placed(out)
+        if placed is None:
             raise unsupported(
                 "a model whose outputs do not depend on its input by tensor operations"
             )
-        if out.dim() != 2 or len(out) != TRACED_ROWS:
+        if out.dim() != 2 or len(out) != TRACED_ROWS or not placed.layout.first:
             raise unsupported(f"outputs of shape {tuple(out.shape)}", "Return logits (B, K).")
-        graph = Graph(tuple(recorder.nodes), position)
+        graph = _needed(recorder.nodes, placed.node)
         for probe in (x, *probes):
             _compare(graph, model, probe[:CHECKED_ROWS])
     return graph
+
+
+@contextmanager
+def _written_out() -> Iterator[None]:
+    """Attention and recurrent layers as separate operations instead of one fused one."""
+    before, fused = torch.backends.mha.get_fastpath_enabled(), torch.backends.mkldnn.enabled
+    torch.backends.mha.set_fastpath_enabled(False)
+    # Not by its `flags`: they warn about a type that they set as well.
+    torch.backends.mkldnn.enabled = False  # type: ignore[assignment]
+    try:
+        with torch.backends.cudnn.flags(enabled=False), sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mkldnn.enabled = fused
+        torch.backends.mha.set_fastpath_enabled(before)
+
+
+def _needed(nodes: Sequence[Node], output: int) -> Graph:
+    """The graph without the values that the output does not depend on."""
+    kept = {0, output}
+    for i in range(output, 0, -1):
+        if i in kept:
+            kept.update(nodes[i].parents)
+    place = {old: new for new, old in enumerate(sorted(kept))}
+    return Graph(
+        tuple(replace(nodes[i], parents=tuple(place[p] for p in nodes[i].parents))
+              for i in sorted(kept)), place[output],
+    )  # fmt: skip
 
 
 def _compare(graph: Graph, model: Model, x: Tensor) -> None:

@@ -107,7 +107,8 @@ class Mean(Operator):
         return prod(self.before[i - 1] for i in self.axes)
 
     def linear(self, xs: Sequence[Tensor]) -> Tensor:
-        return xs[0].sum(self.axes, keepdim=self.keep) * self.factor
+        found = xs[0].sum(self.axes, keepdim=self.keep) * self.factor
+        return found if found.dim() > 1 else found[:, None]  # one number is an axis of length one
 
     def spread(self, rs: Sequence[Tensor]) -> Tensor:
         return self.linear(rs)

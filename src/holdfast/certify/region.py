@@ -31,22 +31,26 @@ class Region:
     radius: Tensor | None = None
     norm: float = torch.inf
 
-    def lower(self, a: Tensor, rows: Tensor | slice) -> Tensor:
-        """`(P,)`: numbers below `a . x` for every x of the regions of some rows.
+    def take(self, rows: Tensor | slice) -> Region:
+        """The regions of a selection of rows."""
+        radius = None if self.radius is None else self.radius[rows]
+        return Region(self.box.take(rows), self.centre[rows], radius, self.norm)
+
+    def lower(self, a: Tensor) -> Tensor:
+        """`(B, m)`: numbers below `a . x` for every x of each row's region.
 
         The minimum over an intersection lies above the minima over its parts, so the larger of
         the two is taken; each is exact on its part.
 
         Args:
-            a: `(P, ...)` coefficients.
-            rows: the row whose region each of them is about.
+            a: `(B, m, n)` coefficients, m questions about each row.
         """
-        flat = a.flatten(1)
-        bound = lower_on_box(flat, self.box.take(rows).flat())
+        bound = lower_on_box(a, self.box.flat())
         if self.radius is None:
             return bound
-        centre = self.centre[rows].flatten(1)
-        return torch.maximum(bound, lower_on_ball(flat, centre, self.radius[rows], self.norm))
+        return torch.maximum(
+            bound, lower_on_ball(a, self.centre.flatten(1), self.radius, self.norm)
+        )
 
 
 def region(threat: Threat, x: Tensor) -> Region:

@@ -5,19 +5,18 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from holdfast.certify.smoothing_votes import votes
 from holdfast.core.catalog import register
 from holdfast.core.certificate import Certificate
 from holdfast.core.dice import Dice, dice_or
 from holdfast.core.errors import Unsupported
 from holdfast.core.fields import Count, Inner, settings
-from holdfast.core.goal import Goal, Targeted, Untargeted, logits
+from holdfast.core.goal import Goal, Targeted, Untargeted
 from holdfast.core.kinds import Certifier, Model, Threat
 from holdfast.core.quiet import quiet
 from holdfast.defend.smoothed import Smoothed
 from holdfast.ops.statistics import clopper_pearson_lower
 from holdfast.threats.norms import L2
-
-NUMBERS = 2**21  # input numbers per forward pass
 
 
 @register(
@@ -44,6 +43,9 @@ class Smoothing(Certifier):
         selection: noisy copies that choose the class.
         samples: fresh noisy copies that bound its share.
         alpha: probability, per row, that the statement is wrong.
+        shared: the same noise for every row, which is faster, most of all where the model begins
+            with linear layers. Each row is still wrong with probability at most alpha, but rows
+            are then wrong together: an average over rows is less certain than it looks.
 
     Cost: `selection + samples` forward passes per row.
     """
@@ -51,6 +53,7 @@ class Smoothing(Certifier):
     selection: Count = 100
     samples: Count = 1000
     alpha: Inner = 0.001
+    shared: bool = False
 
     def __call__(
         self, model: Model, x: Tensor, goal: Goal, threat: Threat, *, dice: Dice | None = None
@@ -70,65 +73,98 @@ class Smoothing(Certifier):
         Raises:
             Unsupported: for another model, goal or threat.
         """
-        if not isinstance(model, Smoothed) or model.sigma <= 0:
-            raise Unsupported(
-                "certifier:smoothing certifies a Smoothed model with sigma > 0, not its base",
-                fix="Pass smoothed(model, sigma=0.25), and attack that model as well.",
-                code="E0312",
-            )
-        if not isinstance(threat, L2):
-            raise Unsupported(
-                f"certifier:smoothing covers L2 balls, not {threat.spec}",
-                fix="Use l2:RADIUS; a linf ball of radius r lies in l2 of r * sqrt(inputs).",
-                code="E0312",
-            )
-        if not isinstance(goal, Untargeted | Targeted):
-            raise Unsupported(
-                f"certifier:smoothing knows which class wins, not {type(goal).__name__}",
-                fix="Use an untargeted or targeted goal.",
-                code="E0312",
-            )
-        rows = dice_or(dice, len(x))
-        with quiet(model), torch.no_grad():
-            guess = votes(model, x, self.selection, rows.spawn("selection"))
-            count = votes(model, x, self.samples, rows.spawn("samples"))
-        if not len(x):
-            empty = torch.zeros(0, dtype=torch.float64, device=x.device)
-            return Certificate(model, threat, empty, empty, 1 - self.alpha)
-        chosen = guess.argmax(1)
-        wins = count.gather(1, chosen[:, None])[:, 0]
-        share = clopper_pearson_lower(wins, self.samples, self.alpha).to(x.device)
+        about, ball = smoothed_only(model, threat, goal, "certifier:smoothing")
+        chosen, share, classes = bounded_share(
+            about, x, self.selection, self.samples, self.alpha, dice_or(dice, len(x)), self.shared
+        )
         reach = torch.special.ndtri(share)  # -inf for a share of 0
-        alone = torch.zeros_like(count, dtype=torch.float64).scatter_(1, chosen[:, None], 1.0)
-        safe = goal(alone) < 0
-        radius = torch.where(safe, model.sigma * reach.clamp(min=0), 0.0)
+        safe = safe_classes(goal, chosen, classes)
+        radius = torch.where(safe, about.sigma * reach.clamp(min=0), 0.0)
         # Moving by r lowers the quantile of the share by at most r / sigma.
-        left = torch.special.ndtr(reach - threat.radius / model.sigma)
+        left = torch.special.ndtr(reach - ball.radius / about.sigma)
         margin = torch.where(safe, torch.log1p(-left) - left.log(), torch.inf)
         return Certificate(model, threat, margin, radius, 1 - self.alpha)
 
 
-def votes(model: Smoothed, x: Tensor, samples: int, dice: Dice) -> Tensor:
-    """`(B, K)`: how many noisy copies of each row vote for each class; outputs with NaN abstain.
+def smoothed_only(model: Model, threat: Threat, goal: Goal, who: str) -> tuple[Smoothed, L2]:
+    """Model and threat, if they and the goal are such that its votes say something.
 
-    The number of copies drawn at once depends on the size of one row alone, so that the draws
-    are the same for any batch.
+    Raises:
+        Unsupported: otherwise.
     """
-    numbers = max(1, x[:1].numel())
-    block = max(1, min(samples, 2**17 // numbers))
-    per = max(1, NUMBERS // (numbers * block))
-    found = []
-    for start in range(0, max(1, len(x)), per):
-        part, own = x[start : start + per], dice.part(slice(start, start + per))
-        total = torch.zeros((), dtype=torch.int64, device=x.device)
-        for done in range(0, samples, block):
-            shape = (min(block, samples - done), *x.shape[1:])
-            noise = own.normal(shape, device=x.device, dtype=x.dtype)
-            copies = part[:, None] + model.sigma * noise
-            z = logits(model.base(copies.flatten(0, 1)))
-            z = z.unflatten(0, (len(part), shape[0]))
-            heard = z.isfinite().all(-1, keepdim=True)
-            winners = torch.nn.functional.one_hot(z.argmax(-1), z.shape[-1])
-            total = total + (winners * heard).sum(1)
-        found.append(total)
-    return torch.cat(found)
+    if not isinstance(model, Smoothed) or model.sigma <= 0:
+        raise Unsupported(
+            f"{who} certifies a Smoothed model with sigma > 0, not its base",
+            fix="Pass smoothed(model, sigma=0.25), and attack that model as well.",
+            code="E0312",
+        )
+    ball = two_norm_only(threat, who)
+    if not isinstance(goal, Untargeted | Targeted):
+        raise Unsupported(
+            f"{who} knows which class wins, not {type(goal).__name__}",
+            fix="Use an untargeted or targeted goal.",
+            code="E0312",
+        )
+    return model, ball
+
+
+def two_norm_only(threat: Threat, who: str) -> L2:
+    """The threat, if it is an L2 ball.
+
+    Raises:
+        Unsupported: otherwise, naming it.
+    """
+    if not isinstance(threat, L2):
+        raise Unsupported(
+            f"{who} covers L2 balls, not {threat.spec}",
+            fix="Use l2:RADIUS; a linf ball of radius r lies in l2 of r * sqrt(inputs).",
+            code="E0312",
+        )
+    return threat
+
+
+def safe_classes(goal: Goal, chosen: Tensor, classes: int) -> Tensor:
+    """`(B,)` bool: rows on which the adversary has not won if the chosen class is the answer."""
+    alone = torch.arange(classes, device=chosen.device) == chosen[:, None]
+    return goal(alone.double()) < 0
+
+
+def bounded_share(
+    model: Smoothed, x: Tensor, selection: int, samples: int, alpha: float, dice: Dice,
+    shared: bool = False,
+) -> tuple[Tensor, Tensor, int]:  # fmt: skip
+    """The class that a few copies choose, and a lower bound of its share from fresh ones.
+
+    Args:
+        model: whose copies vote.
+        x: `(B, ...)` inputs.
+        selection: copies that choose.
+        samples: fresh copies that are counted.
+        alpha: probability, per row, that the bound exceeds the share.
+        dice: of the rows.
+        shared: whether all rows meet the same noise.
+
+    Returns:
+        Chosen class `(B,)`, bound `(B,)` float64, number of classes.
+    """
+    with quiet(model), torch.no_grad():
+        guess = votes(model, x, selection, dice.spawn("selection"), shared=shared)
+        counts = votes(model, x, samples, dice.spawn("samples"), shared=shared)
+    chosen = one_answer(guess).argmax(1)
+    wins = counts.gather(1, chosen[:, None])[:, 0]
+    return chosen, clopper_pearson_lower(wins, samples, alpha).to(x.device), counts.shape[1]
+
+
+def one_answer(counts: Tensor) -> Tensor:
+    """The counts `(B, K)`, if they are those of one answer per row.
+
+    Raises:
+        Unsupported: for a model that answers at many positions.
+    """
+    if counts.dim() != 2:
+        raise Unsupported(
+            f"one answer per row can be certified here, the model gives {tuple(counts.shape[1:])}",
+            fix="Use certifier:segmentation for outputs with positions.",
+            code="E0312",
+        )
+    return counts

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from holdfast.checks.local import threats
@@ -17,7 +18,7 @@ from holdfast.core.fields import Count, Inner, Part, settings
 from holdfast.core.goal import Untargeted
 from holdfast.core.kinds import Attack, Batches, Certifier, Check, Threat
 from holdfast.core.records import Cell, Figure, Finding, Severity, Subject
-from holdfast.run.bracket import bracket
+from holdfast.run.bracket import Bracket, bracket
 from holdfast.run.reading import proportion
 
 
@@ -26,8 +27,9 @@ from holdfast.run.reading import proportion
 class Certificates(Check):
     """Rows on which no admissible change can win, proved by a ladder of bounds.
 
-    A row counts as proved if any rung proves it. What is not proved is attacked, and a seeded
-    share of the proved rows too: an attack that wins there aborts the audit with both witnesses.
+    A row counts as proved if any rung proves it, and goes no further up the ladder. What is not
+    proved is attacked, and a seeded share of the proved rows too: an attack that wins there
+    aborts the audit with both witnesses. What is neither proved nor broken is stated.
 
     Cost: about two passes per row and layer for interval bounds, one per row and output way
     and layer for linear bounds, and the witness attack.
@@ -60,24 +62,27 @@ class Certificates(Check):
             raise Unsupported("certificates need one tensor of inputs")
         refusals: list[str] = []
         for threat in threats(subject):
-            for share in self.radii:
+            reached: list[tuple[str, Tensor]] = []
+            for share in sorted(self.radii):
                 try:
-                    yield self._finding(subject, batches, threat, share)
+                    found = self._bracket(subject, batches, threat.scaled(share))
                 except Unsupported as refused:
                     refusals.append(f"{threat.spec}: {refused.says}")
                     break
+                reached.append((threat.scaled(share).spec, found.certified))
+                yield self._finding(subject, found, threat, share)
+            if len(reached) > 1:
+                yield self._reach(reached, threat)
         if refusals and len(refusals) == len(subject.threats):
             raise Unsupported("; ".join(refusals), fix="Audit a net of supported layers.")
         for reason in refusals:
             yield Finding(severity=Severity.INFO, says=f"Nothing is proved for {reason}.")
 
-    def _finding(self, subject: Subject, batches: Batches, whole: Threat, share: float) -> Finding:
-        """One rung of radii; only the whole radius of a threat gives `certificates.proved`."""
-        threat, model, x = whole.scaled(share), subject.model, batches.x
+    def _bracket(self, subject: Subject, batches: Batches, threat: Threat) -> Bracket:
+        """What is proved and what breaks within one threat."""
+        model, x = subject.model, batches.x
         if model is None or not isinstance(x, Tensor):
             raise Unsupported("certificates need one tensor of inputs")
-        name = "certificates.proved" if share == 1 else "certificates.proved_within"
-        spec = whole.spec if share == 1 else threat.spec
         ask = partial(
             bracket,
             model,
@@ -98,7 +103,14 @@ class Certificates(Check):
             raise Unsupported("; ".join(alone.notes), fix=refusal.fix) from None
         if not found.certificates and not bool(found.broken.all()):
             raise Unsupported("; ".join(found.notes))
-        proved, n = int(found.certified.sum()), len(x)
+        return found
+
+    def _finding(self, subject: Subject, found: Bracket, whole: Threat, share: float) -> Finding:
+        """One radius; only the whole radius of a threat gives `certificates.proved`."""
+        threat = whole.scaled(share)
+        name = "certificates.proved" if share == 1 else "certificates.proved_within"
+        spec = whole.spec if share == 1 else threat.spec
+        proved, n = int(found.certified.sum()), len(found.certified)
         reading = proportion(
             f"{name}@{spec}",
             proved,
@@ -113,10 +125,11 @@ class Certificates(Check):
             f"On {proved} of {n} rows no change within {threat.spec} can win: proved. "
             f"{int(found.broken.sum())} rows break, {open_rows} stay open."
         )
-        rungs: list[dict[str, Cell]] = [
-            {"method": name, "rows proved": int(c.proved.sum()), "of": n}
-            for name, c in zip(_names(self.certifiers), found.certificates, strict=False)
-        ]
+        left = n - int((found.attacked.clean >= 0).sum())
+        rungs: list[dict[str, Cell]] = []
+        for method, said in zip(_names(self.certifiers), found.certificates, strict=False):
+            rungs.append({"method": method, "rows proved": int(said.proved.sum()), "of": left})
+            left -= int(said.proved.sum())
         rungs.append(
             {"method": "witnesses attacked", "rows proved": None, "of": int(found.witness.sum())}
         )
@@ -127,12 +140,32 @@ class Certificates(Check):
             says=says,
             rows=tuple(rungs),
         )
+        unsure = proportion(
+            f"certificates.open@{spec}", open_rows, n, better="lower", threat=spec,
+            seed=subject.seed, alpha=self.alpha,
+        )  # fmt: skip
         return Finding(
             severity=Severity.GOOD if proved else Severity.WARNING,
             says=says,
-            readings=(reading,),
+            readings=(reading, unsure) if share == 1 else (reading,),
             figures=(figure,),
         )
+
+    def _reach(self, reached: list[tuple[str, Tensor]], whole: Threat) -> Finding:
+        """How far rows are proved: each counted at the largest radius that holds for it."""
+        n, last = len(reached[0][1]), torch.zeros_like(reached[0][1])
+        rows: list[dict[str, Cell]] = []
+        for spec, proved in reversed(reached):
+            count = int((proved & ~last).sum())
+            rows.append({"label": spec, "value": count / max(n, 1), "n": n})
+            last = last | proved
+        rows.append({"label": "not proved", "value": int((~last).sum()) / max(n, 1), "n": n})
+        says = "The largest of these radii at which each row is proved, as shares of the rows."
+        figure = Figure(
+            name=f"reach-{whole.spec}", kind="bars", title=f"How far rows are proved, {whole.spec}",
+            says=says, rows=tuple(rows), x="share of rows",
+        )  # fmt: skip
+        return Finding(severity=Severity.INFO, says=says, figures=(figure,))
 
 
 def _names(parts: tuple[Part[Certifier], ...]) -> list[str]:

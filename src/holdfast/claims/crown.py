@@ -7,7 +7,7 @@ from unittest.mock import patch
 import torch
 from torch import nn
 
-from holdfast.certify import bounds
+from holdfast.certify import bends
 from holdfast.certify.crown import CROWN
 from holdfast.certify.ibp import IBP
 from holdfast.claims.harness import Claim, Trial
@@ -51,7 +51,7 @@ def trial(seed: int, mutant: str = "") -> Trial:
         clean = goal(model(x))
     threat = LInf(radius=0.02)
     lines = {"": relu_lines, "no-offset": _no_offset, "constant-lines": _loose}[mutant]
-    with patch.object(bounds, "relu_lines", lines):
+    with patch.object(bends, "relu_lines", lines):
         crown = CROWN()(model, x, goal, threat).margin
         sound = True
         for radius in (0.05, 0.1, 0.2):

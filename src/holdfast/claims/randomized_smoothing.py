@@ -11,7 +11,8 @@ from scipy.stats import binom
 from torch import Tensor, nn
 
 from holdfast.certify import smoothing
-from holdfast.certify.smoothing import Smoothing, votes
+from holdfast.certify.smoothing import Smoothing
+from holdfast.certify.smoothing_votes import votes
 from holdfast.claims.harness import Claim, Trial
 from holdfast.core.certificate import Certificate
 from holdfast.core.dice import Dice
@@ -45,7 +46,9 @@ def _doubled(k: Tensor, n: int, alpha: float) -> Tensor:
     return clopper_pearson_lower(k, n, 2 * alpha)
 
 
-def _reused(model: Smoothed, x: Tensor, samples: int, dice: Dice) -> Tensor:
+def _reused(
+    model: Smoothed, x: Tensor, samples: int, dice: Dice, *, shared: bool = False
+) -> Tensor:
     """Bug: the copies that choose the class are counted again to bound its share."""
     return votes(model, x, SAMPLES, Dice(dice.seed, dice.keys, "same"))
 

@@ -27,6 +27,10 @@ LAST = (
 COMMANDS: dict[str, dict[str, str]] = {
     "Start here": {"demo": "demo:demo", "audit": "audit:audit"},
     "Act": {"attack": "attack:attack", "harden": "harden:harden"},
+    "Prove": {
+        "certify": "certify:certify", "verify": "verify:verify",
+        "check-proof": "check_proof:check_proof",
+    },
     "Evidence": {
         "ls": "runs:ls", "show": "runs:show", "diff": "diff:diff", "claim": "claim:claim",
         "papers": "lists:papers",
@@ -141,7 +145,7 @@ def run(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (KeyboardInterrupt, typer.Abort):
-        kept = words[0] in ("audit", "attack")
+        kept = words[0] in ("audit", "attack", "verify")
         _say(f"E0700  stopped{'; nothing finished is lost' if kept else ''}")
         line = shlex.join(["holdfast", *words])
         _say(f"       {'Continue' if kept else 'Begin again'}: {line}")

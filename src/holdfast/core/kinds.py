@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Protocol
 from torch import Tensor
 from torch.optim import Optimizer
 
+from holdfast.core.acting import Agent, Env
 from holdfast.core.adversary import Access, Attack, Certifier, Defence, Threat
 from holdfast.core.callables import Model, Readout, Score, State, Writer
 from holdfast.core.data import Batch, Batches
@@ -109,7 +110,7 @@ KINDS: dict[str, object] = {
     "objective": Objective, "backward": Backward, "hook": Hook, "recipe": Recipe,
     "optimizer": Optimizer, "rewrite": Rewrite, "merge": Merge, "aggregator": Aggregator,
     "shift": Shift, "measure": Measure, "explainer": Explainer, "detector": Detector,
-    "source": Source, "check": Check,
+    "source": Source, "check": Check, "env": Env, "agent": Agent,
 }  # fmt: skip
 PACKAGES: dict[str, tuple[str, ...]] = {
     "threat": ("threats",), "attack": ("attacks",), "certifier": ("certify",),
@@ -118,11 +119,11 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "optimizer": ("optim",), "rewrite": ("compress",), "merge": ("merge",),
     "aggregator": ("aggregate",), "shift": ("shifts",), "measure": ("measures",),
     "explainer": ("explain",), "detector": ("detect",), "source": ("readers",),
-    "check": ("checks",),
+    "check": ("checks",), "env": ("rl",), "agent": ("rl",),
 }  # fmt: skip
 __all__ = [
-    "KINDS", "PACKAGES", "Access", "Aggregator", "Attack", "Backward", "Batch", "Batches",
-    "Certifier", "Check", "Defence", "Detector", "Explainer", "Goal", "Hook", "Inputs", "Loss",
-    "Measure", "Merge", "Model", "Objective", "Outputs", "Readout", "Recipe", "Rewrite", "Run",
-    "Score", "Shift", "Source", "State", "Threat", "Writer", "readings",
+    "KINDS", "PACKAGES", "Access", "Agent", "Aggregator", "Attack", "Backward", "Batch", "Batches",
+    "Certifier", "Check", "Defence", "Detector", "Env", "Explainer", "Goal", "Hook", "Inputs",
+    "Loss", "Measure", "Merge", "Model", "Objective", "Outputs", "Readout", "Recipe", "Rewrite",
+    "Run", "Score", "Shift", "Source", "State", "Threat", "Writer", "readings",
 ]  # fmt: skip

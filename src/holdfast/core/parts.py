@@ -26,7 +26,7 @@ class _PartOf:
         if isinstance(value, dict):
             fields = dict(value)
             return catalog.build(fields.pop("use", self.kind), **fields)
-        if not callable(value) and self.kind not in ("threat", "detector", "hook"):
+        if not callable(value) and self.kind not in ("threat", "detector", "hook", "env", "agent"):
             raise ValueError(f"must be a {self.kind} or the name of one")
         known = catalog.entry_of(value)
         return known.key if known is not None and known.kind == self.kind else value

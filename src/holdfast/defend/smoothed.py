@@ -17,6 +17,16 @@ from holdfast.core.kinds import Model
 NUMBERS = 2**22  # input numbers per forward pass
 
 
+def ballots(z: Tensor) -> Tensor:
+    """The votes `(..., K)` of logits `(..., K)`: True at the largest one.
+
+    Where two are largest, or one is not finite, nobody gets the vote.
+    """
+    best = z == z.amax(-1, keepdim=True)
+    valid = (best.sum(-1, keepdim=True) == 1) & z.isfinite().all(-1, keepdim=True)
+    return best & valid
+
+
 @dataclass(frozen=True, eq=False)
 class Smoothed:
     """The classifier `argmax_c P[base(x + e) = c]` with normal noise e, estimated by sampling.
@@ -43,7 +53,7 @@ class Smoothed:
         return self.sigma * dice.normal(shape, device=like.device, dtype=like.dtype)
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Log-frequencies of the classes `(B, K)`, with one added to each count.
+        """Log-frequencies of the classes `(B, ..., K)`, with one added to each count.
 
         Their gradient is that of the log of the mean probability, since votes have none.
         """
@@ -55,12 +65,11 @@ class Smoothed:
         for part in noise.split(size):
             copies = (x[:, None] + part).flatten(0, 1)
             z = logits(self.base(copies)).unflatten(0, (len(x), len(part)))
-            winners = torch.nn.functional.one_hot(z.argmax(-1), z.shape[-1])
-            votes.append((winners * z.isfinite().all(-1, keepdim=True)).sum(1))
+            votes.append(ballots(z).sum(1))
             shares.append(z.softmax(-1).sum(1))
         counts = torch.stack(votes).sum(0).to(x.dtype)
         share = torch.stack(shares).sum(0) / self.samples
-        hard = ((counts + 1) / (self.samples + counts.shape[1])).log()
+        hard = ((counts + 1) / (self.samples + counts.shape[-1])).log()
         soft = share.clamp(min=torch.finfo(x.dtype).tiny).log()
         return hard + (soft - soft.detach()) if soft.requires_grad else hard
 

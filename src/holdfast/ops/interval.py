@@ -132,3 +132,10 @@ def intersect(a: Box, b: Box) -> Box:
     low, high = torch.maximum(a.low, b.low), torch.minimum(a.high, b.high)
     good = low <= high  # false for NaN as well
     return Box(torch.where(good, low, a.low), torch.where(good, high, a.high))
+
+
+def within(box: Box, low: float, high: float) -> Box:
+    """The box cut to a range, for values that are known to lie there."""
+    if low == -inf and high == inf:
+        return box
+    return Box(box.low.clamp(min=low), box.high.clamp(max=high))

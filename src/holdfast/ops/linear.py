@@ -51,31 +51,36 @@ def relu_lines(box: Box) -> Lines:
 
 
 def lower_on_box(a: Tensor, box: Box) -> Tensor:
-    """A number below the minimum of `a . x` over a box, exact up to outward rounding.
+    """`(B, m)`: numbers below the minima of `a . x` over boxes, exact up to outward rounding.
+
+    A linear function is least at a corner: `a . c - |a| . r` with centre c and half width r.
 
     Args:
-        a: `(P, n)` coefficients.
-        box: ends `(P, n)`.
+        a: `(B, m, n)` coefficients, m functions for each box.
+        box: ends `(B, n)`.
     """
     low, high = box
-    value = (a.clamp(min=0) * low + a.clamp(max=0) * high).sum(1)
-    mass = (a.abs() * box.magnitude).sum(1)
-    return value - 2 * gamma(a.shape[1] + 4) * mass - TINY
+    centre = (low + high) / 2
+    half = torch.maximum(high - centre, centre - low)
+    size = a.abs() @ torch.stack([half, box.magnitude], 2)
+    value = (a @ centre[:, :, None]).squeeze(2) - size[:, :, 0]
+    return value - 4 * gamma(a.shape[2] + 8) * size[:, :, 1] - TINY
 
 
 def lower_on_ball(a: Tensor, centre: Tensor, radius: Tensor, norm: float) -> Tensor:
-    """A number below the minimum of `a . x` over a ball: `a . c - r ||a||` in the dual norm.
+    """`(B, m)`: numbers below the minima of `a . x` over balls: `a . c - r ||a||`, dual norm.
 
     Exact up to outward rounding, by Hoelder's inequality, which is attained.
 
     Args:
-        a: `(P, n)` coefficients.
-        centre: `(P, n)`.
-        radius: `(P,)`.
+        a: `(B, m, n)` coefficients, m functions for each ball.
+        centre: `(B, n)`.
+        radius: `(B,)`.
         norm: order p >= 1 of the norm that measures the ball; its dual q has 1/p + 1/q = 1.
     """
     dual = torch.inf if norm == 1 else 1.0 if norm == torch.inf else norm / (norm - 1)
-    reach = radius * torch.linalg.vector_norm(a, ord=dual, dim=1)
-    mass = (a.abs() * centre.abs()).sum(1) + reach
-    found: Tensor = (a * centre).sum(1) - reach - 2 * gamma(a.shape[1] + 8) * mass - TINY
+    reach = radius[:, None] * torch.linalg.vector_norm(a, ord=dual, dim=2)
+    mass = (a.abs() @ centre.abs()[:, :, None]).squeeze(2) + reach
+    value = (a @ centre[:, :, None]).squeeze(2) - reach
+    found: Tensor = value - 2 * gamma(a.shape[2] + 8) * mass - TINY
     return found

@@ -40,6 +40,7 @@ NAMES = {
     "envelope.certified": "Proven accuracy",
     "certificates.proved": "Proven accuracy",
     "certificates.proved_within": "Proven within a smaller radius",
+    "certificates.open": "Neither proven nor broken",
     "certificates.smoothed": "Proven behind noise",
     "ood.auroc": "Novelty detection",
     "ood.auroc.far": "Novelty detection, far",

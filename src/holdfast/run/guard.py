@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil
 
@@ -15,6 +16,7 @@ from holdfast.core.kinds import Model, Score
 from holdfast.core.quiet import quiet
 from holdfast.core.records import Verdict
 from holdfast.ops.batch import Inputs
+from holdfast.ops.conformal import conformal_rank, conformal_threshold
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +30,8 @@ class Guard:
         alarms: rate of false alarms that the threshold was made for.
         doubt: largest one minus probability that a class in the set of answers may have; None
             gives no set.
+        sets: inputs -> `(B, K)` bool, the set of answers where another rule than `doubt` makes it
+            (`detector:conformal`, `detector:robust-conformal`).
     """
 
     model: Model
@@ -35,6 +39,7 @@ class Guard:
     threshold: float
     alarms: float
     doubt: float | None = None
+    sets: Callable[[Inputs], Tensor] | None = None
 
     @classmethod
     def calibrate(
@@ -45,6 +50,7 @@ class Guard:
         *,
         alarms: float = 0.05,
         misses: float | None = None,
+        sets: Callable[[Inputs], Tensor] | None = None,
     ) -> Guard:
         """Choose the threshold so that trusted inputs are rarely turned away.
 
@@ -60,19 +66,22 @@ class Guard:
             alarms: admissible rate of false alarms, in (0, 1).
             misses: if given, the verdict also holds a set of classes that leaves out the true
                 one with probability at most `misses` (needs labels).
+            sets: calibrated sets of answers by another rule, instead of `misses`.
 
         Raises:
-            ConfigError: for a rate outside (0, 1) or too few rows to keep it.
+            ConfigError: for a rate outside (0, 1), too few rows to keep it, or two rules for sets.
 
         Cost: one score per trusted row, one forward more for the set.
         """
+        if misses is not None and sets is not None:
+            raise ConfigError("Guard: both misses and sets say what the sets are", fix="Give one.")
         with quiet(model, score), torch.no_grad():
             scores = [score(b.x).double().flatten() for b in trusted]
         threshold = _quantile(scores, alarms, "alarms")
         doubt = None
         if misses is not None:
             doubt = _quantile(_doubts(model, trusted), misses, "misses")
-        return cls(model, score, threshold, alarms, doubt)
+        return cls(model, score, threshold, alarms, doubt, sets)
 
     def __call__(self, x: Inputs) -> Verdict:
         """Outputs, `(B,)` whether they are stood by, and `(B, K)` the set of answers if asked for.
@@ -89,6 +98,8 @@ class Guard:
         if self.doubt is not None:
             chosen = 1 - z.double().softmax(-1) <= self.doubt
             chosen = chosen | ~finite.reshape(-1, *[1] * (z.dim() - 1))
+        elif self.sets is not None:
+            chosen = self.sets(x)
         return Verdict(outputs, accepted, chosen)
 
 
@@ -109,11 +120,9 @@ def _quantile(parts: list[Tensor], rate: float, name: str) -> float:
     if not 0 < rate < 1:
         raise ConfigError(f"Guard.{name} must lie in (0, 1), got {rate}")
     scores = torch.cat(parts) if parts else torch.empty(0)
-    n = len(scores)
-    k = ceil((n + 1) * (1 - rate) - 1e-9)
-    if k > n:
+    if conformal_rank(len(scores), rate) > len(scores):
         raise ConfigError(
-            f"Guard: {n} trusted rows cannot keep {name} at {rate:g}",
+            f"Guard: {len(scores)} trusted rows cannot keep {name} at {rate:g}",
             fix=f"Give at least {ceil(1 / rate - 1 - 1e-9)} rows, or allow a higher rate.",
         )
-    return float(scores.nan_to_num(torch.inf, torch.inf).sort().values[k - 1])
+    return conformal_threshold(scores, rate)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from holdfast.attacks.all_edits import AllEdits
 from holdfast.attacks.pgd import PGD
 from holdfast.core.certificate import Certificate
 from holdfast.core.dice import Dice
@@ -17,18 +18,30 @@ from holdfast.defend.smoothed import smoothed
 from holdfast.run.search import search
 from holdfast.testing.laws import LawBroken
 from holdfast.testing.traces import no_trace, stopped_anywhere
-from holdfast.testing.worlds import Images, Linear, TinyReLU, three_class
+from holdfast.testing.worlds import Images, Linear, TinyReLU, Tokens, three_class
 from holdfast.threats.norms import L1, L2, LInf
+from holdfast.threats.slots import Slots
+from holdfast.threats.tokens import Substitutions
 
-World = Linear | Images | TinyReLU
+World = Linear | Images | TinyReLU | Tokens
 KEYS = torch.tensor([7, 3, 11, 0, 5, 2])
+
+
+def _forms(certifier: Certifier) -> list[Callable[[nn.Module], Model]]:
+    """What becomes of a plain model before it is certified: nothing, noise around it, and what the
+    certifier itself asks for, if it covers models of one form only (`subject(model)`)."""
+    own = getattr(certifier, "subject", None)
+    return [lambda m: m, lambda m: smoothed(m, sigma=0.1), *([own] if callable(own) else [])]
 
 
 def _scenes(certifier: Certifier) -> Iterator[tuple[World, Model, Threat]]:
     """Worlds, the function to be certified, and threats that the certifier accepts."""
     answered = False
+    for world, model, threat in _token_scenes(certifier):
+        answered = True
+        yield world, model, threat
     for world in (three_class(rows=6), TinyReLU.make(rows=6), Images.make(rows=6)):
-        for model in (world.model, smoothed(world.model, sigma=0.1)):
+        for model in (form(world.model) for form in _forms(certifier)):
             for threat in (LInf(radius=0.02), L2(radius=0.05), L1(radius=0.1)):
                 try:
                     certifier(model, world.x[:1], world.goal.take(slice(0, 1)), threat)
@@ -38,6 +51,21 @@ def _scenes(certifier: Certifier) -> Iterator[tuple[World, Model, Threat]]:
                 yield world, model, threat
     if not answered:
         raise LawBroken(f"{certifier!r} refuses every world")
+
+
+def _token_scenes(certifier: Certifier) -> Iterator[tuple[World, Model, Threat]]:
+    """Token worlds and threats, for certifiers whose changes are whole numbers (`discrete`)."""
+    if not getattr(certifier, "discrete", False):
+        return
+    world = Tokens.make(rows=6)
+    for form in _forms(certifier):
+        for threat in (Slots(token=0, vocabulary=12), Substitutions(edits=1, vocabulary=12)):
+            model = form(world.model)
+            try:
+                certifier(model, world.x[:1], world.goal.take(slice(0, 1)), threat)
+            except Unsupported:
+                continue
+            yield world, model, threat
 
 
 def _ask(certifier: Certifier, world: World, model: Model, threat: Threat) -> Certificate:
@@ -58,7 +86,8 @@ def law_no_change_beats_it(certifier: Certifier) -> None:
         found = _ask(certifier, world, model, threat)
         if found.confidence < 1:
             continue  # speaks of the limit of infinitely many samples
-        attack = PGD(steps=10)
+        discrete = getattr(threat, "discrete", False)
+        attack = AllEdits() if discrete else PGD(steps=10)
         margins = [search(attack, model, world.x, world.goal, threat).margin]
         with torch.no_grad():
             for stream in range(10):
@@ -166,12 +195,15 @@ def law_leaves_the_model_as_it_was(certifier: Certifier) -> None:
             _ask(certifier, world, model, threat)
         if not isinstance(threat, LInf | L2):
             continue
-        wrapped = model is not world.model
+        form = next(f for f in _forms(certifier) if type(f(world.model)) is type(model))
 
         def asked(
-            fragile: nn.Module, world: World = world, threat: Threat = threat, wrap: bool = wrapped
+            fragile: nn.Module,
+            world: World = world,
+            threat: Threat = threat,
+            form: Callable[[nn.Module], Model] = form,
         ) -> Certificate:
-            whole = smoothed(fragile, sigma=0.1) if wrap else fragile
+            whole = form(fragile)
             return _ask(certifier, world, whole, threat)
 
         stopped_anywhere(certifier, world.model, asked, (1,))

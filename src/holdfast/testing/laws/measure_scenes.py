@@ -14,7 +14,15 @@ from holdfast.core.data import Batches
 from holdfast.measures.model.plane import Plane
 from holdfast.measures.text.attention import AttentionHead
 from holdfast.testing.laws import LawBroken
-from holdfast.testing.worlds import Language, TinyReLU, draws, linear_layer, mixture, two_class
+from holdfast.testing.worlds import (
+    Images,
+    Language,
+    TinyReLU,
+    draws,
+    linear_layer,
+    mixture,
+    two_class,
+)
 
 
 @dataclass(frozen=True)
@@ -69,6 +77,13 @@ def _outputs(rows: int) -> Scene:
 def _model(rows: int) -> Scene:
     world = TinyReLU.make(rows=40)
     batches = Batches(x=world.x[:rows], y=labels(world)[:rows], size=16)
+    return Scene((world.model, batches), (world.model,))
+
+
+def _vision(rows: int) -> Scene:
+    """A small convolutional net and its images."""
+    world = Images.make(rows=40)
+    batches = Batches(x=world.x[:rows], y=world.y[:rows], size=16)
     return Scene((world.model, batches), (world.model,))
 
 
@@ -166,9 +181,19 @@ def _answers(rows: int) -> Scene:
     return Scene((answers, y[:rows]))
 
 
+def _sets(rows: int) -> Scene:
+    """Random sets of three classes, and labels of which most are in them."""
+    g = draws(6)
+    y = torch.randint(3, (40,), generator=g)
+    sets = (torch.rand(40, 3, generator=g) < 0.4) | nn.functional.one_hot(y, 3).bool()
+    sets[::7] = False
+    return Scene((sets[:rows], y[:rows]))
+
+
 SCENES: dict[str, Callable[[int], Scene]] = {
     "outputs": _outputs,
     "model": _model,
+    "vision": _vision,
     "plane": _plane,
     "batches": _batches,
     "models": _models,
@@ -176,4 +201,5 @@ SCENES: dict[str, Callable[[int], Scene]] = {
     "lm": _lm,
     "head": _head,
     "answers": _answers,
+    "sets": _sets,
 }

@@ -1,0 +1,160 @@
+"""Linear bounds, their optimisation and complete verification: seconds, tightness, answers.
+
+Run `python benchmarks/certify.py`; it prints its section of `docs/benchmarks.md` and rewrites it.
+`HOLDFAST_ORACLE` names a folder with frozen bounds of another engine (`linear_bounds_*.pt`),
+`HOLDFAST_BENCH` one with ONNX and VNN-LIB instances and their `index.csv`; what is not there is
+left out. `HOLDFAST_BENCH_ONLY` names families, `HOLDFAST_BENCH_SECONDS` the limit per instance.
+All times are CPU seconds of one thread.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+from page import write
+from torch import Tensor, nn
+
+from holdfast.certify.ascent import ascend
+from holdfast.certify.bounds import margins, propagate
+from holdfast.certify.reader import read
+from holdfast.certify.region import region
+from holdfast.certify.verify import verify
+from holdfast.readers.onnx import read_onnx
+from holdfast.readers.vnnlib import read_property
+from holdfast.threats.norms import LInf
+
+ROWS = {"mlp": 10, "cnn": 10}
+ALPHA = {"mlp": (5, 10), "cnn": (5, 10)}  # evaluations of neurons, of the margin
+
+
+def nets(name: str) -> nn.Sequential:
+    """The networks of the frozen bounds."""
+    if name == "mlp":
+        sizes = pairwise((784, 256, 256, 256, 10))
+        parts = [part for n, m in sizes for part in (nn.Linear(n, m), nn.ReLU())]
+        return nn.Sequential(nn.Flatten(), *parts[:-1])
+    return nn.Sequential(
+        nn.Conv2d(1, 16, 4, 2, 1), nn.ReLU(), nn.Conv2d(16, 32, 4, 2, 1), nn.ReLU(), nn.Flatten(),
+        nn.Linear(1568, 100), nn.ReLU(), nn.Linear(100, 10),
+    )  # fmt: skip
+
+
+@torch.no_grad()
+def tightness(folder: Path) -> list[str]:
+    """CROWN and optimised bounds beside the frozen ones."""
+    lines = [
+        "| net | radius | method | ms per input | mean least margin | frozen | largest shortfall |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, rows in ROWS.items():
+        frozen = torch.load(folder / f"linear_bounds_{name}.pt", weights_only=True)
+        model = nets(name)
+        model.load_state_dict(frozen["state_dict"])
+        model.double().eval()
+        x, spec = frozen["x"][:rows].double(), frozen["spec"][:rows].double()
+        for radius in (0.02, 0.08):
+            threat = LInf(radius=radius, low=-10.0, high=10.0)
+            for method in ("CROWN", "CROWN-Optimized"):
+                theirs = frozen["lower_bounds"][f"{method}@{radius:.6f}"][:rows].double()
+                steps = (0, 0) if method == "CROWN" else ALPHA[name]
+                start = time.process_time()
+                found = bounded(model, x, spec, threat, steps)
+                spent = 1e3 * (time.process_time() - start) / len(x)
+                ours, other = (float(v.amin(1).mean()) for v in (found, theirs))
+                short = float((theirs - found).max())
+                lines.append(
+                    f"| {name} | {radius} | {method} | {spent:.1f} | {ours:.3f} | {other:.3f} "
+                    f"| {short:.1e} |"
+                )
+    return lines
+
+
+def bounded(
+    model: nn.Module, x: Tensor, spec: Tensor, threat: LInf, steps: tuple[int, int]
+) -> Tensor:
+    """Lower bounds `(B, W)` of the specifications."""
+    graph = read(model, x)
+    bounds = propagate(graph, region(threat, x), "crown", steps=steps[0])
+    if steps[1]:
+        return ascend(bounds, graph.output, spec, steps[1])
+    return -margins(bounds, -spec, torch.zeros(spec.shape[:2]).double(), relax=True)
+
+
+def families(folder: Path) -> list[str]:
+    """Answers per family of instances."""
+    only = os.environ.get("HOLDFAST_BENCH_ONLY", "").split()
+    limit = float(os.environ.get("HOLDFAST_BENCH_SECONDS", "60"))
+    rows = list(csv.DictReader((folder / "index.csv").open()))
+    counts: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    for row in rows:
+        name, files = row["benchmark"], (folder / row["onnx"], folder / row["vnnlib"])
+        if (only and name not in only) or not all(file.exists() for file in files):
+            continue
+        start = time.process_time()
+        try:
+            answer = verify(read_onnx(files[0]), read_property(files[1]), timeout=limit).answer
+        except Exception as error:
+            answer = type(error).__name__
+        spent, count = time.process_time() - start, counts[name]
+        count["instances"] += 1
+        count["solved"] += answer == row["expected"]
+        count["wrong"] += answer in ("sat", "unsat") and answer != row["expected"]
+        count["seconds"] += spent
+        count["longest"] = max(count["longest"], spent)
+        sys.stderr.write(f"{name} {files[0].name} {files[1].name} {answer} {spent:.1f}\n")
+    lines = [
+        f"At most {limit:g} s of wall clock each.", "",
+        "| family | instances | solved | wrong | seconds in all | longest |",
+        "|---|---|---|---|---|---|",
+    ]  # fmt: skip
+    for name, count in sorted(counts.items()):
+        lines.append(
+            f"| {name} | {count['instances']:.0f} | {count['solved']:.0f} | {count['wrong']:.0f} "
+            f"| {count['seconds']:.0f} | {count['longest']:.1f} |"
+        )
+    return lines
+
+
+FIRST = """
+import resource, torch
+torch.set_num_threads(1)
+from holdfast.certify.crown import CROWN
+from holdfast.testing.worlds import TinyReLU
+from holdfast.threats.norms import LInf
+world = TinyReLU.make()
+CROWN()(world.model, world.x, world.goal, LInf(radius=0.02))
+used = resource.getrusage(resource.RUSAGE_SELF)
+print(used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+"""
+
+
+def first() -> str:
+    """CPU seconds and memory from the start of Python to a first verdict."""
+    done = subprocess.run([sys.executable, "-c", FIRST], capture_output=True, text=True, check=True)
+    seconds, memory = map(float, done.stdout.split())
+    return f"First verdict of a small net, imports included: {seconds:.1f} s, {memory:.0f} MB."
+
+
+def main() -> None:
+    """Measure what is there and write the section."""
+    torch.set_num_threads(1)
+    lines = [first(), ""]
+    if folder := os.environ.get("HOLDFAST_ORACLE"):
+        lines += [*tightness(Path(folder)), ""]
+    if folder := os.environ.get("HOLDFAST_BENCH"):
+        lines += [*families(Path(folder)), ""]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    write("Certificates", "\n".join([*lines, f"Peak memory of this run: {peak:.0f} MB."]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,244 @@
+"""Robust conformal prediction: sets that keep their promise when inputs are moved on purpose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import log
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from holdfast.core.catalog import register
+from holdfast.core.data import UNLABELLED, Batches
+from holdfast.core.dice import Dice
+from holdfast.core.errors import ConfigError, Unsupported
+from holdfast.core.fields import Count, Inner, NonNegative, Positive, settings
+from holdfast.core.goal import logits
+from holdfast.core.kinds import Detector, Model
+from holdfast.core.quiet import quiet
+from holdfast.core.row_keys import row_keys
+from holdfast.detect.conformal import SLOPE, Conformal
+from holdfast.ops.batch import Inputs
+from holdfast.ops.conformal import conformal_threshold
+
+NUMBERS = 2**21  # input numbers per forward pass
+
+
+@register(
+    "detector",
+    cites="rscp-plus",
+    says="Sets of classes that hold the true one although the input was moved within an L2 ball.",
+)
+@settings
+class RobustConformal(Detector):
+    """Conformal sets from strangeness that is averaged over Gaussian noise (RSCP+).
+
+    The mean strangeness S of a class under noise of deviation sigma, in [0, 1], moves slowly: its
+    normal quantile changes by at most `radius / sigma` when the input moves by `radius`. So a
+    class is kept while that quantile, lowered by `radius / sigma`, does not exceed the quantile
+    of the conformal threshold. What is known of S is a mean over `samples` draws: the threshold
+    is raised and the mean of the new row lowered by a bound that fails with probability
+    `beta` each, and the threshold is taken at `alpha - 2 beta`. Together: for x exchangeable
+    with the trusted rows and any x' within the radius, chosen without knowing the draws, the
+    set of x' holds the true class with probability at least `1 - alpha`.
+
+    With `transform="ranks"` strangeness is first put through a fixed rising map (PTT): its rank
+    among held rows, then a steep sigmoid around `1 - alpha`. Scores are then flat except near
+    the threshold, where few classes lie, so that the shift of the proof adds few of them. The
+    held rows are a part of the trusted ones and do not calibrate.
+
+    As a score of trust the result is the size of the set, the empty set counting as all classes,
+    and a fraction that orders sets of equal size.
+
+    Cost: `samples` forward passes per row (`samples` per trusted row to fit, one per held row).
+
+    Unlike the paper: the threshold is an order statistic, never interpolated; `aps` is not
+    randomized, since draws would have to be shared by x and x'; radius and sigma default to
+    inputs in [0, 1] of few pixels.
+
+    Args:
+        strangeness: `lac` or `aps`, of the probabilities under noise.
+        alpha: admissible share of sets that miss the true class.
+        radius: Euclidean length of the change that is tolerated; 0 for averaged sets.
+        sigma: standard deviation of the noise; the paper takes twice the radius.
+        samples: noisy copies of each row.
+        beta: probability that a bound of a mean fails; below `alpha / 2`.
+        transform: `ranks`, or `none`.
+        steepness: of the sigmoid, per unit of rank.
+        held: share of the trusted rows that makes the map.
+        bound: of the mean of a new row: `bernstein` is tighter where the draws agree.
+        seed: of the noise; must not be known to an adversary who chooses x' by the draws.
+    """
+
+    strangeness: Literal["lac", "aps"] = "lac"
+    alpha: Inner = 0.1
+    radius: NonNegative = 0.05
+    sigma: Positive = 0.1
+    samples: Count = 256
+    beta: Inner = 0.001
+    transform: Literal["ranks", "none"] = "ranks"
+    steepness: Positive = 400.0
+    held: Inner = 0.5
+    bound: Literal["bernstein", "hoeffding"] = "bernstein"
+    seed: int = 0
+
+    def fit(self, model: Model, trusted: Batches) -> RobustSets:
+        """The map from held rows and the threshold from the other trusted rows.
+
+        Raises:
+            ConfigError: unless `2 beta < alpha` and there are at least two samples.
+            Unsupported: if inputs are not one floating-point tensor, or outputs not `(B, K)`.
+        """
+        if 2 * self.beta >= self.alpha or self.samples < 2:
+            raise ConfigError(
+                f"RobustConformal: needs 2 beta < alpha and samples > 1, got beta {self.beta:g}, "
+                f"alpha {self.alpha:g} and {self.samples} samples",
+                fix="Use alpha=0.1, beta=0.001, samples=256.",
+            )
+        dice = Dice(self.seed, trusted.index, "robust-conformal")
+        order = torch.randperm(len(trusted), generator=dice.generator("held"))
+        count = round(self.held * len(trusted)) if self.transform == "ranks" else 0
+        ranks: Tensor | None = None
+        if count:
+            one = Averaged(model, self, None, 1)
+            ranks = _own(one, trusted.take(order[:count]), dice.spawn("held")).sort().values
+        many = Averaged(model, self, ranks, self.samples)
+        scores = _own(many, trusted.take(order[count:]), dice.spawn("trusted"))
+        return RobustSets(many, conformal_threshold(scores, self.alpha - 2 * self.beta))
+
+    def slack(self, variance: Tensor | None = None) -> Tensor:
+        """How far a mean of draws in [0, 1] may lie above its expectation, but for beta.
+
+        Args:
+            variance: `(...)` unbiased, of the draws, for Bernstein's bound; None for Hoeffding's.
+        """
+        n = self.samples
+        if variance is None:
+            return torch.tensor((log(1 / self.beta) / (2 * n)) ** 0.5, dtype=torch.float64)
+        term = log(2 / self.beta)
+        return (2 * variance * term / n).sqrt() + 7 * term / (3 * (n - 1))
+
+
+@dataclass(frozen=True, eq=False)
+class Averaged:
+    """Strangeness under noise, mapped to [0, 1].
+
+    Args:
+        model: the base model.
+        rule: settings.
+        ranks: sorted strangeness of held rows, or None for the plain one.
+        samples: draws per row.
+    """
+
+    model: Model
+    rule: RobustConformal
+    ranks: Tensor | None
+    samples: int
+
+    def __call__(self, x: Inputs, dice: Dice) -> tuple[Tensor, Tensor, Tensor]:
+        """`(B, K)` each: mean and unbiased variance of what is mapped, and the plain mean."""
+        if not isinstance(x, Tensor) or not x.is_floating_point():
+            raise Unsupported("detector:robust-conformal needs one tensor of numbers as input")
+        per = max(1, NUMBERS // max(1, x[:1].numel() * self.samples))
+        parts = [
+            self._some(x[i : i + per], dice.part(slice(i, i + per)))
+            for i in range(0, max(1, len(x)), per)
+        ]
+        return tuple(torch.cat(p) for p in zip(*parts, strict=True))  # type: ignore[return-value]
+
+    def _some(self, x: Tensor, dice: Dice) -> tuple[Tensor, Tensor, Tensor]:
+        shape = (self.samples, *x.shape[1:])
+        noise = self.rule.sigma * dice.normal(shape, device=x.device, dtype=x.dtype)
+        with quiet(self.model):
+            z = logits(self.model((x[:, None] + noise).flatten(0, 1)))
+        if z.dim() != 2:
+            raise Unsupported(f"detector:robust-conformal needs logits (B, K), got {z.dim()} axes")
+        base = Conformal(strangeness=self.rule.strangeness)
+        plain = base.of(z, torch.ones(len(z), device=z.device)).clamp(0, 1)
+        plain = plain.masked_fill(~z.isfinite().all(1, keepdim=True), torch.nan)
+        plain = plain.unflatten(0, (len(x), self.samples))
+        mapped = self.mapped(plain.detach())
+        mean = mapped.mean(1)
+        variance = (mapped - mean[:, None]).square().sum(1) / max(1, self.samples - 1)
+        return mean, variance, plain.mean(1)
+
+    def mapped(self, plain: Tensor) -> Tensor:
+        """The rising map of strangeness into [0, 1]; NaN stays NaN."""
+        if self.ranks is None:
+            return plain
+        below = torch.searchsorted(self.ranks.to(plain.device), plain.contiguous(), right=True)
+        share = below / len(self.ranks) - (1 - self.rule.alpha)
+        found = torch.sigmoid(self.rule.steepness * share.double())
+        return found.masked_fill(plain.isnan(), torch.nan)
+
+    def knee(self, limit: float) -> float:
+        """The plain strangeness around which classes leave the sets."""
+        if self.ranks is None:
+            return min(limit, 1.0)
+        return float(self.ranks.quantile(1 - self.rule.alpha))
+
+
+@dataclass(frozen=True, eq=False)
+class RobustSets:
+    """Calibrated robust sets.
+
+    Args:
+        averaged: mean strangeness of each class.
+        limit: the conformal threshold of trusted rows, infinite with too few of them.
+    """
+
+    averaged: Averaged
+    limit: float
+
+    def sets(self, x: Inputs, *, dice: Dice | None = None) -> Tensor:
+        """`(B, K)` bool: the classes in the set of each row; all where outputs are not finite.
+
+        Args:
+            x: inputs, changed within the radius or not.
+            dice: fresh noise for each row; without them it is drawn from the row's contents.
+        """
+        with torch.no_grad():
+            return self._kept(*self.averaged(x, self._dice(x, dice))[:2])
+
+    def _kept(self, mean: Tensor, variance: Tensor) -> Tensor:
+        rule = self.averaged.rule
+        slack = rule.slack(variance if rule.bound == "bernstein" else None)
+        top = min(self.limit + float(rule.slack()), 1.0)
+        # From here nothing but quantiles: -inf at 0 and inf at 1, so that a limit of 1 keeps all.
+        known = torch.special.ndtri((mean - slack.to(mean.device)).clamp(0, 1))
+        level = torch.special.ndtri(torch.tensor(top, dtype=torch.float64)).to(mean.device)
+        kept: Tensor = (
+            (known - rule.radius / rule.sigma <= level) | mean.isnan() | (level == torch.inf)
+        )
+        return kept
+
+    def _dice(self, x: Inputs, dice: Dice | None) -> Dice:
+        own = Dice(self.averaged.rule.seed, row_keys(x), "robust-conformal/new")
+        return own if dice is None else dice
+
+    def __call__(self, x: Inputs, y: Tensor | None = None) -> Tensor:
+        """`(B,)`: the mean mapped strangeness of given classes, or the size of the set.
+
+        A fraction below one is added to sizes, as by `Sets`, from the plain mean strangeness.
+        """
+        mean, variance, plain = self.averaged(x, self._dice(x, None))
+        broken = mean.isnan().any(1)
+        if y is not None:
+            own = mean.gather(1, y.to(mean.device).clamp(min=0)[:, None]).squeeze(1)
+            return torch.where(own.isnan(), torch.inf, own)
+        size = self._kept(mean.detach(), variance.detach()).sum(1).to(mean)
+        size = torch.where(size == 0, mean.shape[1], size)
+        order = torch.sigmoid((self.averaged.knee(self.limit) - plain) / SLOPE).mean(1)
+        return torch.where(broken, torch.inf, size + order)
+
+
+def _own(averaged: Averaged, rows: Batches, dice: Dice) -> Tensor:
+    """`(n,)` mean strangeness of the true classes of labelled rows."""
+    found = [torch.empty(0, dtype=torch.float64)]
+    with torch.no_grad():
+        for batch in rows:
+            mean = averaged(batch.x, dice.keyed(batch.index))[0].cpu()
+            known = batch.y.cpu() != UNLABELLED
+            found.append(mean[known].gather(1, batch.y.cpu()[known].long()[:, None]).squeeze(1))
+    return torch.cat(found)

@@ -1,0 +1,1 @@
+"""Measures of data alone: what no model of them can avoid."""

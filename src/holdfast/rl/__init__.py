@@ -1,0 +1,1 @@
+"""Environments with known truth, agents, and what can be promised about their returns."""
