@@ -68,6 +68,7 @@ def test_names_of_all_readings() -> None:
     assert set(names) - shifts == {
         "clean.accuracy", "clean.majority", "clean.worst_class", "attacks.worst@linf:0.1",
         "certificates.proved@linf:0.1", "certificates.proved_within@linf:0.025",
+        "certificates.open@linf:0.1",
         "envelope.attacked@linf:0.1", "corruptions.mean", "corruptions.worst",
         "calibration.ece", "calibration.ece_after_temperature", "calibration.adaptive-ece",
         "calibration.brier", "calibration.nll", "ood.auroc", "explanations.stability",

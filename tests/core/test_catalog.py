@@ -23,7 +23,7 @@ from holdfast.defend.smoothed import smoothed
         ("hook:pgd", "attack:pgd"),
         ("loss:gce", "loss:generalized-cross-entropy"), ("crown", "certifier:crown"),
         ("certifier:smooth", "certifier:smoothing"), ("loss:cross_entropy", "loss:cross-entropy"),
-        ("measure:lipschitz", "measure:local-lipschitz"),
+        ("measure:lipschitz", "certifier:lipschitz"),
         ("shift:gaussian", "shift:gaussian-noise"),
     ],
 )  # fmt: skip

@@ -75,15 +75,19 @@ def test_mahalanobis_against_scikit_learn():
     assert np.allclose(score(X).detach().numpy(), want, rtol=1e-6)
 
 
+# Patterns are signs of ReLUs: this net has none, and signs pass no gradient.
+OTHERS = [e for e in entries("detector") if e.name != "activation-pattern"]
+
+
 def test_scores_carry_a_gradient_to_the_input():
-    for entry in entries("detector"):
+    for entry in OTHERS:
         x = X[60:62].clone().requires_grad_()
         entry.thing().fit(MODEL, TRUSTED)(x).sum().backward()
         assert x.grad.abs().sum() > 0
         assert all(p.grad is None for p in MODEL.parameters())
 
 
-@pytest.mark.parametrize("entry", entries("detector"), ids=lambda e: e.name)
+@pytest.mark.parametrize("entry", OTHERS, ids=lambda e: e.name)
 def test_a_guard_around_each_detector_keeps_its_rate_of_false_alarms(entry):
     """Fitted on one part, calibrated on a second, tried on fresh rows of the same kind."""
     g = torch.Generator().manual_seed(3)

@@ -5,7 +5,15 @@ import pytest
 import torch
 from scipy.optimize import linprog, minimize
 
-from holdfast.ops.geometry import norm, project_l1, project_l2, project_linf, room, toward_zero
+from holdfast.ops.geometry import (
+    fill_l2,
+    norm,
+    project_l1,
+    project_l2,
+    project_linf,
+    room,
+    toward_zero,
+)
 from holdfast.ops.steepest import step_l1, step_l2
 
 PROJECT = {1: project_l1, 2: project_l2, float("inf"): project_linf}
@@ -132,3 +140,25 @@ def test_half_precision_rounds_towards_zero(dtype: torch.dtype) -> None:
     assert cast.dtype == dtype
     assert (cast.float().abs() <= exact.abs()).all()
     assert torch.allclose(cast.float(), exact, rtol=0.01, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_water_filling_is_found_from_any_guess(dtype: torch.dtype) -> None:
+    """The squared norm rises with the scale, so bisection knows the answer; guesses only help."""
+    g = torch.Generator().manual_seed(9)
+    y = torch.randn(3000, 5, generator=g, dtype=torch.float64).abs()
+    y[torch.rand(y.shape, generator=g) < 0.2] = 0.0
+    bound = torch.rand(y.shape, generator=g, dtype=torch.float64)
+    bound[torch.rand(y.shape, generator=g) < 0.2] = 0.0
+    radius = 0.1 + torch.rand(len(y), generator=g, dtype=torch.float64)
+    low, high = torch.zeros(len(y), dtype=torch.float64), torch.full((len(y),), 1e3).double()
+    for _ in range(80):
+        middle = (low + high) / 2
+        below = torch.minimum(middle[:, None] * y, bound).square().sum(1) < radius.square()
+        low, high = torch.where(below, middle, low), torch.where(below, high, middle)
+    reached = torch.minimum(1e3 * y, bound).norm(dim=1) > radius * (1 + 1e-9)
+    for guess in (None, 0.2 * high, high, 1.5 * high, 50 * high):
+        found = fill_l2(y.to(dtype), bound.to(dtype), radius, guess)
+        close = torch.isclose(found, high, rtol=1e-3 if dtype == torch.float32 else 1e-9)
+        assert close[reached].double().mean() == 1
+        assert found[~reached].min() > 100  # the ball holds all that the box admits

@@ -27,6 +27,8 @@ from holdfast.core.goal import Goal
 from holdfast.core.kinds import Certifier, Model, Threat
 from holdfast.ops.interval import Box
 
+STEPS_PER_UNIT = 2.0**40  # of the bounds that are handed out
+
 
 @register("certifier", name="sdp", cites=("sdp", "lowrank-sdp"))
 @settings
@@ -81,7 +83,9 @@ class SDP(Certifier):
             if question is not None:
                 with torch.no_grad():
                     found.append(self._row(question))
-        return Certificate(model, threat, torch.cat(found).to(x.device))
+        # Eigenvalues wobble in their last digit from call to call; rounded up they do not.
+        margin = torch.ceil(torch.cat(found) * STEPS_PER_UNIT) / STEPS_PER_UNIT
+        return Certificate(model, threat, margin.to(x.device))
 
     def _row(self, question: Question) -> Tensor:
         """`(1,)`: the bound of a single row."""

@@ -16,6 +16,7 @@ from holdfast.attacks.pgd import PGD
 from holdfast.claims.harness import Claim, Trial
 from holdfast.core.data import Batches
 from holdfast.core.dice import Dice
+from holdfast.core.errors import Unsupported
 from holdfast.core.fields import Later
 from holdfast.core.goal import Untargeted
 from holdfast.ops import gates
@@ -72,8 +73,13 @@ def trial(seed: int, mutant: str = "") -> Trial:
     }[mutant]  # fmt: skip
     recipe = Convex(threat=THREAT if mutant != "trains-clean" else LInf(radius=0.0))
     hard = _net(seed)
-    with patch.object(gates, "interior", bugs[0]), patch.object(convex, "program", bugs[1]):
-        run = recipe(hard, data, dice=Dice.of(60, seed))
+    try:
+        with patch.object(gates, "interior", bugs[0]), patch.object(convex, "program", bugs[1]):
+            run = recipe(hard, data, dice=Dice.of(60, seed))
+    except Unsupported:  # the solver notices that a bug leaves it no inside to start from
+        if not mutant:
+            raise
+        return Trial(0.0, 1.0, False)
     attacked = float(F.relu(1 + _worst(hard, data)).mean())  # mean hinge loss under attack
     bounded = attacked <= run.history[0]["loss"] + 1e-6
     own = {"hard": hard, "adversarial": _net(seed), "clean": _net(seed)}

@@ -52,4 +52,7 @@ CLAIM = Claim(
     mutants=("clean-loss-only", "bounds-turned"),
     seconds=90,
     quick=False,
+    known="does not hold",
+    why="on one seed of three it verifies 3.4 points less than pure interval training; 2 are "
+    "asked, and the other two seeds hold",
 )

@@ -113,7 +113,7 @@ def trial(seed: int, mutant: str = "") -> Trial:
 
 CLAIM = Claim(
     paper="policy-smoothing",
-    methods=("agent:smoothed", "env:tracking"),
+    methods=("agent:smoothed", "agent:stacked", "agent:linear", "env:tracking"),
     says="Bounds of the return under attacked views are wrong no more often than alpha = 0.1 where "
     "they are tight, and three adaptive adversaries and a policy that averages frames stay above.",
     left="share of 100 certificates above the exact value under attack",

@@ -115,6 +115,8 @@ def fill_l2(y: Tensor, bound: Tensor, radius: Tensor, guess: Tensor | None = Non
         capped = (torch.mul(y, s.to(y.dtype)[:, None], out=part) > bound) | kept
         if number and torch.equal(capped, before):
             return s
+        if not number:  # a guess from which nothing is free says nothing: begin at 0
+            capped = torch.where(capped.all(1, keepdim=True), none, capped)
         left = goal - torch.mul(ceiling, capped, out=part).sum(1, dtype=goal.dtype)
         free = torch.mul(square, ~capped, out=part).sum(1, dtype=goal.dtype)
         s = torch.where(free > 0, (left.clamp(min=0) / free).sqrt(), torch.inf)
