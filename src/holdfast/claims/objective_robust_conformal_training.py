@@ -9,7 +9,7 @@ from holdfast.claims.harness import Claim, Trial
 from holdfast.core.data import Batches
 from holdfast.core.dice import Dice
 from holdfast.objectives.conformal import RobustConformalTraining
-from holdfast.run.loop import TrainingRun
+from holdfast.run.training import TrainingRun
 
 SIGMA, RADIUS, COPIES, ALPHA, WEIGHT, WIDTH = 0.3, 0.15, 3, 0.25, 0.5, 0.1
 ROWS, CLASSES = 24, 4
