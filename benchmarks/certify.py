@@ -23,11 +23,11 @@ import torch
 from page import write
 from torch import Tensor, nn
 
-from holdfast.certify.ascent import ascend
-from holdfast.certify.bounds import margins, propagate
-from holdfast.certify.reader import read
-from holdfast.certify.region import region
-from holdfast.certify.verify import verify
+from holdfast.certify.linear.ascent import ascend
+from holdfast.certify.linear.bounds import margins, propagate
+from holdfast.certify.linear.region import region
+from holdfast.certify.properties.verify import verify
+from holdfast.certify.reading.reader import read
 from holdfast.readers.onnx import read_onnx
 from holdfast.readers.vnnlib import read_property
 from holdfast.threats.norms import LInf
@@ -127,7 +127,7 @@ def families(folder: Path) -> list[str]:
 FIRST = """
 import resource, torch
 torch.set_num_threads(1)
-from holdfast.certify.crown import CROWN
+from holdfast.certify.linear.crown import CROWN
 from holdfast.testing.worlds import TinyReLU
 from holdfast.threats.norms import LInf
 world = TinyReLU.make()

@@ -21,8 +21,8 @@ from page import write
 from scipy.special import ndtr
 from torch import Tensor, nn
 
-from holdfast.certify.sequential import share_test
-from holdfast.certify.smoothing_votes import votes
+from holdfast.certify.smoothing.sequential import share_test
+from holdfast.certify.smoothing.votes import votes
 from holdfast.core.data import Batches
 from holdfast.core.dice import Dice
 from holdfast.core.fields import Later

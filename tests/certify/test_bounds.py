@@ -12,11 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from holdfast.certify.bounds import margins, propagate
-from holdfast.certify.crown import CROWN
-from holdfast.certify.ibp import IBP
-from holdfast.certify.reader import read
-from holdfast.certify.region import region
+from holdfast.certify.linear.bounds import margins, propagate
+from holdfast.certify.linear.crown import CROWN
+from holdfast.certify.linear.ibp import IBP
+from holdfast.certify.linear.region import region
+from holdfast.certify.reading.reader import read
 from holdfast.core.errors import Unsupported
 from holdfast.core.goal import AtLeast, Targeted, Untargeted
 from holdfast.testing.worlds import Images, TinyReLU, three_class

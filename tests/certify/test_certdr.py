@@ -7,9 +7,9 @@ import torch
 from scipy.stats import binom
 
 from holdfast.attacks.all_edits import AllEdits
-from holdfast.certify.certdr import CertDR, estimated, shifts
-from holdfast.certify.ranking import certified_queries, certified_top
-from holdfast.certify.synonyms import SynonymSmoothed
+from holdfast.certify.discrete.certdr import CertDR, estimated, shifts
+from holdfast.certify.discrete.ranking import certified_queries, certified_top
+from holdfast.certify.discrete.synonyms import SynonymSmoothed
 from holdfast.core.data import Batch
 from holdfast.core.dice import Dice
 from holdfast.core.errors import ConfigError, Unsupported

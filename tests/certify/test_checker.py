@@ -10,13 +10,13 @@ import torch
 from tests.certify.onnx_nets import mlp, residual, save, specification
 
 import holdfast.certify.checker as package
-from holdfast.certify.certificates import certificate
 from holdfast.certify.checker import Rejected, check
 from holdfast.certify.checker.bounds import Bounds, Region
 from holdfast.certify.checker.check import tightened
 from holdfast.certify.checker.network import Network
 from holdfast.certify.checker.specification import alternatives
-from holdfast.certify.proofs import Proof
+from holdfast.certify.properties.certificates import certificate
+from holdfast.certify.properties.proofs import Proof
 
 pytest.importorskip("onnx")
 

@@ -10,16 +10,16 @@ import torch
 from scipy.optimize import linprog
 from torch import nn
 
-from holdfast.certify import branch
-from holdfast.certify.alpha import AlphaCROWN
-from holdfast.certify.ascent import ascend
-from holdfast.certify.bounds import propagate
-from holdfast.certify.branch import prove
-from holdfast.certify.complete import MILP, BetaCROWN
-from holdfast.certify.crown import CROWN
-from holdfast.certify.first import rows_of
-from holdfast.certify.reader import read
-from holdfast.certify.region import region
+from holdfast.certify.linear.alpha import AlphaCROWN
+from holdfast.certify.linear.ascent import ascend
+from holdfast.certify.linear.bounds import propagate
+from holdfast.certify.linear.crown import CROWN
+from holdfast.certify.linear.first import rows_of
+from holdfast.certify.linear.region import region
+from holdfast.certify.reading.reader import read
+from holdfast.certify.search import branch
+from holdfast.certify.search.branch import prove
+from holdfast.certify.search.complete import MILP, BetaCROWN
 from holdfast.core.dice import dice_or
 from holdfast.core.goal import Untargeted
 from holdfast.testing.worlds import TinyReLU

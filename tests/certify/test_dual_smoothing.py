@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy.stats import binom
 
-from holdfast.certify.smoothing_dual import DualRadius, least_votes
+from holdfast.certify.smoothing.dual import DualRadius, least_votes
 from holdfast.core.errors import ShapeError, Unsupported
 from holdfast.core.goal import AtLeast, Untargeted
 from holdfast.defend.dual import DualSmoothed, DualSmoothing, half

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from holdfast.attacks.all_edits import AllEdits
-from holdfast.certify.erase_and_check import EraseAndCheck
-from holdfast.certify.erased import Erased, erased, lengths
+from holdfast.certify.discrete.erase_and_check import EraseAndCheck
+from holdfast.certify.discrete.erased import Erased, erased, lengths
 from holdfast.core.errors import ConfigError, Unsupported
 from holdfast.core.goal import Targeted, Untargeted
 from holdfast.run.search import search

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from holdfast.certify.crown import CROWN
-from holdfast.certify.ibp import IBP
+from holdfast.certify.linear.crown import CROWN
+from holdfast.certify.linear.ibp import IBP
 from holdfast.core.errors import Unsupported
 from holdfast.core.goal import Untargeted
 from holdfast.core.kinds import Certifier

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from holdfast.certify.crown import CROWN
-from holdfast.certify.ibp import IBP
+from holdfast.certify.linear.crown import CROWN
+from holdfast.certify.linear.ibp import IBP
 from holdfast.core.dice import Dice
 from holdfast.core.goal import Untargeted
 from holdfast.core.kinds import Threat

@@ -5,9 +5,9 @@ import torch
 from torch import Tensor, nn
 
 from holdfast.attacks.pgd import PGD
-from holdfast.certify.lipschitz import Lipschitz
-from holdfast.certify.lipschitz_norms import crude_norm, norm_above, on_torus, power_norm
-from holdfast.certify.operators import Convolution
+from holdfast.certify.lipschitz.certifier import Lipschitz
+from holdfast.certify.lipschitz.norms import crude_norm, norm_above, on_torus, power_norm
+from holdfast.certify.network.operators import Convolution
 from holdfast.core.errors import Unsupported
 from holdfast.core.goal import Untargeted
 from holdfast.layers.lipschitz import (

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from holdfast.attacks.pgd import PGD
-from holdfast.certify.ibp import IBP
-from holdfast.certify.mixed import MixedMargin, lipschitz_radius
+from holdfast.certify.linear.ibp import IBP
+from holdfast.certify.smoothing.mixed import MixedMargin, lipschitz_radius
 from holdfast.core.errors import ConfigError, Unsupported
 from holdfast.core.goal import Targeted, Untargeted
 from holdfast.defend.mixed import Mixed, Mixing, blend

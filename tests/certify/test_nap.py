@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from holdfast.certify.crown import CROWN
+from holdfast.certify.linear.crown import CROWN
 from holdfast.certify.nap import Patterns, activations, pattern_margin
 from holdfast.core.errors import ConfigError
 from holdfast.testing.worlds import TinyReLU

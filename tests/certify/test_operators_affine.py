@@ -8,16 +8,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from holdfast.certify.along import Along, Centre, Contraction, Differences, Stacked
-from holdfast.certify.bounds import propagate
-from holdfast.certify.ibp import IBP
-from holdfast.certify.known import Known
-from holdfast.certify.layout import Layout, Placed, layout_of, tags
-from holdfast.certify.matrices import Each, Resample, Transposed
-from holdfast.certify.operators import Convolution, Operator
-from holdfast.certify.picks import Pick
-from holdfast.certify.reader import read
-from holdfast.certify.region import Region
+from holdfast.certify.linear.bounds import propagate
+from holdfast.certify.linear.ibp import IBP
+from holdfast.certify.linear.region import Region
+from holdfast.certify.network.along import Along, Centre, Contraction, Differences, Stacked
+from holdfast.certify.network.known import Known
+from holdfast.certify.network.matrices import Each, Resample, Transposed
+from holdfast.certify.network.operators import Convolution, Operator
+from holdfast.certify.network.picks import Pick
+from holdfast.certify.reading.layout import Layout, Placed, layout_of, tags
+from holdfast.certify.reading.reader import read
 from holdfast.core.errors import Unsupported
 from holdfast.core.goal import Untargeted
 from holdfast.ops.interval import Box

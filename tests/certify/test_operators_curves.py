@@ -10,12 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from holdfast.certify.bends import Bend, Choice, Relu
-from holdfast.certify.curves import Curve
-from holdfast.certify.functions import CURVES, elu, power, reciprocal, softplus
-from holdfast.certify.products import Product
-from holdfast.certify.steps import Step
-from holdfast.certify.waves import COSINE, SINE
+from holdfast.certify.network.bends import Bend, Choice, Relu
+from holdfast.certify.network.curves import Curve
+from holdfast.certify.network.functions import CURVES, elu, power, reciprocal, softplus
+from holdfast.certify.network.products import Product
+from holdfast.certify.network.steps import Step
+from holdfast.certify.network.waves import COSINE, SINE
 from holdfast.ops.interval import Box
 
 BOXES, POINTS = 600, 101

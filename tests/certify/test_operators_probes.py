@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from holdfast.certify.alpha import AlphaCROWN
-from holdfast.certify.bounds import propagate
-from holdfast.certify.crown import CROWN
-from holdfast.certify.ibp import IBP
-from holdfast.certify.reader import read
-from holdfast.certify.region import Region
+from holdfast.certify.linear.alpha import AlphaCROWN
+from holdfast.certify.linear.bounds import propagate
+from holdfast.certify.linear.crown import CROWN
+from holdfast.certify.linear.ibp import IBP
+from holdfast.certify.linear.region import Region
+from holdfast.certify.reading.reader import read
 from holdfast.core.goal import Untargeted
 from holdfast.ops.interval import Box
 from holdfast.testing.fuzz import METHODS, main, trial
@@ -77,7 +77,7 @@ def test_the_fuzzer_counts_points_and_finds_a_bound_that_is_wrong(
 ) -> None:
     monkeypatch.setattr("sys.argv", ["fuzz", "--points", "3000"])
     assert main() == 0 and "3000 points, 0 outside" in capsys.readouterr().out
-    import holdfast.certify.functions as functions
+    import holdfast.certify.network.functions as functions
 
     wrong = functions.CURVES["tanh"]
     object.__setattr__(wrong, "bends", wrong.bends[::-1])

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from holdfast.certify.crown import CROWN
-from holdfast.certify.ibp import IBP
+from holdfast.certify.linear.crown import CROWN
+from holdfast.certify.linear.ibp import IBP
 from holdfast.core.goal import Untargeted
 from holdfast.ops.interval import around, gamma
 from holdfast.run.search import clean

@@ -3,13 +3,13 @@
 import torch
 from torch import nn
 
-from holdfast.certify.bounds import margins, propagate
-from holdfast.certify.crown import CROWN
-from holdfast.certify.lipschitz_chain import linked
-from holdfast.certify.prepare import prepare
-from holdfast.certify.sdp import SDP, _asked, _network
-from holdfast.certify.sdp_problem import Problem
-from holdfast.certify.sdp_solve import linear_start
+from holdfast.certify.linear.bounds import margins, propagate
+from holdfast.certify.linear.crown import CROWN
+from holdfast.certify.linear.prepare import prepare
+from holdfast.certify.lipschitz.chain import linked
+from holdfast.certify.semidefinite.problem import Problem
+from holdfast.certify.semidefinite.sdp import SDP, _asked, _network
+from holdfast.certify.semidefinite.solve import linear_start
 from holdfast.core.goal import Untargeted
 from holdfast.testing.worlds import TinyReLU
 from holdfast.threats.norms import LInf

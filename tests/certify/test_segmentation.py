@@ -6,8 +6,8 @@ import pytest
 import torch
 from scipy.stats import binom
 
-from holdfast.certify.segmentation import Segmentation
-from holdfast.certify.segments import information_gain
+from holdfast.certify.smoothing.segmentation import Segmentation
+from holdfast.certify.smoothing.segments import information_gain
 from holdfast.core.dice import Dice
 from holdfast.core.errors import ShapeError, Unsupported
 from holdfast.core.goal import AtLeast, Pixels, Untargeted

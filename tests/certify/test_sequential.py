@@ -11,10 +11,10 @@ from scipy.stats import binom
 from torch import nn
 
 from holdfast.attacks.pgd import PGD
-from holdfast.certify.sequential import FIRST, GROWTH, log_evidence, needed, share_test
-from holdfast.certify.smoothing import Smoothing
-from holdfast.certify.smoothing_sequential import SequentialSmoothing
-from holdfast.certify.smoothing_votes import split, votes
+from holdfast.certify.smoothing.anytime import SequentialSmoothing
+from holdfast.certify.smoothing.randomized import Smoothing
+from holdfast.certify.smoothing.sequential import FIRST, GROWTH, log_evidence, needed, share_test
+from holdfast.certify.smoothing.votes import split, votes
 from holdfast.core.dice import Dice
 from holdfast.core.errors import ShapeError, Unsupported
 from holdfast.core.goal import Targeted, Untargeted

@@ -7,10 +7,10 @@ import pytest
 import torch
 from scipy.stats import binom
 
-from holdfast.certify import smoothing
-from holdfast.certify.ibp import IBP
+from holdfast.certify.linear.ibp import IBP
 from holdfast.certify.radius import certified_radius
-from holdfast.certify.smoothing import Smoothing, votes
+from holdfast.certify.smoothing import randomized as smoothing
+from holdfast.certify.smoothing.randomized import Smoothing, votes
 from holdfast.core.dice import Dice
 from holdfast.core.errors import Unsupported
 from holdfast.core.goal import AtLeast, Targeted, Untargeted

@@ -9,8 +9,8 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from torch import nn
 
 from holdfast.attacks.all_edits import AllEdits
-from holdfast.certify.vectorized import Vectorized, VectorizerBound
-from holdfast.certify.vectorizers import (
+from holdfast.certify.discrete.vectorized import Vectorized, VectorizerBound
+from holdfast.certify.discrete.vectorizers import (
     concat_shift,
     mean_shift,
     paragraph_shift,

@@ -8,8 +8,8 @@ import torch
 from tests.certify.onnx_nets import mlp, specification
 from torch import nn
 
-from holdfast.certify.property import robustness
-from holdfast.certify.verify import verify
+from holdfast.certify.properties.property import robustness
+from holdfast.certify.properties.verify import verify
 from holdfast.core.errors import ShapeError
 from holdfast.readers.vnnlib import parse_property
 

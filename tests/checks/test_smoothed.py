@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from holdfast.certify.smoothing import Smoothing
+from holdfast.certify.smoothing.randomized import Smoothing
 from holdfast.checks.smoothed import SmoothedVotes
 from holdfast.core.data import Batches
 from holdfast.core.errors import ConfigError, Unsupported

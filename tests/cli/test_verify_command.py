@@ -44,7 +44,7 @@ def test_sat_with_its_witness(tmp_path, capsys):
 
 def test_unknown_says_why(tmp_path, capsys, monkeypatch):
     import holdfast.cli.verify as command
-    from holdfast.certify.verify import Verification
+    from holdfast.certify.properties.verify import Verification
 
     told = Verification("unknown", reason="no proof and no witness in time")
     monkeypatch.setattr(command, "decided", lambda *a, **k: (told, ""))

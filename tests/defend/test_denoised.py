@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from holdfast.certify.smoothing import Smoothing
+from holdfast.certify.smoothing.randomized import Smoothing
 from holdfast.core.errors import ConfigError
 from holdfast.core.goal import Untargeted
 from holdfast.defend.denoised import DenoisedSmoothing, OneStep, Wiener

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from holdfast.certify.crown import CROWN
-from holdfast.certify.ibp import IBP
+from holdfast.certify.linear.crown import CROWN
+from holdfast.certify.linear.ibp import IBP
 from holdfast.core.data import Batch
 from holdfast.core.dice import Dice
 from holdfast.core.errors import Unsupported

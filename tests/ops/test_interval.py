@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import torch
 
-from holdfast.certify.operators import Dense
+from holdfast.certify.network.operators import Dense
 from holdfast.ops.interval import Box, affine, around, gamma, intersect, relu
 from holdfast.ops.linear import lower_on_ball, lower_on_box, relu_lines
 

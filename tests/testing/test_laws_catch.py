@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from holdfast.attacks.active import Active
 from holdfast.attacks.climb import ascend
 from holdfast.attacks.pgd import PGD
-from holdfast.certify.crown import CROWN
-from holdfast.certify.ibp import IBP
+from holdfast.certify.linear.crown import CROWN
+from holdfast.certify.linear.ibp import IBP
 from holdfast.compress.magnitude import MagnitudePruning
 from holdfast.core.catalog import find
 from holdfast.core.certificate import Certificate

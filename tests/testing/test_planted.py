@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from holdfast.certify.crown import CROWN
-from holdfast.certify.ibp import IBP
+from holdfast.certify.linear.crown import CROWN
+from holdfast.certify.linear.ibp import IBP
 from holdfast.core.certificate import Certificate
 from holdfast.core.errors import Unsupported
 from holdfast.core.kinds import Certifier

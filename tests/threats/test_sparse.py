@@ -77,7 +77,7 @@ def test_gradient_ascent_comes_close_to_the_best_positions():
 
 
 def test_linear_bounds_refuse_it():
-    from holdfast.certify.crown import CROWN
+    from holdfast.certify.linear.crown import CROWN
 
     world = two_class(rows=4)
     with pytest.raises(Unsupported):

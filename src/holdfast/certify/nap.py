@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from holdfast.certify.bounds import margins, propagate
-from holdfast.certify.coefficients import Bounds
-from holdfast.certify.graph import Graph
-from holdfast.certify.operators import Operator
-from holdfast.certify.prepare import prepare
+from holdfast.certify.linear.bounds import margins, propagate
+from holdfast.certify.linear.coefficients import Bounds
+from holdfast.certify.linear.prepare import prepare
+from holdfast.certify.network.graph import Graph
+from holdfast.certify.network.operators import Operator
 from holdfast.core.errors import ConfigError, Unsupported
 from holdfast.core.goal import Goal
 from holdfast.core.kinds import Model, Threat

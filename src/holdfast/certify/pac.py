@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from holdfast.certify.region import region
+from holdfast.certify.linear.region import region
 from holdfast.core.catalog import register
 from holdfast.core.certificate import Certificate
 from holdfast.core.dice import _GOLDEN, Dice, dice_or

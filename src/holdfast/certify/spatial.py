@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from holdfast.certify.bounds import Intermediate, margins, propagate
-from holdfast.certify.crown import CROWN
-from holdfast.certify.reader import read
-from holdfast.certify.region import Region
+from holdfast.certify.linear.bounds import Intermediate, margins, propagate
+from holdfast.certify.linear.crown import CROWN
+from holdfast.certify.linear.region import Region
+from holdfast.certify.reading.reader import read
 from holdfast.core.catalog import register
 from holdfast.core.certificate import Certificate
 from holdfast.core.dice import Dice

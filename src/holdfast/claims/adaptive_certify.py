@@ -6,8 +6,8 @@ import torch
 from scipy.stats import binom
 from torch import Tensor
 
-from holdfast.certify.segmentation import Segmentation
-from holdfast.certify.segments import information_gain
+from holdfast.certify.smoothing.segmentation import Segmentation
+from holdfast.certify.smoothing.segments import information_gain
 from holdfast.claims.harness import Claim, Trial
 from holdfast.core.dice import Dice
 from holdfast.core.fields import settings

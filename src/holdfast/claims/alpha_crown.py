@@ -8,9 +8,9 @@ from unittest.mock import patch
 import torch
 from torch import Tensor, nn
 
-from holdfast.certify.alpha import AlphaCROWN
-from holdfast.certify.ascent import Ascent
-from holdfast.certify.crown import CROWN
+from holdfast.certify.linear.alpha import AlphaCROWN
+from holdfast.certify.linear.ascent import Ascent
+from holdfast.certify.linear.crown import CROWN
 from holdfast.claims.harness import Claim, Trial
 from holdfast.core.goal import Untargeted
 from holdfast.testing.worlds import TinyReLU
@@ -52,7 +52,7 @@ def trial(seed: int, mutant: str = "") -> Trial:
         clean = goal(model(x))
     threat, method = LInf(radius=0.15), AlphaCROWN(steps=4, last=10)
     ascent = {"": Ascent, "unclamped": _Unclamped, "no-ascent": _Still}[mutant]
-    with patch("holdfast.certify.ascent.Ascent", ascent):
+    with patch("holdfast.certify.linear.ascent.Ascent", ascent):
         found = method(model, x, goal, threat).margin
         sound = True
         for radius in (0.1, 0.2):

@@ -6,12 +6,12 @@ from contextlib import ExitStack
 from typing import Any
 from unittest.mock import patch
 
-from holdfast.certify import signs
-from holdfast.certify.backward import backward
-from holdfast.certify.branching import divided
-from holdfast.certify.complete import BetaCROWN
-from holdfast.certify.signs import Signed
-from holdfast.certify.splits import Splits
+from holdfast.certify.linear.backward import backward
+from holdfast.certify.search import signs
+from holdfast.certify.search.branching import divided
+from holdfast.certify.search.complete import BetaCROWN
+from holdfast.certify.search.signs import Signed
+from holdfast.certify.search.splits import Splits
 from holdfast.claims.harness import Claim, Trial
 from holdfast.testing.worlds import TinyReLU
 from holdfast.threats.norms import LInf
@@ -33,12 +33,12 @@ def trial(seed: int, mutant: str = "") -> Trial:
     """Number of rows on which both disagree, over several radii."""
     wrong = 0
     with ExitStack() as stack:
-        stack.enter_context(patch("holdfast.certify.branch.FEW", 0))
-        stack.enter_context(patch("holdfast.certify.branch.descend", lambda *a, **n: None))
+        stack.enter_context(patch("holdfast.certify.search.branch.FEW", 0))
+        stack.enter_context(patch("holdfast.certify.search.branch.descend", lambda *a, **n: None))
         if mutant == "wrong-sign":
             stack.enter_context(patch.object(signs, "backward", _wrong_sign))
         if mutant == "one-half":
-            stack.enter_context(patch("holdfast.certify.branch_relu.divided", _one_half))
+            stack.enter_context(patch("holdfast.certify.search.branch_relu.divided", _one_half))
         for k in range(3):
             world = TinyReLU.make(seed=10 * seed + k, rows=4)
             for radius in (0.1, 0.2):

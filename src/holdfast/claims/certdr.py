@@ -8,10 +8,10 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
-from holdfast.certify import ranking
-from holdfast.certify.certdr import shifts
-from holdfast.certify.ranking import certified_top
-from holdfast.certify.synonyms import SynonymSmoothed
+from holdfast.certify.discrete import ranking
+from holdfast.certify.discrete.certdr import shifts
+from holdfast.certify.discrete.ranking import certified_top
+from holdfast.certify.discrete.synonyms import SynonymSmoothed
 from holdfast.claims.harness import Claim, Trial
 from holdfast.threats.tokens import Substitutions
 

@@ -10,10 +10,11 @@ import torch
 from scipy.stats import binom
 from torch import Tensor
 
-from holdfast.certify import sequential, smoothing_sequential
-from holdfast.certify.sequential import share_test
-from holdfast.certify.smoothing import Smoothing
-from holdfast.certify.smoothing_sequential import SequentialSmoothing
+from holdfast.certify.smoothing import adaptive as smoothing_sequential
+from holdfast.certify.smoothing import sequential
+from holdfast.certify.smoothing.anytime import SequentialSmoothing
+from holdfast.certify.smoothing.randomized import Smoothing
+from holdfast.certify.smoothing.sequential import share_test
 from holdfast.claims.harness import Claim, Trial
 from holdfast.core.dice import Dice
 from holdfast.defend.smoothed import smoothed

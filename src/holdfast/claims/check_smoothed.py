@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from holdfast.certify.smoothing import Smoothing
+from holdfast.certify.smoothing.randomized import Smoothing
 from holdfast.checks.smoothed import SmoothedVotes
 from holdfast.claims.harness import Claim, Trial
 from holdfast.core.certificate import Certificate

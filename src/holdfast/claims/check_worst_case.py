@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from holdfast.certify.crown import CROWN
+from holdfast.certify.linear.crown import CROWN
 from holdfast.checks.certificates import Certificates
 from holdfast.checks.envelope import Envelope
 from holdfast.checks.worst_case import WorstCase

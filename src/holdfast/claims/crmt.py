@@ -7,7 +7,7 @@ from unittest.mock import patch
 import torch
 from torch import Tensor, nn
 
-from holdfast.certify.lipschitz import Lipschitz
+from holdfast.certify.lipschitz.certifier import Lipschitz
 from holdfast.claims.harness import Claim, Trial
 from holdfast.core.data import Batches
 from holdfast.core.fields import Later

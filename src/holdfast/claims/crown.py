@@ -7,9 +7,9 @@ from unittest.mock import patch
 import torch
 from torch import nn
 
-from holdfast.certify import bends
-from holdfast.certify.crown import CROWN
-from holdfast.certify.ibp import IBP
+from holdfast.certify.linear.crown import CROWN
+from holdfast.certify.linear.ibp import IBP
+from holdfast.certify.network import bends
 from holdfast.claims.harness import Claim, Trial
 from holdfast.core.goal import Untargeted
 from holdfast.ops.interval import Box

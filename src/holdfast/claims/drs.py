@@ -11,8 +11,8 @@ import torch
 from scipy.stats import binom
 from torch import Tensor, nn
 
-from holdfast.certify import smoothing_dual
-from holdfast.certify.smoothing_dual import DualRadius
+from holdfast.certify.smoothing import dual as smoothing_dual
+from holdfast.certify.smoothing.dual import DualRadius
 from holdfast.claims.harness import Claim, Trial
 from holdfast.core.dice import Dice
 from holdfast.core.goal import Untargeted

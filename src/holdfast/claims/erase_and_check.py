@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from holdfast.attacks.all_edits import AllEdits
-from holdfast.certify.erase_and_check import EraseAndCheck
-from holdfast.certify.erased import Erased
+from holdfast.certify.discrete.erase_and_check import EraseAndCheck
+from holdfast.certify.discrete.erased import Erased
 from holdfast.claims.harness import Claim, Trial
 from holdfast.core.goal import Untargeted
 from holdfast.run.search import search

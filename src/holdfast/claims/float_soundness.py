@@ -12,8 +12,8 @@ from unittest.mock import patch
 import torch
 from torch import Tensor, nn
 
-from holdfast.certify.crown import CROWN
-from holdfast.certify.ibp import IBP
+from holdfast.certify.linear.crown import CROWN
+from holdfast.certify.linear.ibp import IBP
 from holdfast.claims.harness import Claim, Trial
 from holdfast.core.errors import Unsupported
 from holdfast.core.goal import Untargeted

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from holdfast.attacks.pgd import PGD
-from holdfast.certify import lipschitz_values
-from holdfast.certify.lipschitz import Lipschitz
-from holdfast.certify.lipschitz_modules import chain
-from holdfast.certify.lipschitz_norms import norm_above, power_norm
-from holdfast.certify.lipschitz_values import Evaluated
-from holdfast.certify.operators import Operator, Shape
+from holdfast.certify.lipschitz import values as lipschitz_values
+from holdfast.certify.lipschitz.certifier import Lipschitz
+from holdfast.certify.lipschitz.modules import chain
+from holdfast.certify.lipschitz.norms import norm_above, power_norm
+from holdfast.certify.lipschitz.values import Evaluated
+from holdfast.certify.network.operators import Operator, Shape
 from holdfast.claims.digits import split
 from holdfast.claims.harness import Claim, Trial
 from holdfast.core.fields import Later

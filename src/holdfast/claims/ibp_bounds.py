@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from holdfast.certify.ibp import IBP
+from holdfast.certify.linear.ibp import IBP
 from holdfast.claims.harness import Claim, Trial
 from holdfast.core.dice import Dice
 from holdfast.core.goal import AtLeast

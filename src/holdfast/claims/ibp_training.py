@@ -7,7 +7,7 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
-from holdfast.certify.ibp import IBP
+from holdfast.certify.linear.ibp import IBP
 from holdfast.claims.digits import accuracy, split
 from holdfast.claims.harness import Claim, Trial
 from holdfast.core.fields import Later

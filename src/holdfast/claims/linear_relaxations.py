@@ -9,13 +9,13 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
-from holdfast.certify import bends
-from holdfast.certify.bends import Bend, Choice, Planes
-from holdfast.certify.crown import CROWN
-from holdfast.certify.curves import Curve, Piece
-from holdfast.certify.functions import CURVES, elu, power, reciprocal
-from holdfast.certify.products import Product
-from holdfast.certify.waves import COSINE, SINE
+from holdfast.certify.linear.crown import CROWN
+from holdfast.certify.network import bends
+from holdfast.certify.network.bends import Bend, Choice, Planes
+from holdfast.certify.network.curves import Curve, Piece
+from holdfast.certify.network.functions import CURVES, elu, power, reciprocal
+from holdfast.certify.network.products import Product
+from holdfast.certify.network.waves import COSINE, SINE
 from holdfast.claims.harness import Claim, Trial
 from holdfast.ops.interval import Box
 from holdfast.ops.linear import Lines, relu_lines

@@ -6,11 +6,11 @@ from unittest.mock import patch
 
 from torch import Tensor
 
-from holdfast.certify import sdp
-from holdfast.certify.crown import CROWN
-from holdfast.certify.sdp import SDP
-from holdfast.certify.sdp_lowrank import low_rank
-from holdfast.certify.sdp_problem import Problem
+from holdfast.certify.linear.crown import CROWN
+from holdfast.certify.semidefinite import sdp
+from holdfast.certify.semidefinite.low_rank import low_rank
+from holdfast.certify.semidefinite.problem import Problem
+from holdfast.certify.semidefinite.sdp import SDP
 from holdfast.claims.harness import Claim, Trial
 from holdfast.claims.sdp import RADIUS, _linear
 from holdfast.testing.worlds import TinyReLU

@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import ExitStack
 from unittest.mock import patch
 
-from holdfast.certify.complete import MILP
-from holdfast.certify.milp import Program
+from holdfast.certify.search.complete import MILP
+from holdfast.certify.search.milp import Program
 from holdfast.claims.harness import Claim, Trial
 from holdfast.testing.worlds import TinyReLU
 from holdfast.threats.norms import LInf

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from holdfast.attacks.pgd import PGD
-from holdfast.certify import mixed as certify_mixed
-from holdfast.certify.mixed import MixedMargin
+from holdfast.certify.smoothing import mixed as certify_mixed
+from holdfast.certify.smoothing.mixed import MixedMargin
 from holdfast.claims.harness import Claim, Trial
 from holdfast.core.certificate import Certificate
 from holdfast.core.dice import Dice
@@ -49,7 +49,7 @@ class _OfLogits(MixedMargin):
         self, model: Mixed, robust: Model, x: Tensor, goal: Goal, threat: Threat, dice: Dice | None
     ) -> Certificate:
         found = super()._proved(model, robust, x, goal, threat, dice)
-        from holdfast.certify.crown import CROWN
+        from holdfast.certify.linear.crown import CROWN
 
         lead = CROWN()(robust, x, goal, threat).margin
         return Certificate(model, threat, lead + (1 - model.least) / model.least, found.radius)

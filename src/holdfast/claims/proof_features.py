@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from holdfast.certify.ibp import IBP
+from holdfast.certify.linear.ibp import IBP
 from holdfast.claims.harness import Claim, Trial
 from holdfast.core.goal import Untargeted
 from holdfast.explain.proof_features import ProofFeatures

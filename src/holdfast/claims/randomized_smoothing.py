@@ -10,9 +10,9 @@ import torch
 from scipy.stats import binom
 from torch import Tensor, nn
 
-from holdfast.certify import smoothing
-from holdfast.certify.smoothing import Smoothing
-from holdfast.certify.smoothing_votes import votes
+from holdfast.certify.smoothing import randomized as smoothing
+from holdfast.certify.smoothing.randomized import Smoothing
+from holdfast.certify.smoothing.votes import votes
 from holdfast.claims.harness import Claim, Trial
 from holdfast.core.certificate import Certificate
 from holdfast.core.dice import Dice

@@ -7,10 +7,11 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
-from holdfast.certify import sdp, sdp_solve
-from holdfast.certify.crown import CROWN
-from holdfast.certify.sdp import SDP
-from holdfast.certify.sdp_problem import Problem
+from holdfast.certify.linear.crown import CROWN
+from holdfast.certify.semidefinite import sdp
+from holdfast.certify.semidefinite import solve as sdp_solve
+from holdfast.certify.semidefinite.problem import Problem
+from holdfast.certify.semidefinite.sdp import SDP
 from holdfast.claims.harness import Claim, Trial
 from holdfast.testing.worlds import TinyReLU
 from holdfast.threats.norms import LInf

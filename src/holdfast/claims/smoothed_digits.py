@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from holdfast.certify.smoothing import Smoothing
+from holdfast.certify.smoothing.randomized import Smoothing
 from holdfast.core.data import Batches
 from holdfast.core.dice import Dice
 from holdfast.core.goal import Untargeted

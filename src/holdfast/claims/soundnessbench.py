@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from holdfast.attacks.pgd import PGD
-from holdfast.certify.crown import CROWN
+from holdfast.certify.linear.crown import CROWN
 from holdfast.claims.harness import Claim, Trial
 from holdfast.core.certificate import Certificate
 from holdfast.core.dice import Dice

@@ -7,7 +7,7 @@ from math import log
 import torch
 from torch import Tensor
 
-from holdfast.certify.vectorizers import (
+from holdfast.certify.discrete.vectorizers import (
     concat_shift,
     paragraph_shift,
     paragraph_vector,

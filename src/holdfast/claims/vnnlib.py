@@ -8,8 +8,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from holdfast.certify.property import Property
-from holdfast.certify.verify import verify
+from holdfast.certify.properties.property import Property
+from holdfast.certify.properties.verify import verify
 from holdfast.claims.harness import Claim, Trial
 from holdfast.readers.vnnlib import parse_property
 

@@ -12,7 +12,7 @@ from holdfast.cli import options as words
 from holdfast.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from holdfast.certify.verify import Verification
+    from holdfast.certify.properties.verify import Verification
 
 CODES = {"unsat": 0, "sat": 1, "unknown": 3}
 ONE, TABLE = "What is written", "A table of instances"
@@ -89,7 +89,7 @@ def decided(
     network: str, spec: str, limit: float, *, attack: bool, seed: int, record: bool = False
 ) -> tuple[Verification, str]:
     """The verdict, and what replayed the witness."""
-    from holdfast.certify.verify import verify as decide
+    from holdfast.certify.properties.verify import verify as decide
     from holdfast.core.dice import Dice
     from holdfast.readers.onnx import read_onnx
     from holdfast.readers.replay import Replay
@@ -125,9 +125,9 @@ def _save(found: Verification, network: str, spec: str, place: str, limit: float
     import hashlib
     import time
 
-    from holdfast.certify.certificates import certificate
     from holdfast.certify.checker.rejected import Rejected
     from holdfast.certify.checker.specification import alternatives
+    from holdfast.certify.properties.certificates import certificate
     from holdfast.readers.onnx_file import MAX_BYTES
     from holdfast.readers.packed import unpacked
 

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from holdfast.certify.reader import read
+from holdfast.certify.reading.reader import read
 from holdfast.core.catalog import register, resolve
 from holdfast.core.dice import Dice, dice_or
 from holdfast.core.errors import Unsupported

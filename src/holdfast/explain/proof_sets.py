@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from holdfast.certify.bends import Bend
-from holdfast.certify.bounds import Intermediate, propagate
-from holdfast.certify.graph import Graph
-from holdfast.certify.operators import Operator
-from holdfast.certify.reader import read
-from holdfast.certify.region import region
+from holdfast.certify.linear.bounds import Intermediate, propagate
+from holdfast.certify.linear.region import region
+from holdfast.certify.network.bends import Bend
+from holdfast.certify.network.graph import Graph
+from holdfast.certify.network.operators import Operator
+from holdfast.certify.reading.reader import read
 from holdfast.core.errors import Unsupported
 from holdfast.core.goal import Goal
 from holdfast.core.kinds import Model, Threat

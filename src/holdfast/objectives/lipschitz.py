@@ -7,9 +7,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from holdfast.certify.lipschitz_chain import constants, pulled
-from holdfast.certify.lipschitz_modules import chain
-from holdfast.certify.lipschitz_norms import Iterated
+from holdfast.certify.lipschitz.chain import constants, pulled
+from holdfast.certify.lipschitz.modules import chain
+from holdfast.certify.lipschitz.norms import Iterated
 from holdfast.core.catalog import register, resolve
 from holdfast.core.data import Batch
 from holdfast.core.errors import Unsupported

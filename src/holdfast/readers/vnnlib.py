@@ -12,8 +12,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from holdfast.certify.formula import Atom, Every, Formula, Some, Variable
-from holdfast.certify.property import Property, property_of
+from holdfast.certify.properties.formula import Atom, Every, Formula, Some, Variable
+from holdfast.certify.properties.property import Property, property_of
 from holdfast.core.errors import ConfigError
 from holdfast.readers.packed import unpacked
 

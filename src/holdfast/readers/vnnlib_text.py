@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 
-from holdfast.certify.formula import Atom, Every, Formula
-from holdfast.certify.property import Property
+from holdfast.certify.properties.formula import Atom, Every, Formula
+from holdfast.certify.properties.property import Property
 
 
 def exactly(value: Fraction) -> str:

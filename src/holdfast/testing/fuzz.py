@@ -14,12 +14,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from holdfast.certify.backward import backward
-from holdfast.certify.bends import Bend, Choice, Planes
-from holdfast.certify.bounds import propagate
-from holdfast.certify.coefficients import Bounds
-from holdfast.certify.reader import read
-from holdfast.certify.region import Region
+from holdfast.certify.linear.backward import backward
+from holdfast.certify.linear.bounds import propagate
+from holdfast.certify.linear.coefficients import Bounds
+from holdfast.certify.linear.region import Region
+from holdfast.certify.network.bends import Bend, Choice, Planes
+from holdfast.certify.reading.reader import read
 from holdfast.ops.interval import Box
 from holdfast.testing.probes import PROBES, ProbeNet
 

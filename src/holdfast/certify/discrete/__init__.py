@@ -1,0 +1,1 @@
+"""Certificates for text, prompts and rankings."""

@@ -1,0 +1,1 @@
+"""Boxes and linear bounds over a region: IBP, CROWN, alpha-CROWN."""

@@ -1,0 +1,189 @@
+"""Gradient ascent on what linear bounds leave free: slopes, and multipliers of constraints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from holdfast.certify.linear.backward import backward, evaluated
+from holdfast.certify.linear.coefficients import Bounds
+from holdfast.certify.network.bends import Bend, Choice, Planes, Relu
+from holdfast.ops.interval import Box
+
+RATE, DECAY = 0.5, 0.95  # first step of a slope, and what each step is of the one before
+MEAN, SQUARE, SMALL = 0.9, 0.99, 1e-12
+
+
+def lifted(boxes: Sequence[Box]) -> list[Box]:
+    """Boxes `(B, ...)` as `(B, 1, ...)`, to meet m questions about each row."""
+    return [Box(box.low[:, None], box.high[:, None]) for box in boxes]
+
+
+@dataclass
+class Ascent:
+    """Adam on tensors that are clamped to an interval after each step.
+
+    Each entry moves on its own, so that rows do not disturb each other. The best values seen per
+    row are what counts; they can be kept, to start from another time.
+
+    Args:
+        free: the tensors.
+        ends: the interval of each.
+        rates: first step of each.
+    """
+
+    free: list[Tensor]
+    ends: list[tuple[float, float]]
+    rates: list[float]
+    decay: float = DECAY
+
+    def run(
+        self,
+        value: Callable[[], Tensor],
+        steps: int,
+        *,
+        keep: bool = False,
+        done: Callable[[Tensor], bool] | None = None,
+    ) -> Tensor:
+        """The best value `(B, m)` of each row; with `keep` the tensors then hold what gave it.
+
+        Args:
+            value: evaluates the tensors as they are, differentiably.
+            steps: evaluations, one more than moves.
+            keep: whether to hold on to the best; its shape must start with `(B, m)`.
+            done: stops early.
+        """
+        first = [torch.zeros_like(v) for v in self.free]
+        second = [torch.zeros_like(v) for v in self.free]
+        best: Tensor | None = None
+        kept = [v.clone() for v in self.free] if keep else []
+        for step in range(steps):
+            last = step == steps - 1
+            for v in self.free:
+                v.requires_grad_(not last)
+            with torch.set_grad_enabled(not last):
+                now = value()
+                total = now.nan_to_num(0.0, 0.0, 0.0).sum()
+            seen = now.detach().nan_to_num(-torch.inf, torch.inf, -torch.inf)
+            better = seen > best if best is not None else torch.ones_like(seen, dtype=torch.bool)
+            best = seen if best is None else torch.maximum(best, seen)
+            for k, v in zip(kept, self.free, strict=False):
+                mask = better.reshape(*better.shape, *[1] * (v.dim() - better.dim()))
+                k.copy_(torch.where(mask, v.detach(), k))
+            if last or not total.requires_grad or (done is not None and done(best)):
+                break
+            slopes = torch.autograd.grad(total, self.free, allow_unused=True)
+            self._move(slopes, first, second, step + 1)
+        for v in self.free:
+            v.requires_grad_(False)
+        for k, v in zip(kept, self.free, strict=False):
+            v.copy_(k)
+        return torch.empty(0) if best is None else best
+
+    @torch.no_grad()
+    def _move(
+        self, slopes: Sequence[Tensor | None], first: list[Tensor], second: list[Tensor], step: int
+    ) -> None:
+        pace = self.decay ** (step - 1) / (1 - MEAN**step)
+        for v, g, m, s, rate, (low, high) in zip(
+            self.free, slopes, first, second, self.rates, self.ends, strict=True
+        ):
+            if g is None:
+                continue
+            m.lerp_(g, 1 - MEAN)
+            s.lerp_(g * g, 1 - SQUARE)
+            size = (s / (1 - SQUARE**step)).sqrt_().add_(SMALL)
+            v.requires_grad_(False)
+            v.addcdiv_(m, size, value=rate * pace).clamp_(low, high)
+
+
+class Faces:
+    """The planes of all bends before a value, as functions of free choices for m questions.
+
+    Args:
+        bounds: of the network up to `start`.
+        start: position of the value asked about.
+        m: questions per row.
+    """
+
+    def __init__(self, bounds: Bounds, start: int, m: int) -> None:
+        self.graph, self.bounds = bounds.graph, bounds
+        self.bends = [i for i in bounds.planes if i < start or i == start]
+        self.free: list[Tensor] = []
+        self.slots: dict[int, tuple[int, int]] = {}
+        for i in self.bends:
+            node = bounds.graph.nodes[i]
+            bend, boxes = node.operator, [bounds.boxes[p] for p in node.parents]
+            if not isinstance(bend, Bend):
+                continue
+            begin = bend.start(boxes)
+            if isinstance(bend, Relu):
+                begin = Choice(begin.below, begin.below)
+            own = [part[:, None].expand(-1, m, *node.shape).clone() for part in begin]
+            own = own[:1] if isinstance(bend, Relu) else own
+            self.slots[i] = (len(self.free), len(self.free) + len(own))
+            self.free += own
+
+    def planes(self) -> Mapping[int, Planes]:
+        """The planes for the choices as they are."""
+        found: dict[int, Planes] = {}
+        for i in self.bends:
+            node = self.graph.nodes[i]
+            own = self.free[slice(*self.slots[i])]
+            bend = node.operator
+            if isinstance(bend, Relu):
+                found[i] = self._relu(i, own[0])
+            elif isinstance(bend, Bend):
+                boxes = lifted([self.bounds.boxes[p] for p in node.parents])
+                found[i] = bend.planes(boxes, Choice(*own))
+        return found
+
+    def _relu(self, i: int, below: Tensor) -> Planes:
+        box = self.bounds.boxes[self.graph.nodes[i].parents[0]]
+        fixed = self.bounds.planes[i]
+        open_ = (box.low < 0) & (box.high > 0)
+        own = torch.where(open_[:, None], below, fixed.below[0][:, None])
+        return Planes((own,), fixed.below_offset, fixed.above, fixed.above_offset)
+
+
+def ascend(
+    bounds: Bounds,
+    start: int,
+    a: Tensor,
+    steps: int,
+    *,
+    first: Tensor | None = None,
+    rate: float = RATE,
+    chosen: dict[int, Tensor] | None = None,
+) -> Tensor:
+    """`(B, m)`: numbers below `a . value`, the planes of all bends chosen anew for each question.
+
+    Every choice gives a bound that holds, rounded outward like any other, so that the best one
+    seen may be taken at any time.
+
+    Args:
+        bounds: what is known of the nodes up to `start`.
+        start: position of the value asked about.
+        a: `(B, m, *shape)`.
+        steps: evaluations.
+        first: the coefficients on the only parent of `start`, if already known.
+        rate: first step of the choices, which lie in [0, 1].
+        chosen: receives the slopes `(B, m, *shape)` below each ReLU that gave the best bound.
+    """
+    faces = Faces(bounds, start, a.shape[1])
+
+    def value() -> Tensor:
+        line = backward(bounds, start, a, first=first, planes=faces.planes())
+        return evaluated(bounds, line)
+
+    if not faces.free:
+        return value()
+    ends = [(0.0, 1.0)] * len(faces.free)
+    ascent = Ascent(faces.free, ends, [rate] * len(faces.free))
+    best = ascent.run(value, steps, keep=chosen is not None)
+    if chosen is not None:
+        chosen |= {i: v.below[0] for i, v in faces.planes().items()}
+    return best

@@ -1,0 +1,1 @@
+"""Certificates from Lipschitz constants of networks."""

@@ -1,0 +1,1 @@
+"""Properties of files: formulas, verdicts, witnesses and proofs."""

@@ -1,0 +1,1 @@
+"""How any model becomes such a graph: its operators are recorded as they run."""

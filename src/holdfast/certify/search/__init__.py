@@ -1,0 +1,1 @@
+"""Complete search: branch and bound, mixed-integer programs, and attacks that refute."""

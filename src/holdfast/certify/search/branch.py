@@ -1,0 +1,83 @@
+"""Branch and bound: divides the inputs until each part is proved or a counterexample is found."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from holdfast.certify.network.graph import Graph
+from holdfast.certify.network.simplify import simplified
+from holdfast.certify.search.branch_input import InputSplits
+from holdfast.certify.search.branch_relu import ReluSplits
+from holdfast.certify.search.unsafe import Disjuncts, Unsafe, descend
+
+Answer = Literal["unsat", "sat", "unknown"]
+FEW = 20  # inputs up to which dividing the box of inputs is the better way
+
+
+@dataclass(frozen=True, eq=False)
+class Decision:
+    """What a search has shown.
+
+    Args:
+        answer: `unsat`: no input of the box reaches an alternative; `sat`: the witness does, as
+            the graph computes it in float64; `unknown`: time was up, or nothing is left to split.
+        witness: an input, or None.
+        proof: what a checker needs, or None.
+        domains: how many parts were bounded.
+        seconds: wall clock.
+        least: where `unsat`, a positive number that the margin `max(C z - d)` of each alternative
+            stays above.
+    """
+
+    answer: Answer
+    witness: Tensor | None
+    proof: Any
+    domains: int
+    seconds: float
+    least: float = 0.0
+
+
+def prove(
+    graph: Graph,
+    low: Tensor,
+    high: Tensor,
+    disjuncts: Disjuncts,
+    *,
+    deadline: float,
+    record: bool = False,
+    attack: bool = True,
+    most: int | None = None,
+) -> Decision:
+    """Decide whether an input of a box reaches an alternative `C z <= d`.
+
+    Sound because the parts cover the box, and each is closed by linear bounds that are rounded
+    outward; complete for ReLU networks up to that rounding, given time.
+
+    Args:
+        graph: the network.
+        low: lower ends of the box, float64, shape of one row.
+        high: upper ends.
+        disjuncts: pairs `(C (m, K), d (m,))`; what must not happen is that all rows of one hold.
+        deadline: of `time.monotonic()`; kept within half a second.
+        record: whether to keep what a checker needs.
+        attack: whether to look for counterexamples besides those that the bounds suggest.
+        most: parts after which the search gives up.
+    """
+    began = time.monotonic()
+    graph, unsafe = simplified(graph), Unsafe.of(disjuncts)
+
+    if attack and (witness := descend(graph, unsafe, low, high)) is not None:
+        return Decision("sat", witness, None, 0, time.monotonic() - began)
+    with torch.no_grad():
+        signs = low.numel() > FEW and any(node.is_relu for node in graph.nodes)
+        kind = ReluSplits if signs else InputSplits
+        search = kind(graph, unsafe, low, high, deadline, record)
+        answer = search.run(most)
+        taken = time.monotonic() - began
+        proof = search.proof if answer == "unsat" else None
+        return Decision(answer, search.witness, proof, search.domains, taken, search.least)

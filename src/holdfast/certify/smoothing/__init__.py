@@ -1,0 +1,1 @@
+"""Certificates from votes under noise, and mixtures of models."""
