@@ -6,6 +6,9 @@ from contextlib import ExitStack
 from typing import Any
 from unittest.mock import patch
 
+import torch
+from torch import Tensor
+
 from holdfast.certify.linear.backward import backward
 from holdfast.certify.search import signs
 from holdfast.certify.search.branching import divided
@@ -24,9 +27,11 @@ def _wrong_sign(*args: Any, push: Any = None, **named: Any) -> Any:
     return backward(*args, push={i: -v for i, v in (push or {}).items()}, **named)
 
 
-def _one_half(signed: Signed, parts: Splits, *more: Any) -> Splits:
-    """Bug: only the first half of each part is searched."""
-    return _divided(signed, parts, *more).take(slice(0, len(parts)))
+def _one_half(signed: Signed, parts: Splits) -> tuple[Splits, Tensor]:
+    """Bug: the second half of each part counts as proved."""
+    halves, index = _divided(signed, parts)
+    halves.bound[len(parts) :] = torch.inf
+    return halves, index
 
 
 def trial(seed: int, mutant: str = "") -> Trial:

@@ -14,10 +14,12 @@ from holdfast.certify.linear.coefficients import Bounds, Linear
 from holdfast.certify.linear.region import Region
 from holdfast.certify.network.graph import Graph
 from holdfast.certify.properties.proofs import Proof
-from holdfast.certify.search.parts import Parts, halved, paced, pop
+from holdfast.certify.search.parts import Parts, halved
+from holdfast.certify.search.stack import Pace, pop
 from holdfast.certify.search.unsafe import Unsafe, follow, probe
 from holdfast.ops.interval import TINY, UNIT, Box
 
+LEAST, MOST = 32, 1024  # parts bounded together
 LINEAR = 0.3  # weight of the linear part of a bound in the choice of the input
 CHASED, CHASES = 16, 6  # points of a batch that are followed downhill, and how far
 
@@ -46,16 +48,16 @@ class InputSplits:
         none = torch.full((1, self.unsafe.count), -torch.inf, dtype=torch.float64)
         root = 0 if self.proof is None else self.proof.root(*self.root)
         stack = [Parts(self.root, {}, none, torch.tensor([root]))]
-        size = 64
+        pace = Pace(LEAST, MOST, 2 * LEAST)
         while stack:
-            batch, stack = pop(stack, size)
+            batch = pop(stack, pace.size, Parts.join)
             if time.monotonic() > self.deadline or self.domains >= (most or self.domains + 1):
                 return "unknown"
-            began = time.monotonic()
+            pace.start()
             found, score = self.bounded(batch)
             if self.witness is not None:
                 return "sat"
-            size = paced(size, time.monotonic() - began)
+            pace.stop()
             closed = (found.bound > 0).all(1)
             if bool(closed.any()):
                 self.least = min(self.least, float(found.bound[closed].min()))

@@ -10,9 +10,6 @@ from torch import Tensor
 from holdfast.certify.properties.proofs import Proof
 from holdfast.ops.interval import Box
 
-LEAST, MOST = 32, 1024  # parts bounded together
-PACE = 0.25  # seconds that one batch may take
-
 
 @dataclass(frozen=True, eq=False)
 class Parts:
@@ -45,26 +42,6 @@ class Parts:
         boxes = {i: both([p.boxes[i] for p in parts]) for i in parts[0].boxes}
         bound, node = (torch.cat(v) for v in zip(*((p.bound, p.node) for p in parts), strict=True))
         return Parts(both([p.box for p in parts]), boxes, bound, node)
-
-
-def paced(size: int, seconds: float) -> int:
-    """How many parts to take next, after so many took so long."""
-    if seconds < PACE:
-        return min(MOST, 2 * size)
-    return max(LEAST, size // 2) if seconds > 2 * PACE else size
-
-
-def pop(stack: list[Parts], size: int) -> tuple[Parts, list[Parts]]:
-    """The last `size` parts, and the rest."""
-    taken: list[Parts] = []
-    while stack and size > 0:
-        last = stack.pop()
-        cut = max(0, len(last) - size)
-        taken.append(last.take(slice(cut, None)))
-        size -= len(taken[-1])
-        if cut:
-            stack.append(last.take(slice(0, cut)))
-    return (taken[0] if len(taken) == 1 else Parts.join(taken)), stack
 
 
 def halved(parts: Parts, score: Tensor, proof: Proof | None = None) -> tuple[Parts, bool]:

@@ -1,4 +1,4 @@
-"""Parts of a box: which signs of neurons are known there, and what was chosen to bound them."""
+"""Parts of a region: which signs of neurons are known there, and what was chosen to bound them."""
 
 from __future__ import annotations
 
@@ -11,29 +11,38 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class Splits:
-    """Parts: which alternative is asked about, which signs are known, and what was chosen.
+    """Parts, each with J alternatives to refute.
 
     Args:
-        which: `(N,)` the alternative.
-        bound: `(N,)` a number below its margin.
-        mix: `(N, 1, R)` logits of the mixture of its rows.
+        bound: `(N, J)` numbers below the margins of the alternatives.
+        mix: `(N, J, R)` logits of the mixture of the rows of each.
         signs: by position of a value before a ReLU, `(N, *shape)`: 1 not negative, -1 not
             positive, 0 open.
-        slopes: by position of the ReLU, `(N, 1, *shape)`: of its line below.
-        betas: by position of the value, `(N, 1, *shape)`: multipliers of the signs.
+        low: by position of the value, `(N, *shape)`: lower ends.
+        high: likewise.
+        slopes: by position of the ReLU, `(N, J, *shape)`: of its line below.
+        betas: by position of the value, `(N, J, *shape)`: multipliers of the signs.
         node: `(N,)` the node in a proof.
+        held: `(N,)` the bound set in a proof.
     """
 
-    which: Tensor
     bound: Tensor
     mix: Tensor
     signs: dict[int, Tensor]
+    low: dict[int, Tensor]
+    high: dict[int, Tensor]
     slopes: dict[int, Tensor]
     betas: dict[int, Tensor]
     node: Tensor
+    held: Tensor
 
     def __len__(self) -> int:
-        return len(self.which)
+        return len(self.bound)
+
+    @property
+    def open(self) -> Tensor:
+        """`(N, J)` bool: what is not refuted."""
+        return ~(self.bound > 0)
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> Splits:
         found: dict[str, object] = {}
