@@ -20,6 +20,7 @@ from holdfast.certify.reading.reader import read
 from holdfast.certify.search import branch
 from holdfast.certify.search.branch import prove
 from holdfast.certify.search.complete import MILP, BetaCROWN
+from holdfast.certify.search.slim import slimmed
 from holdfast.core.dice import dice_or
 from holdfast.core.goal import Untargeted
 from holdfast.testing.worlds import TinyReLU
@@ -182,3 +183,15 @@ def test_rows_of_convolutions_are_read_off() -> None:
         (slow,) = graph.nodes[1].operator.back(one.reshape(10, *size))
         fast = rows_of(graph, 1, unit)
         assert torch.allclose(fast.flatten(0, 1), slow)
+
+
+def test_a_network_without_its_silent_neurons_computes_the_same() -> None:
+    model, x, _ = cases(3)
+    space = region(LInf(radius=0.05), x[:1])
+    bounds = propagate(read(model, x), space, "crown")
+    slim = slimmed(bounds)
+    assert slim.kept
+    low, high = space.box
+    share = torch.rand(500, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    points = low + share * (high - low)
+    assert torch.allclose(slim.graph(points), bounds.graph(points), rtol=0, atol=1e-12)

@@ -163,7 +163,8 @@ class Signed:
         slopes = {i: v[rows, which][:, None] for i, v in parts.slopes.items()}
         betas = {p: v[rows, which][:, None] for p, v in parts.betas.items()}
         signs = {p: v[rows][:, None] for p, v in parts.signs.items()}
-        mix, seen = parts.mix[rows, which][:, None], {}
+        mix = parts.mix[rows, which][:, None]
+        seen: dict[int, Tensor] = {}
         line, d = self.line(bounds, which, signs, slopes, betas, mix, seen)
         found = self.lowered(bounds, line, d)[:, 0].nan_to_num(-torch.inf, torch.inf, -torch.inf)
         parts.bound[rows, which] = torch.maximum(parts.bound[rows, which], found)

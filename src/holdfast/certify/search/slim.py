@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from math import prod
 
-import torch
 from torch import Tensor
 
 from holdfast.certify.linear.coefficients import Bounds
@@ -76,12 +75,3 @@ def _columns(node: Node, keep: Tensor) -> Node:
     if not isinstance(op, Dense):
         return node
     return replace(node, operator=replace(op, weight=op.weight[:, keep]))
-
-
-def spread(values: Tensor, keep: Tensor | None, size: int, fill: float = 0.0) -> Tensor:
-    """Values `(..., kept)` put back among all `size` coordinates of a row."""
-    if keep is None:
-        return values
-    found = torch.full((*values.shape[:-1], size), fill, dtype=values.dtype)
-    found[..., keep] = values
-    return found
