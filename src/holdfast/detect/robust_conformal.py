@@ -34,11 +34,21 @@ class RobustConformal(Detector):
     The mean strangeness S of a class under noise of deviation sigma, in [0, 1], moves slowly: its
     normal quantile changes by at most `radius / sigma` when the input moves by `radius`. So a
     class is kept while that quantile, lowered by `radius / sigma`, does not exceed the quantile
-    of the conformal threshold. What is known of S is a mean over `samples` draws: the threshold
-    is raised and the mean of the new row lowered by a bound that fails with probability
-    `beta` each, and the threshold is taken at `alpha - 2 beta`. Together: for x exchangeable
-    with the trusted rows and any x' within the radius, chosen without knowing the draws, the
-    set of x' holds the true class with probability at least `1 - alpha`.
+    of the conformal threshold. Promised is: for x exchangeable with the trusted rows and any x'
+    within the radius, chosen without knowing the draws, the set of x' holds the true class with
+    probability at least `1 - alpha`. Four steps, of which the second and fourth may fail with
+    probability `beta` each, so that the threshold is taken at `alpha - 2 beta`:
+
+    1. Trusted rows have means over `samples` draws of their own. So would x have (these draws
+       are never made): with them the means are exchangeable, and that of x does not exceed the
+       threshold with probability at least `1 - alpha + 2 beta`.
+    2. S of x exceeds that mean by at most Hoeffding's bound: the threshold is raised by it.
+    3. S of x' is tied to S of x by `radius / sigma`, whatever x' is.
+    4. The mean of x' exceeds S of x' by at most `bound`: it is lowered by it.
+
+    So draws of new rows need not be made like those of trusted rows; they must be independent of
+    x' and of all else. Trusted rows draw by their position; new rows by their contents and the
+    seed, which makes the set a fixed function of the input, whatever else is in the batch.
 
     With `transform="ranks"` strangeness is first put through a fixed rising map (PTT): its rank
     among held rows, then a steep sigmoid around `1 - alpha`. Scores are then flat except near
