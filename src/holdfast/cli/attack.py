@@ -71,15 +71,11 @@ def attack(
 
     Exit codes: 0 measured, 2 usage, 4 internal, 130 interrupted.
     """  # fmt: skip
+    given = words.given(locals())
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     words.patient()
     from holdfast.cli.audit import remembered
 
-    given = {
-        "data": data, "reference": reference, "threat": [threat] if threat else None,
-        "limit": limit, "arch": arch, "mean": mean, "std": std, "target": target, "seed": seed,
-        "max_bytes": max_bytes,
-    }  # fmt: skip
     name, chosen = remembered(model, given, "attack")
     chosen["threat"] = chosen["threat"][:1]
     place = placed(output, name, chosen["data"])

@@ -76,6 +76,7 @@ def certify(
 
     Exit codes: 0 measured, 2 usage, 4 internal, 130 interrupted.
     """
+    given = words.given(locals())
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     words.patient()
     from holdfast.cli.audit import remembered
@@ -83,11 +84,6 @@ def certify(
     from holdfast.cli.prepare import subject_of
     from holdfast.cli.proved import document, lines, prove_rows, save
 
-    given = {
-        "data": data, "reference": reference, "threat": [threat] if threat else None,
-        "limit": limit, "arch": arch, "mean": mean, "std": std, "target": target, "seed": seed,
-        "max_bytes": max_bytes,
-    }  # fmt: skip
     name, chosen = remembered(model, given, "certify")
     chosen["threat"] = chosen["threat"][:1]
     if output is not None and Path(output).exists() and Path(output).samefile(Path(name)):
