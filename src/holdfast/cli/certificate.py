@@ -6,7 +6,7 @@ from typing import Any
 
 from holdfast.cli.certified import Answer
 from holdfast.cli.proved import document
-from holdfast.report.numbers import amount, interval
+from holdfast.report.numbers import amount, interval, plain
 
 # What is tighter and dearer; only boxes can be divided.
 TIGHTER = {
@@ -57,7 +57,7 @@ def lines(told: dict[str, Any]) -> list[str]:
     each = told["seconds"] / max(n, 1) * 1e3
     made.append(
         f"{told['name']} · n={n} · {spec} · seed {told['seed']} · 95 % intervals over rows · "
-        f"{told['seconds']:.1f} s, {each:.3g} ms a row with the attack"
+        f"{told['seconds']:.1f} s, {plain(each)} ms a row with the attack"
     )
     if "written" in told:
         made.append(f"wrote {told['written']}")
@@ -86,7 +86,7 @@ def _more(told: dict[str, Any]) -> list[str]:
 def _next(told: dict[str, Any]) -> str:
     """What to do about rows that stay open."""
     if not told["counts"]["open"]:
-        return ""
+        return ": the bounds meet"
     better = TIGHTER.get(told["name"])
     if told["sigma"]:
         return f": more copies, as --set samples={max(10_000, round(10 * told['copies']))}"

@@ -21,7 +21,7 @@ _VERSION, _NEWEST = 0x08, 64  # the first field of a file is the version of its 
 
 def is_onnx(path: Path) -> bool:
     """Whether a file begins as an ONNX file does, packed by gzip or not, or is called one."""
-    first = head(path, 64)
+    first = head(path, 4096)
     if first.startswith(GZIP):
         try:
             first = zlib.decompressobj(wbits=31).decompress(first, 16)
