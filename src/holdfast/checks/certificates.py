@@ -20,6 +20,7 @@ from holdfast.core.kinds import Attack, Batches, Certifier, Check, Threat
 from holdfast.core.records import Cell, Figure, Finding, Reading, Severity, Subject
 from holdfast.run.bracket import Bracket, bracket
 from holdfast.run.reading import proportion
+from holdfast.run.watch import listener
 
 
 @register("check", says="Rows on which no admissible change can win, proved by bounds.")
@@ -93,13 +94,12 @@ class Certificates(Check):
             Untargeted(batches.y),
             threat,
             certifiers=self.certifiers,
+            told=listener(),
             dice=Dice(subject.seed, batches.index, f"certificates/{threat.spec}"),
         )
         try:
             found = ask(attacks=(self.attack,))
-        except (
-            Unsupported
-        ) as refusal:  # what the certifiers say tells more than what the attack says
+        except Unsupported as refusal:  # the certifiers say more about it than the attack
             alone = ask(attacks=())
             if alone.certificates:
                 raise

@@ -42,8 +42,9 @@ def curve(radius: Tensor, alpha: float) -> Figure:
         alpha: intervals have coverage 1 - alpha.
     """
     rows: list[dict[str, Cell]] = []
-    for reach in torch.linspace(0, float(radius.max()), _POINTS).tolist()[1:]:
-        r = proportion("point", int((radius >= reach).sum()), len(radius), alpha=alpha)
+    for reach in torch.linspace(0, float(radius.max()), _POINTS).tolist():
+        held = (radius >= reach) & (radius > 0)
+        r = proportion("point", int(held.sum()), len(radius), alpha=alpha)
         rows.append({"x": reach, "y": r.value, "low": r.low, "high": r.high, "series": "certified"})
     return Figure(
         name="smoothed", kind="lines", title="Proved behind noise",
@@ -63,4 +64,4 @@ def largest(certifier: object, sigma: float) -> str:
         return ""
     share = torch.tensor(alpha ** (1 / samples), dtype=torch.float64)
     most = sigma * float(torch.special.ndtri(share))
-    return f" With {samples:,} noisy copies a row no radius beyond {most:.3g} can be proved."
+    return f" With {samples:,} noisy copies a row, no radius beyond {most:.3g} can be."

@@ -85,14 +85,14 @@ class SmoothedVotes(Check):
         if found.radius is None:
             raise Unsupported(f"{self.certifier} gives no radius")
         radius, lost = found.radius.detach().cpu(), found.margin.detach().cpu() == torch.inf
-        yield self._finding(subject, radius, lost, found.confidence)
+        yield from self._measured(subject, radius, lost, found.confidence)
         for threat in subject.threats:
             if isinstance(threat, L2) and self.test is not None and threat.radius > 0:
                 yield self._tested(subject, subject.model, batches, threat, self.test)
 
-    def _finding(
+    def _measured(
         self, subject: Subject, radius: Tensor, lost: Tensor, confidence: float
-    ) -> Finding:
+    ) -> Iterator[Finding]:
         """How far each row holds.
 
         Args:
@@ -120,15 +120,19 @@ class SmoothedVotes(Check):
         middle = float(radius.median()) if n else 0.0
         says = (
             f"Behind Gaussian noise of {self.sigma:g}, half of the {n} rows provably keep their "
-            f"class within an L2 distance of {middle:.3g}. On {int(lost.sum())} another class "
-            f"leads; {unsure} abstain. Each row holds with probability {confidence:g}."
+            f"class within an L2 distance of {middle:.3g}."
         )
-        top = largest(resolve(self.certifier), self.sigma)
-        figures = (histogram(radius, says + top), curve(radius, self.alpha)) if n else ()
-        return Finding(
-            severity=Severity.INFO, says=says + top, readings=tuple(readings),
+        figures = (histogram(radius, says), curve(radius, self.alpha)) if n else ()
+        yield Finding(
+            severity=Severity.INFO, says=says, readings=tuple(readings),
             figures=figures if bool((radius > 0).any()) else (),
         )  # fmt: skip
+        yield Finding(
+            severity=Severity.INFO,
+            says=f"Behind noise another class leads on {int(lost.sum())} of {n} rows, and {unsure} "
+            f"abstain: too few votes. What is proved holds with probability {confidence:g} for "
+            f"each row.{largest(resolve(self.certifier), self.sigma)}",
+        )
 
     def _tested(
         self, subject: Subject, model: Model, batches: Batches, threat: L2, test: Part[Certifier]

@@ -4,31 +4,29 @@ from __future__ import annotations
 
 import os
 import sys
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from io import StringIO
+from pathlib import Path
 from typing import cast
 
-import torch
-from torch import Tensor
-
 from holdfast.checks.smoothed import Counted
-from holdfast.cli.progress import Told, clock
+from holdfast.cli.answers import Answers
+from holdfast.cli.heard import Drawn, Heard, RefusedError
 from holdfast.cli.proved import Proved, prove_rows
-from holdfast.core.certificate import Certificate
-from holdfast.core.dice import Dice, dice_or
-from holdfast.core.errors import ConfigError, Unsupported
-from holdfast.core.goal import Goal
-from holdfast.core.kinds import Certifier, Model, Threat
+from holdfast.cli.proving import Proving
+from holdfast.cli.resumed import resumed
+from holdfast.core.digest import digest
+from holdfast.core.errors import ConfigError
+from holdfast.core.kinds import Certifier
 from holdfast.core.records import Subject
-from holdfast.ops.batch import chunks
+from holdfast.run.keeper import Keeper
 from holdfast.run.watch import watched
 
 NOISY = ("smoothing", "smoothing-sequential", "segmentation")  # they certify a Smoothed model
-CHEAP = ("ibp", "crown", "lipschitz", "smoothing", "smoothing-sequential")
-AT_ONCE, FEW = 32, 4  # rows between two signs of life: of cheap methods, and of dear ones
+SLOW = ("beta-crown", "milp", "sdp")  # seconds or minutes for one row
+AT_ONCE, ALONE = 16, 1  # rows between two signs of life
 
 
 def agreed(name: str, sigma: float | None) -> None:
@@ -49,94 +47,6 @@ def agreed(name: str, sigma: float | None) -> None:
         )  # fmt: skip
 
 
-class Proving(Told):
-    """Tells how many rows were asked about, and how many of them are proved."""
-
-    proved = asked = 0
-    begun = 0.0
-
-    def starts(self, name: str, total: int) -> None:
-        """From here on so many rows are certified."""
-        self.name, self.total, self.begun = name, total, time.monotonic()
-        self._line(f"{name} on {total:,} rows")
-        self._refresh()
-
-    def heard(self, rows: int, proved: int) -> None:
-        """So many more rows were asked about, and so many of them are proved."""
-        self.asked += rows
-        self.done, self.proved = min(self.asked, self.total), self.proved + proved
-        self._refresh()
-
-    def attacked(self, done: int, count: int, broken: int) -> None:
-        """What is not proved is attacked, and a share of what is."""
-        if self.total:
-            self.total = 0
-            self._line(f"{self.proved:,} proved; the rest and some of these are attacked")
-        self.name = f"{done:,}/{count:,} rows attacked"
-        self._refresh()
-
-    def status(self) -> str:
-        took = time.monotonic() - self.begun
-        if not self.total or not self.asked:
-            return f"{self.name}   {clock(took)}"
-        left = took * max(self.total - self.asked, 0) / self.asked
-        return (
-            f"{self.done:,}/{self.total:,} rows   {self.proved:,} proved   {self.name}   "
-            f"at most {clock(left)} more"
-        )
-
-
-class _RefusedError(Exception):
-    """A certifier cannot answer: nothing else is worth being tried."""
-
-    def __init__(self, why: Unsupported) -> None:
-        super().__init__(str(why))
-        self.why = why
-
-
-class Heard(Certifier):
-    """A certifier that is asked about few rows at a time, and tells of each answer.
-
-    Args:
-        method: what is asked.
-        told: hears.
-        at_once: rows of one question.
-    """
-
-    def __init__(self, method: Certifier, told: Proving, at_once: int) -> None:
-        self.method, self.told, self.at_once = method, told, at_once
-
-    def __repr__(self) -> str:  # names the stream of its draws
-        return repr(self.method)
-
-    def __call__(
-        self, model: Model, x: Tensor, goal: Goal, threat: Threat, *, dice: Dice | None = None
-    ) -> Certificate:
-        """What the method says of all rows."""
-        own, parts = dice_or(dice, len(x)), []
-        for p in list(chunks(len(x), self.at_once)) or [slice(0, 0)]:
-            i = torch.arange(len(x))[p]
-            try:
-                said = self.method(model, x[p], goal.take(i), threat.take(i), dice=own.part(i))
-            except Unsupported as refusal:
-                raise _RefusedError(refusal) from None
-            parts.append(said)
-            self.told.heard(len(i), int(said.proved.sum()))
-        return joined(parts)
-
-
-def joined(parts: Sequence[Certificate]) -> Certificate:
-    """One certificate of the rows of several, in their order."""
-    known = [c.radius for c in parts if c.radius is not None]
-    return replace(
-        parts[0],
-        margin=torch.cat([c.margin for c in parts]),
-        radius=torch.cat(known) if len(known) == len(parts) else None,
-        confidence=min(c.confidence for c in parts),
-        mass=min(c.mass for c in parts),
-    )
-
-
 @dataclass(eq=False)
 class Answer:
     """What was found, and how many noisy copies of a row were drawn for it; 0 without noise."""
@@ -146,8 +56,9 @@ class Answer:
 
 
 def certified(
-    subject: Subject, method: object, name: str, *, sigma: float | None, radii: bool, quiet: bool
-) -> Answer:
+    subject: Subject, method: object, name: str, *, sigma: float | None, radii: bool, quiet: bool,
+    pieces: Path | None = None,
+) -> Answer:  # fmt: skip
     """Certify all rows that have a label, and say how far it is.
 
     Args:
@@ -157,6 +68,7 @@ def certified(
         sigma: of the noise, None for the model itself.
         radii: also find the largest share of the radius that is proved.
         quiet: tell no progress.
+        pieces: where answers are kept until all are there; None keeps nothing.
 
     Raises:
         Unsupported: if the method cannot answer, before anything is attacked.
@@ -165,14 +77,22 @@ def certified(
     counted = Counted(subject.model) if sigma and subject.model is not None else None
     count = counted is not None and name == "smoothing-sequential"
     asked = replace(subject, model=counted) if count else subject
-    with apart(), Proving(StringIO() if quiet else None) as told, watched(told.attacked):
-        heard = Heard(one, told, AT_ONCE if name in CHEAP else FEW)
+    with (
+        apart(),
+        Proving(StringIO() if quiet else None) as told,
+        watched(told.attacked),
+        _kept(pieces, subject, one, sigma) as keeper,
+    ):
+        answers = Answers(None if keeper is None else keeper.folder)
+        heard = Heard(one, told, ALONE if name in SLOW else AT_ONCE, answers)
         told.starts(f"certifier:{name}", len(subject.batches) if subject.batches else 0)
+        if keeper is not None and keeper.before:
+            told.goes_on(keeper.before)
         if count and counted is not None:
             heard = Drawn(one, told, AT_ONCE, counted)
         try:
             found = prove_rows(asked, heard, sigma=sigma, radii=radii)
-        except _RefusedError as refused:
+        except RefusedError as refused:
             raise refused.why from None
     found.certifier, found.subject = one, subject
     if isinstance(heard, Drawn):
@@ -181,21 +101,19 @@ def certified(
     return Answer(found, fixed if sigma else 0)
 
 
-class Drawn(Heard):
-    """Also counts the noisy copies that the answers took."""
+def _kept(
+    pieces: Path | None, subject: Subject, method: Certifier, sigma: float | None
+) -> AbstractContextManager[Keeper | None]:
+    """A folder for this command alone, which goes when the command has ended well."""
+    if pieces is None:
+        return nullcontext()
+    threats = [t.spec for t in subject.threats]
+    whole = ["certify", subject.model, subject.batches, repr(method), sigma, threats, subject.seed]
+    return resumed(pieces / digest(whole), None, _nobody)
 
-    def __init__(self, method: Certifier, told: Proving, at_once: int, counted: Counted) -> None:
-        super().__init__(method, told, at_once)
-        self.counted, self.drawn, self.rows = counted, 0, 0
 
-    def __call__(
-        self, model: Model, x: Tensor, goal: Goal, threat: Threat, *, dice: Dice | None = None
-    ) -> Certificate:
-        """What the method says of all rows."""
-        before = self.counted.rows
-        said = super().__call__(model, x, goal, threat, dice=dice)
-        self.drawn, self.rows = self.drawn + self.counted.rows - before, self.rows + len(x)
-        return said
+def _nobody(subject: Subject) -> None:
+    """Other processes do not help."""
 
 
 @contextmanager

@@ -75,6 +75,7 @@ def certify(
     share of what is proved too: an attack that wins there ends with both witnesses. Model, data
     and settings are read as by `holdfast audit`, and the same rows are asked about.
     From cheap to tight: ibp, crown, alpha, bab; smoothing certifies the model behind noise.
+    Stopped, the same command goes on where it was.
 
     Exit codes: 0 measured, 2 usage, 4 internal, 130 interrupted.
     """
@@ -102,11 +103,15 @@ def certify(
     from holdfast.cli.certified import agreed, certified
     from holdfast.cli.prepare import looked, subject_of
     from holdfast.cli.proved import save
+    from holdfast.run.store import Store
 
     agreed(called, sigma)
     asked = subject_of(name, chosen, trust)
     looked(asked)
-    answer = certified(asked, certifier, called, sigma=sigma, radii=radii, quiet=json)
+    answer = certified(
+        asked, certifier, called, sigma=sigma, radii=radii, quiet=json,
+        pieces=Store(words.STORE).pieces,
+    )  # fmt: skip
     told = answered(answer, command(name, chosen, method, set_ or [], sigma, radii), sigma)
     if output is not None:
         told["written"] = save(answer.found, told, Path(output))

@@ -111,7 +111,7 @@ def lines(figure: Document) -> Spec | None:
     shares, top = shares_only(values), max(values)
     x: Spec = {
         "field": "x", "type": "quantitative", "title": text(figure.get("x")) or None,
-        "scale": {"zero": False, "nice": False},
+        "scale": {"zero": False, "nice": False}, "axis": {"tickCount": 6},
     }  # fmt: skip
     length = text(figure.get("x")).startswith("radius")
     if not length and shares_only([r["x"] for r in rows]) and max(r["x"] for r in rows) > _SMALL:
