@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from holdfast.checks.certificates import Certificates
+from holdfast.checks.ladder import name
+from holdfast.core.catalog import build
 from holdfast.core.certificate import Certificate
 from holdfast.core.data import Batches
 from holdfast.core.errors import Unsupported
@@ -67,6 +69,8 @@ def test_a_certifier_that_refuses_takes_no_other_ones_name() -> None:
     assert proved["certifier:crown"] == (right - zeros, right - zeros)
     assert sum(r["rows"] for r in rows) == 32 and {r["n"] for r in rows} == {32}
     assert any("never answers" in f.says for f in found)
+    assert name(build("certifier:crown", intermediate="ibp")) == "certifier:crown intermediate=ibp"
+    assert name(build("certifier:crown")) == "certifier:crown" == name("certifier:crown")
 
 
 def test_a_black_box_is_refused_with_the_reason_of_the_certifiers() -> None:

@@ -40,6 +40,19 @@ def test_parts_fill_the_bar_and_bear_the_names_of_methods() -> None:
     assert [k for k, _ in found.key][:2] == ["p0", "p1"]
 
 
+def test_settings_that_are_not_the_usual_ones_are_named() -> None:
+    rows = [
+        row("linf:1", "proved", f"certifier:{m}", 10)
+        for m in ("crown intermediate=ibp", "crown", "beta-crown seconds=5 parts=9", "own-method")
+    ]
+    found = proofs(rows)
+    assert found is not None
+    assert [says for _, says in found.key] == [
+        "proved by linear bounds (CROWN-IBP)", "proved by linear bounds (CROWN)",
+        "proved by branch and bound (beta-CROWN), seconds=5, parts=9", "proved by own method",
+    ]  # fmt: skip
+
+
 def test_other_tables_are_left_alone_and_names_are_escaped() -> None:
     assert proofs([{"method": "a", "rows": 3}]) is None and proofs([]) is None
     evil = proofs([row("<b>", "proved", "<script>", 40)])

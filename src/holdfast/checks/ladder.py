@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from holdfast.core.catalog import entry_of
+from holdfast.core.catalog import entry_of, resolve
 from holdfast.core.fields import Part
 from holdfast.core.kinds import Attack, Certifier
 from holdfast.core.records import Cell
@@ -47,8 +47,15 @@ def rungs(
 
 
 def name(part: object) -> str:
-    """The catalogue name of a method; the name of its class for one that is not in it."""
+    """The catalogue name of a method and the settings that are not its usual ones.
+
+    For one that is not in the catalogue the name of its class.
+    """
     if isinstance(part, str):
         return part
     entry = entry_of(type(part))
-    return entry.key if entry else type(part).__name__
+    if entry is None:
+        return type(part).__name__
+    usual, own = resolve(entry.key), vars(part)
+    changed = [f"{k}={v}" for k, v in own.items() if getattr(usual, k, v) != v]
+    return " ".join([entry.key, *changed])

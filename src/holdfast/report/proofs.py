@@ -11,6 +11,7 @@ from holdfast.report.document import Document, number, text
 METHODS = {
     "certifier:ibp": "interval bounds (IBP)",
     "certifier:crown": "linear bounds (CROWN)",
+    "certifier:crown intermediate=ibp": "linear bounds (CROWN-IBP)",
     "certifier:alpha-crown": "optimised bounds (alpha-CROWN)",
     "certifier:beta-crown": "branch and bound (beta-CROWN)",
     "certifier:milp": "mixed-integer program",
@@ -63,7 +64,12 @@ def _proved(row: Document) -> bool:
 
 
 def _named(method: str) -> str:
-    return METHODS.get(method, method.partition(":")[2].replace("-", " ") or method)
+    """A method in words; settings that are not its usual ones stand behind it."""
+    if method in METHODS:
+        return METHODS[method]
+    key, _, changed = method.partition(" ")
+    words = METHODS.get(key, key.partition(":")[2].replace("-", " ") or key)
+    return f"{words}, {changed.replace(' ', ', ')}" if changed else words
 
 
 def _count(row: Document) -> int:
