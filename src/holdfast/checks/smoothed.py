@@ -16,7 +16,7 @@ from holdfast.core.dice import Dice
 from holdfast.core.errors import ConfigError, Unsupported
 from holdfast.core.fields import Count, Inner, Part, Positive, settings
 from holdfast.core.goal import Untargeted
-from holdfast.core.kinds import Batches, Certifier, Check, Model
+from holdfast.core.kinds import Certifier, Check, Model, Outputs
 from holdfast.core.records import Finding, Reading, Severity, Subject
 from holdfast.defend.smoothed import smoothed
 from holdfast.run.reading import average, proportion
@@ -88,7 +88,8 @@ class SmoothedVotes(Check):
         yield from self._measured(subject, radius, lost, found.confidence)
         for threat in subject.threats:
             if isinstance(threat, L2) and self.test is not None and threat.radius > 0:
-                yield self._tested(subject, subject.model, batches, threat, self.test)
+                rows = (x, batches.y, batches.index)
+                yield self._tested(subject, subject.model, rows, threat, self.test)
 
     def _measured(
         self, subject: Subject, radius: Tensor, lost: Tensor, confidence: float
@@ -135,16 +136,17 @@ class SmoothedVotes(Check):
         )
 
     def _tested(
-        self, subject: Subject, model: Model, batches: Batches, threat: L2, test: Part[Certifier]
-    ) -> Finding:
-        """Whether each row holds within one radius, and how many copies that took."""
-        counted, y, n = Counted(model), batches.y, len(batches)
+        self, subject: Subject, model: Model, rows: tuple[Tensor, Tensor, Tensor], threat: L2,
+        test: Part[Certifier],
+    ) -> Finding:  # fmt: skip
+        """Whether each row holds within one radius; `rows` are inputs, labels and positions."""
+        (x, y, index), counted, n = rows, Counted(model), len(rows[1])
         found = resolve(test)(
             smoothed(counted, sigma=self.sigma),
-            batches.x,
+            x,
             Untargeted(y),
             threat.take(slice(0, n)),
-            dice=Dice(subject.seed, batches.index, f"smoothed/{threat.spec}"),
+            dice=Dice(subject.seed, index, f"smoothed/{threat.spec}"),
         )
         proved = int(found.proved.sum())
         reading = proportion(
@@ -165,6 +167,6 @@ class Counted:
     def __init__(self, model: Model) -> None:
         self.model, self.rows = model, 0
 
-    def __call__(self, x: Tensor) -> object:
+    def __call__(self, x: Tensor) -> Outputs:
         self.rows += len(x)
         return self.model(x)
