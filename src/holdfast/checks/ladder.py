@@ -56,6 +56,7 @@ def name(part: object) -> str:
     entry = entry_of(type(part))
     if entry is None:
         return type(part).__name__
-    usual, own = resolve(entry.key), vars(part)
+    usual: object = resolve(entry.key)
+    own = vars(part)
     changed = [f"{k}={v}" for k, v in own.items() if getattr(usual, k, v) != v]
     return " ".join([entry.key, *changed])
