@@ -23,7 +23,7 @@ WRITE = "What is written"
 
 def attack(
     model: Annotated[
-        str | None, typer.Argument(help="A file of weights, or module:function.")
+        str | None, typer.Argument(help="Weights, an ONNX file, or module:function.")
     ] = None,
     data: asked.Data = None,
     reference: asked.Reference = None,
