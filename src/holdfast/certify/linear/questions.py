@@ -15,7 +15,7 @@ from holdfast.certify.linear.windows import view
 from holdfast.certify.network.graph import Graph
 from holdfast.ops.batch import chunks
 
-NUMBERS = 2**17  # float64 coefficients held at once: 1 MiB per copy, which stays in the cache
+NUMBERS = 2**18  # float64 coefficients held at once: 2 MiB per copy
 
 
 class Questions(NamedTuple):
