@@ -40,6 +40,12 @@ ALPHA = {"mlp": (5, 10), "cnn": (5, 10)}  # evaluations of neurons, of the margi
 class Residual(nn.Module):
     """Two residual blocks with batch norm, the second of half the size."""
 
+    b0: nn.Module
+    b1: nn.Module
+    b2: nn.Module
+    b3: nn.Module
+    b4: nn.Module
+
     def __init__(self, w: int = 8) -> None:
         super().__init__()
         self.c0, self.c1 = nn.Conv2d(3, w, 3, 2, 1), nn.Conv2d(w, w, 3, 1, 1)

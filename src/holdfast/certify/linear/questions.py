@@ -15,7 +15,8 @@ from holdfast.certify.linear.windows import view
 from holdfast.certify.network.graph import Graph
 from holdfast.ops.batch import chunks
 
-NUMBERS = 2**18  # float64 coefficients held at once: 2 MiB per copy
+NUMBERS = 2**17  # float64 coefficients held at once: 1 MiB per copy, which stays in the cache
+ENOUGH = 256  # coefficient rows; for fewer, starting operations costs so much that twice pays
 
 
 class Questions(NamedTuple):
@@ -51,7 +52,8 @@ class Questions(NamedTuple):
 
 def limit(graph: Graph) -> int:
     """How many coefficient rows fit into memory at once."""
-    return max(2, NUMBERS // max(prod(node.shape) for node in graph.nodes))
+    rows = NUMBERS // max(prod(node.shape) for node in graph.nodes)
+    return max(2, rows, min(2 * rows, ENOUGH))
 
 
 def questions(
