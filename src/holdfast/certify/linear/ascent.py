@@ -102,6 +102,7 @@ def ascend(
     *,
     first: Tensor | None = None,
     chosen: dict[int, Tensor] | None = None,
+    least: float = 0.0,
 ) -> Tensor:
     """`(B, m)`: numbers below `a . value`, the planes of all bends chosen anew for each question.
 
@@ -114,9 +115,11 @@ def ascend(
         a: `(B, m, *shape)`.
         steps: moves of the planes.
         first: the coefficients on the only parent of `start`, if already known.
-        chosen: receives the slopes `(B, m, *shape)` below each ReLU.
+        chosen: receives the slopes `(B, m, *shape)` below each ReLU; they are no worse than those
+            that are taken without an ascent.
+        least: a question stops when a move gains less than this share of its whole gain.
     """
-    planes = proposed(bounds, start, a, steps, first=first)
+    planes = proposed(bounds, start, a, steps, first=first, usual=chosen is not None, least=least)
     if chosen is not None:
         chosen |= {i: p.below[0] for i, p in planes.items()}
     return evaluated(bounds, backward(bounds, start, a, first=first, planes=planes))

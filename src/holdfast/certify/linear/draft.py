@@ -2,48 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from collections.abc import Callable
+from copy import copy
+from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from holdfast.certify.linear.coefficients import Bounds
+from holdfast.certify.linear.single import behind, single
 from holdfast.certify.network.bends import Bend, Choice, Planes, Relu
-from holdfast.certify.network.operators import Convolution, Operator
 from holdfast.ops.interval import Box
 
-PLANE, THIN = 2, 4  # axes of an image; channels up to which summing windows is faster
-
-
-def single(operator: Any) -> Any:
-    """An operator with its numbers in float32."""
-    if not isinstance(operator, Operator):
-        return operator
-    changed: dict[str, Any] = {}
-    for field in fields(operator):  # type: ignore[arg-type]
-        value = getattr(operator, field.name)
-        if isinstance(value, Tensor) and value.dtype == torch.float64:
-            changed[field.name] = value.float()
-        elif isinstance(value, Operator):
-            changed[field.name] = single(value)
-    return replace(operator, **changed) if changed else operator  # type: ignore[type-var]
-
-
-def behind(op: Operator, a: Tensor) -> tuple[Tensor, ...]:
-    """What `op.back` gives, for thin convolutions with stride by a faster way."""
-    if (
-        not isinstance(op, Convolution)
-        or len(op.size) != PLANE
-        or op.groups > 1
-        or op.weight.shape[1] > THIN
-        or min(op.stride) == 1
-    ):
-        return op.back(a)
-    windows = op.weight.flatten(1).T @ a.flatten(2)
-    kernel = (op.weight.shape[2], op.weight.shape[3])
-    return (F.fold(windows, op.size, kernel, op.dilation, op.padding, op.stride),)
+SMALL = 1e-30  # keeps a quotient of two zeros zero
 
 
 @dataclass
@@ -75,13 +46,17 @@ class Draft:
         self.nodes = bounds.graph.nodes[: start + 1]
         self.operators = [single(node.operator) for node in self.nodes]
         self.free: list[Tensor] = []
+        self.usual: list[Tensor] = []  # the choices that are made without an ascent
         self.slots: dict[int, slice] = {}
         self.fixed: dict[int, tuple[Tensor, ...]] = {}  # of a ReLU: open, slope and offset above
         self.passed: dict[int, Passed] = {}
-        self.x = torch.empty(0)
+        self.region, self.last = bounds.region, torch.empty(0)
+        low, high = (end.float()[:, None] for end in self.region.box)
+        self.centre, self.half = (low + high) / 2, (high - low) / 2
         for i in (i for i in bounds.planes if i <= start):
             bend, boxes = self._bend(i)
             own = [part.float() for part in bend.start(boxes)]
+            self.usual += own[:1] if isinstance(bend, Relu) else own
             if isinstance(bend, Relu):
                 (above,), offset = bounds.planes[i].above, bounds.planes[i].above_offset
                 line = bend.open(boxes[0]), above[:, None], offset[:, None]
@@ -108,6 +83,29 @@ class Draft:
         known = self.bounds.planes[i]
         below = torch.where(bend.open(boxes[0]), own[0], known.below[0][:, None])
         return Planes((below,), known.below_offset, known.above, known.above_offset)
+
+    def moments(self) -> list[tuple[Tensor, Tensor]]:
+        """Zeros of the shape of the choices, twice."""
+        return [(torch.zeros_like(v), torch.zeros_like(v)) for v in self.free]
+
+    def taken(self, rows: Tensor | None, few: Callable[[Tensor], Tensor]) -> Draft:
+        """The same for a selection of questions, with what the last pass down left.
+
+        Args:
+            rows: of each question that stays, if it becomes a row of its own.
+            few: takes the selection from `(B, m, ...)`.
+        """
+        found = copy(self)
+        found.free, found.last = [few(v) for v in self.free], few(self.last)
+        found.passed = {
+            i: Passed(few(p.a), few(p.positive), [few(s) for s in p.slopes])
+            for i, p in self.passed.items()
+        }
+        if rows is not None:
+            found.bounds, found.region = self.bounds.take(rows), self.region.take(rows)
+            found.fixed = {i: tuple(p[rows] for p in line) for i, line in self.fixed.items()}
+            found.centre, found.half = self.centre[rows], self.half[rows]
+        return found
 
     def down(self, a: Tensor, first: Tensor | None) -> Tensor:
         """`(B, m)`: the bounds of `a . value` with the choices as they are."""
@@ -151,35 +149,43 @@ class Draft:
         return [a * slope for slope in slopes], more
 
     def _least(self, a: Tensor) -> Tensor:
-        """The minima of linear functions on the region; where they lie is kept."""
-        region = self.bounds.region
-        low, high = (end.float()[:, None] for end in region.box)
-        centre, half = (low + high) / 2, (high - low) / 2
-        value = ((a * centre).flatten(2) - a.abs().flatten(2) * half.flatten(2)).sum(2)
-        self.x = torch.addcmul(centre, a.sign(), half, value=-1)
-        if region.radius is None:
-            return value
-        middle, radius = region.centre.float()[:, None], region.radius.float()[:, None]
+        """The minima of linear functions on the region."""
+        self.last = a
         flat = a.flatten(2)
+        value = flat @ self.centre.flatten(2).mT - flat.abs() @ self.half.flatten(2).mT
+        if self.region.radius is None:
+            return value.squeeze(2)
+        ball = (a * self._edge(a)).flatten(2).sum(2)
+        return torch.maximum(value.squeeze(2), ball)
+
+    def _edge(self, a: Tensor) -> Tensor:
+        """Where linear functions are least on the ball of the region."""
+        region, flat = self.region, a.flatten(2)
         if region.norm == 1:
             at = flat.abs().argmax(2, keepdim=True)
             way = torch.zeros_like(flat).scatter_(2, at, flat.gather(2, at).sign())
         else:
             dual = region.norm / (region.norm - 1)
             size = torch.linalg.vector_norm(flat, ord=dual, dim=2, keepdim=True)
-            way = flat.sign() * (flat.abs() / size.clamp(min=1e-30)) ** (dual - 1)
-        other = middle - (way * radius[:, :, None]).reshape(a.shape)
-        ball = (a * other).flatten(2).sum(2)
-        nearer = (ball > value).reshape(*value.shape, *[1] * (a.dim() - 2))
-        self.x = torch.where(nearer, other, self.x)
-        return torch.maximum(value, ball)
+            way = flat.sign() * (flat.abs() / size.clamp(min=SMALL)) ** (dual - 1)
+        radius = region.radius[:, None, None].float()  # type: ignore[index]
+        return region.centre.float()[:, None] - (way * radius).reshape(a.shape)
+
+    def _where(self, a: Tensor) -> Tensor:
+        """Where linear functions are least on the region."""
+        x = torch.addcmul(self.centre, a.sign(), self.half, value=-1)
+        if self.region.radius is None:
+            return x
+        other = self._edge(a)
+        nearer = (a * other).flatten(2).sum(2) > (a * x).flatten(2).sum(2)
+        return torch.where(nearer.reshape(*nearer.shape, *[1] * (a.dim() - 2)), other, x)
 
     def up(self) -> list[Tensor]:
         """The slope of each bound of the last pass down in each choice, of the shape of `free`."""
         found = [torch.zeros(0)] * len(self.free)
         last = max(self.passed, default=0)
-        values: dict[int, Tensor] = {0: self.x}
-        lead = self.x.shape[:2]
+        values: dict[int, Tensor] = {0: self._where(self.last)}
+        lead = self.last.shape[:2]
         for i in range(1, last + 1):
             node, op = self.nodes[i], self.operators[i]
             if any(p not in values for p in node.parents):

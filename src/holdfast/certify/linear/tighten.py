@@ -8,6 +8,7 @@ from math import prod
 import torch
 from torch import Tensor
 
+from holdfast.certify.linear.alive import living
 from holdfast.certify.linear.ascent import ascend
 from holdfast.certify.linear.bounds import propagate
 from holdfast.certify.linear.coefficients import Bounds
@@ -16,6 +17,7 @@ from holdfast.certify.linear.windows import windows
 from holdfast.ops.interval import Box, intersect
 
 NUMBERS = 2**18  # float32 coefficients held at once: 1 MiB per copy, which stays in the cache
+LEAST = 5e-4  # share of its gain by which a neuron's bound must rise in a move to go on
 
 
 def tightened(bounds: Bounds, steps: int) -> Bounds:
@@ -61,21 +63,21 @@ def _answers(
             channel = u // prod(size)
             one = torch.nn.functional.one_hot(channel, channels).double()
             one = one.reshape(len(r), 1, channels, *[1] * len(size))
-            found = ascend(part, end, torch.cat([one, -one], 1), steps)
+            found = ascend(part, end, torch.cat([one, -one], 1), steps, least=LEAST)
             yield r, u, found[:, 0], -found[:, 1]
         return
     most = max(2, NUMBERS // max(prod(n.shape) for n in bounds.graph.nodes[: i + 1])) // 2
     for rows in _groups(asked.sum(1), most):
-        part, count = bounds.take(rows), int(asked[rows].sum(1).amax())
+        part, count = living(bounds.take(rows), i), int(asked[rows].sum(1).amax())
         # Rows with fewer open coordinates are filled up with others, which costs nothing more.
         units = asked[rows].to(torch.int8).sort(1, descending=True).indices[:, :count]
         for unit in units.split(most, 1):
             one = torch.zeros(*unit.shape, asked.shape[1], dtype=torch.float64, device=unit.device)
             one = one.scatter_(2, unit[:, :, None], 1.0)
             one = one.reshape(*unit.shape, *bounds.graph.nodes[i].shape)
-            first = rows_of(bounds.graph, i, unit)
+            first = rows_of(part.graph, i, unit)
             first = None if first is None else torch.cat([first, -first], 1)
-            found = ascend(part, i, torch.cat([one, -one], 1), steps, first=first)
+            found = ascend(part, i, torch.cat([one, -one], 1), steps, first=first, least=LEAST)
             m = unit.shape[1]
             row = rows[:, None].expand_as(unit)
             yield row, unit, found[:, :m], -found[:, m:]
