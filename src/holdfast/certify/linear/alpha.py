@@ -41,7 +41,8 @@ class AlphaCROWN(Certifier):
     Only rows that CROWN leaves undecided go on, and of their neurons those whose sign is open.
 
     Args:
-        steps: moves of the planes for each neuron before a bend; 0 leaves the boxes of CROWN.
+        steps: moves of the planes for each neuron before a bend, at most: a neuron stops when it
+            gains little. 0 leaves the boxes of CROWN.
         last: moves of the planes for the margin.
         every: whether rows go on that are already decided, to have their margins tight as well.
 
@@ -49,7 +50,7 @@ class AlphaCROWN(Certifier):
     float32, nothing rounded outward.
     """
 
-    steps: Natural = 5
+    steps: Natural = 8
     last: Natural = 5
     every: bool = False
 

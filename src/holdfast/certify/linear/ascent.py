@@ -117,7 +117,7 @@ def ascend(
         first: the coefficients on the only parent of `start`, if already known.
         chosen: receives the slopes `(B, m, *shape)` below each ReLU; they are no worse than those
             that are taken without an ascent.
-        least: a question stops when a move gains less than this share of its whole gain.
+        least: a question stops when two moves gain less than this share of its whole gain.
     """
     planes = proposed(bounds, start, a, steps, first=first, usual=chosen is not None, least=least)
     if chosen is not None:

@@ -43,14 +43,16 @@ def proposed(
         steps: moves; the best of `steps + 1` evaluations is taken.
         first: the coefficients on the only parent of `start`, if already known.
         usual: whether the planes that are taken without an ascent are candidates as well.
-        least: a question stops when a move gains less than this share of its whole gain.
+        least: a question stops when two moves gain less than this share of its whole gain.
 
     Returns:
         Planes that hold whatever was found, since every choice does.
     """
     draft = Draft(bounds, start, a.shape[1])
     best, kept = torch.full(a.shape[:2], -torch.inf, device=a.device), draft.free
-    now = Climb(draft, a.float(), None if first is None else first.float(), draft.moments(), best)
+    now = Climb(
+        draft, a.float(), None if first is None else first.float(), draft.moments(), best, best
+    )
     if usual:
         draft.free = [u.expand_as(v) for u, v in zip(draft.usual, kept, strict=True)]
         best, (draft.free, kept) = draft.down(now.a, now.first), (kept, draft.free)
@@ -65,11 +67,12 @@ def proposed(
             mask = better.to(k.dtype).reshape(*better.shape, *[1] * (v.dim() - 2))
             now.write(k, torch.lerp(now.read(k), v, mask))
         if not step:
-            now.begin = top
+            now.begin, now.gain = top, torch.zeros_like(top)
         elif least:
-            on = gain > least * (top - now.begin)
+            on = gain + now.gain > least * (top - now.begin)
             if not bool(on.any()):
                 break
+            now.gain = gain
             now = now.narrowed(on)
         if step < steps:
             now.move(step)
@@ -87,6 +90,7 @@ class Climb:
         first: the coefficients on the only parent, if known.
         moments: of each choice, mean and mean square of its slopes.
         begin: `(B, m)` where the questions began.
+        gain: `(B, m)` of the move before.
         place: rows and columns of the questions among all; None if they are all.
     """
 
@@ -95,6 +99,7 @@ class Climb:
     first: Tensor | None
     moments: list[tuple[Tensor, Tensor]]
     begin: Tensor
+    gain: Tensor
     place: tuple[Tensor, Tensor] | None = None
 
     def read(self, values: Tensor) -> Tensor:
@@ -125,7 +130,7 @@ class Climb:
         first = None if self.first is None else few(self.first)
         moments = [(few(m), few(s)) for m, s in self.moments]
         place = few(place[0]), few(place[1])
-        return Climb(draft, few(self.a), first, moments, few(self.begin), place)
+        return Climb(draft, few(self.a), first, moments, few(self.begin), few(self.gain), place)
 
     def move(self, step: int) -> None:
         """One step of Adam, cut to [0, 1]; each entry moves on its own."""

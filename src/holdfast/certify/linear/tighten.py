@@ -17,7 +17,7 @@ from holdfast.certify.linear.windows import windows
 from holdfast.ops.interval import Box, intersect
 
 NUMBERS = 2**18  # float32 coefficients held at once: 1 MiB per copy, which stays in the cache
-LEAST = 5e-4  # share of its gain by which a neuron's bound must rise in a move to go on
+LEAST = 1e-4  # share of its gain by which a neuron's bound must rise in two moves to go on
 
 
 def tightened(bounds: Bounds, steps: int) -> Bounds:

@@ -170,9 +170,9 @@ def windows(bounds: Bounds, i: int) -> Windows | None:
         i: position of the node.
     """
     nodes = bounds.graph.nodes
-    if not isinstance(nodes[i].operator, Convolution):
-        return None
     axes = len(nodes[i].shape) - 1
+    if not axes:
+        return None
     chain, found = [i], [Window((1,) * axes, (0,) * axes, (1,) * axes)]
     while not nodes[chain[-1]].is_input:
         node = nodes[chain[-1]]
