@@ -10,11 +10,10 @@ import torch
 from torch import Tensor
 
 from holdfast.certify.linear.coefficients import Bounds
+from holdfast.certify.linear.minima import Minima
 from holdfast.certify.linear.single import behind, single
 from holdfast.certify.network.bends import Bend, Choice, Planes, Relu
 from holdfast.ops.interval import Box
-
-SMALL = 1e-30  # keeps a quotient of two zeros zero
 
 
 @dataclass
@@ -50,9 +49,7 @@ class Draft:
         self.slots: dict[int, slice] = {}
         self.fixed: dict[int, tuple[Tensor, ...]] = {}  # of a ReLU: open, slope and offset above
         self.passed: dict[int, Passed] = {}
-        self.region, self.last = bounds.region, torch.empty(0)
-        low, high = (end.float()[:, None] for end in self.region.box)
-        self.centre, self.half = (low + high) / 2, (high - low) / 2
+        self.minima, self.last = Minima.of(bounds.region), torch.empty(0)
         for i in (i for i in bounds.planes if i <= start):
             bend, boxes = self._bend(i)
             own = [part.float() for part in bend.start(boxes)]
@@ -102,9 +99,8 @@ class Draft:
             for i, p in self.passed.items()
         }
         if rows is not None:
-            found.bounds, found.region = self.bounds.take(rows), self.region.take(rows)
+            found.bounds, found.minima = self.bounds.take(rows), self.minima.take(rows)
             found.fixed = {i: tuple(p[rows] for p in line) for i, line in self.fixed.items()}
-            found.centre, found.half = self.centre[rows], self.half[rows]
         return found
 
     def down(self, a: Tensor, first: Tensor | None) -> Tensor:
@@ -131,7 +127,8 @@ class Draft:
                     offset = offset + a.flatten(2) @ op.bias.expand(node.shape).flatten()
             for parent, part in zip(node.parents, parts, strict=True):
                 waiting[parent] = waiting[parent] + part if parent in waiting else part
-        return offset + self._least(a)
+        self.last = a
+        return offset + self.minima.value(a)
 
     def _through(self, i: int, a: Tensor) -> tuple[list[Tensor], Tensor]:
         """Coefficients behind a bend, and what its planes add."""
@@ -148,43 +145,11 @@ class Draft:
         self.passed[i] = Passed(a, positive, slopes)
         return [a * slope for slope in slopes], more
 
-    def _least(self, a: Tensor) -> Tensor:
-        """The minima of linear functions on the region."""
-        self.last = a
-        flat = a.flatten(2)
-        value = flat @ self.centre.flatten(2).mT - flat.abs() @ self.half.flatten(2).mT
-        if self.region.radius is None:
-            return value.squeeze(2)
-        ball = (a * self._edge(a)).flatten(2).sum(2)
-        return torch.maximum(value.squeeze(2), ball)
-
-    def _edge(self, a: Tensor) -> Tensor:
-        """Where linear functions are least on the ball of the region."""
-        region, flat = self.region, a.flatten(2)
-        if region.norm == 1:
-            at = flat.abs().argmax(2, keepdim=True)
-            way = torch.zeros_like(flat).scatter_(2, at, flat.gather(2, at).sign())
-        else:
-            dual = region.norm / (region.norm - 1)
-            size = torch.linalg.vector_norm(flat, ord=dual, dim=2, keepdim=True)
-            way = flat.sign() * (flat.abs() / size.clamp(min=SMALL)) ** (dual - 1)
-        radius = region.radius[:, None, None].float()  # type: ignore[index]
-        return region.centre.float()[:, None] - (way * radius).reshape(a.shape)
-
-    def _where(self, a: Tensor) -> Tensor:
-        """Where linear functions are least on the region."""
-        x = torch.addcmul(self.centre, a.sign(), self.half, value=-1)
-        if self.region.radius is None:
-            return x
-        other = self._edge(a)
-        nearer = (a * other).flatten(2).sum(2) > (a * x).flatten(2).sum(2)
-        return torch.where(nearer.reshape(*nearer.shape, *[1] * (a.dim() - 2)), other, x)
-
     def up(self) -> list[Tensor]:
         """The slope of each bound of the last pass down in each choice, of the shape of `free`."""
         found = [torch.zeros(0)] * len(self.free)
         last = max(self.passed, default=0)
-        values: dict[int, Tensor] = {0: self._where(self.last)}
+        values: dict[int, Tensor] = {0: self.minima.where(self.last)}
         lead = self.last.shape[:2]
         for i in range(1, last + 1):
             node, op = self.nodes[i], self.operators[i]

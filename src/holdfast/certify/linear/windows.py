@@ -10,55 +10,15 @@ import torch
 from torch import Tensor
 
 from holdfast.certify.linear.coefficients import Bounds
+from holdfast.certify.linear.matrix import Matrix
 from holdfast.certify.linear.region import Region
 from holdfast.certify.network.bends import Relu
 from holdfast.certify.network.graph import Graph, Node
-from holdfast.certify.network.operators import Convolution, Operator, Scale, Shape
+from holdfast.certify.network.operators import Convolution, Scale
 from holdfast.ops.interval import Box
 
 GAIN = 2  # how much smaller the part must be than the whole
 DENSE = 2**20  # numbers of a matrix up to which it is faster than its convolution
-
-
-@dataclass(frozen=True, eq=False)
-class Matrix(Operator):
-    """A small convolution written out.
-
-    Args:
-        weight: `(out, in)`, of flattened rows.
-        bias: of the convolution.
-        before: shape of the input.
-        after: shape of the output.
-        most: products in one output coordinate.
-    """
-
-    weight: Tensor
-    bias: Tensor | None
-    before: Shape
-    after: Shape
-    most: int
-
-    @staticmethod
-    def of(op: Convolution, before: Shape, after: Shape) -> Matrix:
-        """The convolution's own numbers, at their places."""
-        n = prod(after)
-        one = torch.eye(n, dtype=op.weight.dtype, device=op.weight.device)
-        weight = op.back(one.reshape(n, *after))[0].flatten(1)
-        return Matrix(weight, op.bias, before, after, op.terms)
-
-    @property
-    def terms(self) -> int:
-        """Number of inputs of one output."""
-        return self.most
-
-    def linear(self, xs: Sequence[Tensor]) -> Tensor:
-        return (xs[0].flatten(1) @ self.weight.T).reshape(-1, *self.after)
-
-    def spread(self, rs: Sequence[Tensor]) -> Tensor:
-        return (rs[0].flatten(1) @ self.weight.abs().T).reshape(-1, *self.after)
-
-    def back(self, a: Tensor) -> tuple[Tensor, ...]:
-        return ((a.flatten(1) @ self.weight).reshape(-1, *self.before),)
 
 
 @dataclass(frozen=True)
@@ -179,8 +139,9 @@ def windows(bounds: Bounds, i: int) -> Windows | None:
         op, parents = node.operator, node.parents
         before = nodes[parents[0]]
         if isinstance(op, Convolution):
-            padded = any(op.padding)
-            if padded and not (before.is_input or before.is_relu):
+            # Coefficients on padding would count in the norm that measures a ball.
+            fixed = before.is_relu or (before.is_input and bounds.region.radius is None)
+            if any(op.padding) and not fixed:
                 return None
             found.append(found[-1].behind(op))
         elif isinstance(op, Relu) or (isinstance(op, Scale) and _even(op, axes)):
