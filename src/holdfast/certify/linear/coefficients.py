@@ -152,14 +152,15 @@ class Carried:
         """The columns of a ReLU that is not dead in all rows, where dropping the others pays."""
         size, parent = node.shape[-1], node.parents[0]
         few = size < WIDE or a.shape[0] * a.shape[1] * SHARE < size
-        if few or not node.is_relu or a.dim() != FLAT or planes.above_offset.dim() == FLAT:
+        parts = (*planes.below, *planes.above, planes.above_offset)
+        own = any(part.dim() == FLAT for part in parts)  # of each question
+        if few or not node.is_relu or a.dim() != FLAT or own:
             return None
         graph = self.bounds.graph
         if graph.uses[parent] > 1 or parent in self.pushed:
             return None
         if not isinstance(graph.nodes[parent].operator, Dense):
             return None
-        parts = (planes.below[0], planes.above[0], planes.above_offset)
         live = torch.stack([(part != 0).any(0) for part in parts]).any(0).nonzero().flatten()
         return live if len(live) < MANY * size else None
 
