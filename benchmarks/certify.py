@@ -23,21 +23,52 @@ import torch
 from page import write
 from torch import Tensor, nn
 
+from holdfast.certify.linear.alpha import AlphaCROWN
 from holdfast.certify.linear.ascent import ascend
 from holdfast.certify.linear.bounds import margins, propagate
 from holdfast.certify.linear.region import region
+from holdfast.certify.linear.tighten import tightened
 from holdfast.certify.properties.verify import verify
 from holdfast.certify.reading.reader import read
 from holdfast.readers.onnx import read_onnx
 from holdfast.readers.vnnlib import read_property
 from holdfast.threats.norms import LInf
 
-ROWS = {"mlp": 10, "cnn": 10}
-ALPHA = {"mlp": (5, 10), "cnn": (5, 10)}  # evaluations of neurons, of the margin
+ROWS = {"mlp": 20, "cnn": 10, "res": 4}
+RADII = {"mlp": (0.02, 0.08), "cnn": (0.02, 0.08), "res": (0.5 / 255, 2 / 255)}
+ALPHA = (AlphaCROWN().steps, AlphaCROWN().last)  # moves of neurons, of the margin
 
 
-def nets(name: str) -> nn.Sequential:
+class Residual(nn.Module):
+    """Two residual blocks with batch norm, the second of half the size."""
+
+    b0: nn.Module
+    b1: nn.Module
+    b2: nn.Module
+    b3: nn.Module
+    b4: nn.Module
+
+    def __init__(self, w: int = 8) -> None:
+        super().__init__()
+        self.c0, self.c1 = nn.Conv2d(3, w, 3, 2, 1), nn.Conv2d(w, w, 3, 1, 1)
+        self.c2, self.c3 = nn.Conv2d(w, w, 3, 1, 1), nn.Conv2d(w, 2 * w, 3, 2, 1)
+        self.c4, self.sc = nn.Conv2d(2 * w, 2 * w, 3, 1, 1), nn.Conv2d(w, 2 * w, 1, 2)
+        for i, k in enumerate((w, w, w, 2 * w, 2 * w)):
+            setattr(self, f"b{i}", nn.BatchNorm2d(k))
+        self.l1, self.l2 = nn.Linear(2 * w * 64, 100), nn.Linear(100, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.b0(self.c0(x)).relu()
+        x = (x + self.b2(self.c2(self.b1(self.c1(x)).relu()))).relu()
+        y = self.b4(self.c4(self.b3(self.c3(x)).relu()))
+        found: Tensor = self.l2(self.l1((self.sc(x) + y).relu().flatten(1)).relu())
+        return found
+
+
+def nets(name: str) -> nn.Module:
     """The networks of the frozen bounds."""
+    if name == "res":
+        return Residual()
     if name == "mlp":
         sizes = pairwise((784, 256, 256, 256, 10))
         parts = [part for n, m in sizes for part in (nn.Linear(n, m), nn.ReLU())]
@@ -61,18 +92,18 @@ def tightness(folder: Path) -> list[str]:
         model.load_state_dict(frozen["state_dict"])
         model.double().eval()
         x, spec = frozen["x"][:rows].double(), frozen["spec"][:rows].double()
-        for radius in (0.02, 0.08):
+        for radius in RADII[name]:
             threat = LInf(radius=radius, low=-10.0, high=10.0)
-            for method in ("CROWN", "CROWN-Optimized"):
+            for method in ("CROWN", "CROWN-Optimized") if name != "res" else ("CROWN",):
                 theirs = frozen["lower_bounds"][f"{method}@{radius:.6f}"][:rows].double()
-                steps = (0, 0) if method == "CROWN" else ALPHA[name]
+                steps = (0, 0) if method == "CROWN" else ALPHA
                 start = time.process_time()
                 found = bounded(model, x, spec, threat, steps)
                 spent = 1e3 * (time.process_time() - start) / len(x)
                 ours, other = (float(v.amin(1).mean()) for v in (found, theirs))
                 short = float((theirs - found).max())
                 lines.append(
-                    f"| {name} | {radius} | {method} | {spent:.1f} | {ours:.3f} | {other:.3f} "
+                    f"| {name} | {radius:.4g} | {method} | {spent:.1f} | {ours:.3f} | {other:.3f} "
                     f"| {short:.1e} |"
                 )
     return lines
@@ -83,9 +114,9 @@ def bounded(
 ) -> Tensor:
     """Lower bounds `(B, W)` of the specifications."""
     graph = read(model, x)
-    bounds = propagate(graph, region(threat, x), "crown", steps=steps[0])
+    bounds = propagate(graph, region(threat, x), "crown")
     if steps[1]:
-        return ascend(bounds, graph.output, spec, steps[1])
+        return ascend(tightened(bounds, steps[0]), graph.output, spec, steps[1])
     return -margins(bounds, -spec, torch.zeros(spec.shape[:2]).double(), relax=True)
 
 

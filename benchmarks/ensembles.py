@@ -2,7 +2,8 @@
 
 Run `python benchmarks/ensembles.py [ROWS [SEED ...]]` with $HOLDFAST_DATA naming the folder that
 holds MNIST (its cells are left out otherwise); it rewrites its section of `docs/benchmarks.md`
-from what all seeds have given so far (`build/benchmarks`; delete it to begin anew).
+from what all seeds have given so far (`build/benchmarks`; delete it to begin anew) and goes on
+where an earlier run was stopped.
 AutoAttack is made of torchattacks' four stages with the published settings (100 steps, 9 targets,
 5,000 queries; its own preset takes 10 steps), each on what the earlier ones left. torchattacks
 has no L1: there our own four stages with the same settings stand for them.
@@ -187,10 +188,13 @@ def main() -> None:
     known = [c for c in CELLS if not c.name.startswith("MNIST") or os.environ.get("HOLDFAST_DATA")]
     KEPT.mkdir(parents=True, exist_ok=True)
     for seed in map(int, sys.argv[2:] or SEEDS):
-        done: list[dict[str, Any]] = []
+        kept = KEPT / f"{rows}-{seed}.json"
+        done: list[dict[str, Any]] = json.loads(kept.read_text("utf-8")) if kept.exists() else []
         for cell in known:
+            if any(r["net"] == cell.name for r in done):
+                continue  # as an earlier run left it
             done += compared(cell, seed, rows)
-            (KEPT / f"{rows}-{seed}.json").write_text(json.dumps(done), "utf-8")
+            kept.write_text(json.dumps(done), "utf-8")
             files = sorted(KEPT.glob(f"{rows}-*.json"))
             write("Attacks: ensemble", section([r for f in files for r in json.loads(
                 f.read_text("utf-8"))], rows))  # fmt: skip

@@ -7,7 +7,6 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -37,26 +36,6 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip(NO_CHROMIUM)
     if importlib.util.find_spec("playwright") is None:
         pytest.skip("playwright is not installed (pip install -e '.[dev]')")
-
-
-@pytest.fixture(scope="session")
-def chromium() -> str:
-    """The path of a Chromium for playwright's `executable_path`."""
-    path = chromium_path()
-    if path is None:
-        pytest.skip(NO_CHROMIUM)
-    return path
-
-
-@pytest.fixture(scope="session")
-def data_root() -> Path:
-    """The folder with the real data sets (`mnist/` ...)."""
-    named = os.environ.get("HOLDFAST_DATA")
-    if not named:
-        pytest.skip("HOLDFAST_DATA does not name a folder with data sets")
-    if not Path(named).is_dir():
-        pytest.skip(f"HOLDFAST_DATA names {named}, which is not a folder")
-    return Path(named)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -12,7 +12,7 @@ from hypothesis import settings as bounded
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from holdfast.core.catalog import entries, with_settings
+from holdfast.core.catalog import entries, resolve, with_settings
 from holdfast.core.dice import Dice
 from holdfast.core.errors import HoldfastError, Unsupported
 from holdfast.core.goal import Goal, Targeted, Untargeted
@@ -22,11 +22,9 @@ from holdfast.testing.conform import subject_of
 from holdfast.threats.grammar import parse
 
 ATTACKS = {e.key: e for e in entries("attack")}
-DEAR = {
-    "attack:autoattack", "attack:autoattack-plus", "attack:autoattack-rand", "attack:all-edits",
-    "attack:md-ensemble", "attack:md", "attack:chain", "attack:pma-plus", "attack:ensemble",
-}  # fmt: skip
+DEAR = {"attack:all-edits", "attack:md", "attack:ensemble"}
 LEAST = {"steps": 3, "samples": 3, "rounds": 2, "tries": 8, "members": 2}
+OF_A_ROW = {"restarts": 2, "targets": 2}
 SPECS = (
     "linf:0.1", "linf:0", "l2:0.5", "l2:0", "l1:1", "l0:2", "patch:2x2", "frame:1", "rotation:20",
     "translation:0.2", "rotation:20+translation:0.1", "shared+linf:0.1", "linf:3:-2..5",
@@ -59,9 +57,12 @@ class Counted(nn.Module):
         self.backwards += count
 
 
-def least(method: Attack) -> Attack:
+def least(method: Attack, limits: dict[str, int] = LEAST) -> Attack:
     """The same attack with as little work as its settings allow."""
-    for name, value in LEAST.items():
+    if row := getattr(method, "attacks", ()):
+        parts = tuple(least(resolve(part), LEAST | OF_A_ROW) for part in row)
+        return with_settings(method, attacks=parts)
+    for name, value in limits.items():
         own = getattr(method, name, None)
         if isinstance(own, int) and own > value:
             method = with_settings(method, **{name: value})

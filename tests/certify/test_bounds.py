@@ -337,7 +337,7 @@ def oracle_net(name: str) -> nn.Module:
 @pytest.mark.parametrize(
     ("name", "kind", "eps"),
     [(n, k, e) for n in ("mlp", "cnn") for k in ("IBP", "CROWN-IBP", "CROWN") for e in (0.02, 0.08)]
-    + [("res", k, e / 255) for k in ("IBP", "CROWN-IBP") for e in (0.5, 2)],
+    + [("res", k, e / 255) for k in ("IBP", "CROWN-IBP", "CROWN") for e in (0.5, 2)],
 )
 def test_equals_frozen_bounds_of_another_engine(name: str, kind: str, eps: float) -> None:
     folder = Path(os.environ.get("HOLDFAST_ORACLE", ""))
@@ -348,7 +348,7 @@ def test_equals_frozen_bounds_of_another_engine(name: str, kind: str, eps: float
     model = oracle_net(name)
     model.load_state_dict(frozen["state_dict"])
     model.double().eval()  # in float32 the model's own rounding would be added to the formula
-    keep = slice(0, 3)
+    keep = slice(0, 1 if name == "res" else 3)
     x, spec = frozen["x"][keep].double(), frozen["spec"][keep].double()
     threat = LInf(radius=eps, low=-10.0, high=10.0)  # the ball is not cut there
     with torch.no_grad():

@@ -106,7 +106,7 @@ def test_alpha_reaches_the_linear_program_and_never_passes_it() -> None:
         with torch.no_grad():
             bounds = propagate(read(model, x), region(LInf(radius=0.1), x), "crown")
             c = torch.tensor([1.0, -1.0, 0.0], dtype=torch.float64)
-            found = float(ascend(bounds, bounds.graph.output, c[None, None], 300, rate=0.1))
+            found = float(ascend(bounds, bounds.graph.output, c[None, None], 300))
         exact = triangle(bounds, c)
         assert exact - 2e-3 <= found <= exact + 1e-7
 

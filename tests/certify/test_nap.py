@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from holdfast.certify.linear.crown import CROWN
-from holdfast.certify.nap import Patterns, activations, pattern_margin
+from holdfast.certify.nap import pattern_margin
+from holdfast.certify.patterns import Patterns, activations
 from holdfast.core.errors import ConfigError
 from holdfast.testing.worlds import TinyReLU
 from holdfast.threats.norms import LInf

@@ -5,7 +5,8 @@ import torch
 from scipy.optimize import linprog
 from scipy.stats import binom
 
-from holdfast.certify.pac import PACAffine, _focused
+from holdfast.certify.affine_fit import focused
+from holdfast.certify.pac import PACAffine
 from holdfast.core.dice import Dice
 from holdfast.core.errors import ConfigError, ShapeError, Unsupported
 from holdfast.core.goal import AtLeast
@@ -74,7 +75,7 @@ def test_too_few_fresh_samples_fail():
 def test_the_focus_is_the_linear_programme():
     changes, margins = 2 * rand(1, 50, 4) - 1, rand(1, 50)
     start = (torch.zeros(1, 4, dtype=torch.float64), torch.zeros(1, dtype=torch.float64))
-    slope, bias = _focused(changes, margins, *start, 4)
+    slope, bias = focused(changes, margins, *start, 4)
     table = torch.cat([changes[0], torch.ones(50, 1)], 1).numpy()
     both = [*[[*row, -1.0] for row in table], *[[*(-row), -1.0] for row in table]]
     right = [*margins[0].tolist(), *(-margins[0]).tolist()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,54 @@ def test_smoothing_needs_noise(net: Path, capsys) -> None:
     )  # fmt: skip
     assert found["confidence"] == 0.999
     assert found["radius"]["median"] > 0.1
+
+
+def test_counts_add_up_and_the_command_repeats(net: Path, capsys) -> None:
+    one = told(capsys, "--threat", "linf:0.05", "--method", "ibp", "--seed", "3")
+    assert sum(one["counts"].values()) == 60
+    assert one["counts"]["proved"] == round(one["proved"]["value"] * 60)
+    assert one["counts"]["open"] == one["open"] and one["mass"] == 1 and one["copies"] == 0
+    words = shlex.split(one["command"])
+    assert words[0] == "holdfast" and run([*words[1:], "--json"]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert {k: v for k, v in again.items() if k != "seconds"} == {
+        k: v for k, v in one.items() if k != "seconds"
+    }
+
+
+def test_people_read_bounds_what_is_open_and_what_is_tighter(net: Path, capsys) -> None:
+    assert run([*BASE, "--threat", "linf:0.05", "--method", "ibp"]) == 0
+    out, err = capsys.readouterr()
+    assert "lower bound" in out and "upper bound" in out and "--method crown is tighter" in out
+    assert "certifier:ibp on 60 rows" in err and max(map(len, out.splitlines())) < 140
+    assert run([*BASE, "--threat", "linf:0", "--method", "crown"]) == 0
+    assert "the bounds meet" in capsys.readouterr().out
+
+
+def test_a_test_of_one_radius_draws_fewer_copies(net: Path, capsys) -> None:
+    words = ("--threat", "l2:0.05", "--sigma", "0.2", "--limit", "10")
+    fixed = told(capsys, *words, "--method", "smoothing")
+    sequential = told(capsys, *words, "--method", "smoothing-sequential")
+    assert fixed["copies"] == 1100
+    assert 16 <= sequential["copies"] < 400
+    assert abs(fixed["counts"]["proved"] - sequential["counts"]["proved"]) <= 2
+
+
+def test_what_holds_on_most_changes_is_no_proof(net: Path, capsys) -> None:
+    found = told(capsys, "--threat", "linf:0.01", "--method", "pac", "--limit", "10")
+    assert found["counts"]["proved"] == 0 and found["mass"] < 1 and found["held"] > 0
+
+
+def test_refusals_name_the_option_that_helps(net: Path, capsys) -> None:
+    def said(*more: str) -> str:
+        assert run([*BASE, *more]) == 2
+        return capsys.readouterr().err
+
+    assert "Did you mean --method alpha?" in said("--method", "alpa")
+    assert "--sigma" in said("--threat", "l2:0.1", "--method", "smoothing", "--sigma", "0")
+    assert "--method smoothing" in said("--threat", "l2:0.1", "--sigma", "0.2")
+    assert "alpha-crown" in said("--threat", "l2:0.1", "--method", "bab")
+    assert "attacked" not in said("--threat", "l2:0.1", "--method", "bab")  # refused before that
 
 
 def test_what_is_refused(net: Path, capsys) -> None:

@@ -16,7 +16,7 @@ from tests.cli.forked import Forks
 from tests.cli.world import CHECKS, WORDS, lay
 
 # How often; the pool's processes import torch anew each time, so that one kill is dear there.
-KILLS = int(os.environ.get("HOLDFAST_KILLS", "20"))
+KILLS = int(os.environ.get("HOLDFAST_KILLS", "12"))
 KILLS_OF_A_POOL = int(os.environ.get("HOLDFAST_KILLS_OF_A_POOL", "1"))
 STOPS = int(os.environ.get("HOLDFAST_STOPS", "5"))
 WITHIN = 2.0  # seconds of the processor: other tests may hold it meanwhile

@@ -8,7 +8,8 @@ from torch import nn
 from holdfast.core.data import Batches
 from holdfast.core.dice import Dice
 from holdfast.core.errors import ConfigError
-from holdfast.detect.robust_conformal import Averaged, RobustConformal
+from holdfast.detect.averaged import Averaged
+from holdfast.detect.robust_conformal import RobustConformal
 from holdfast.objectives.conformal import RobustConformalTraining
 from holdfast.ops.conformal import conformal_threshold, soft_quantile
 from holdfast.run.training import TrainingRun

@@ -12,7 +12,7 @@ from holdfast.core.data import Batches
 from holdfast.core.errors import ConfigError, HoldfastError, ShapeError, UntrustedFile
 from holdfast.readers import Origin, read_data
 from holdfast.readers.arrays import as_inputs, as_labels
-from holdfast.readers.data import is_sampled
+from holdfast.readers.origin import origin
 
 
 def test_digits_are_those_of_sklearn():
@@ -107,7 +107,7 @@ def test_image_folder(tmp_path):
     assert (batches.x[0, :, 0, 0] * 255).round().tolist() == [40, 0, 200]
     assert (batches.x[-1, :, 0, 0] * 255).round().tolist() == [5, 0, 200]
     few = read_data(tmp_path / "data", limit=4)
-    assert few.y.tolist() == [0, 0, 1, 1] and is_sampled(few)
+    assert few.y.tolist() == [0, 0, 1, 1] and origin(few).total == 12
     assert torch.equal(few.x, batches.x[few.index])
 
 
@@ -189,7 +189,7 @@ def test_a_sample_is_stratified_fixed_and_independent_of_order():
     again = read_data(rows.take(order), limit=100)
     assert sorted(few.index.tolist()) == sorted(again.index.tolist())
     other = read_data(rows, limit=100, seed=1)
-    assert few.index.tolist() != other.index.tolist() and is_sampled(other)
+    assert few.index.tolist() != other.index.tolist() and origin(other).total == len(rows)
 
 
 @pytest.mark.parametrize(

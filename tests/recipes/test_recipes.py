@@ -7,13 +7,16 @@ import torch
 from torch import nn
 
 from holdfast.attacks.pgd import PGD
+from holdfast.certify.linear.ibp import IBP as Intervals
+from holdfast.certify.lipschitz.certifier import Lipschitz
+from holdfast.claims.digits import accuracy, split
 from holdfast.core import catalog
 from holdfast.core.data import Batches
 from holdfast.core.fields import Later
 from holdfast.core.goal import Untargeted
-from holdfast.recipes.standard import PGD_AT, TRADES, Standard
+from holdfast.recipes.standard import CROWN_IBP, GLORO, IBP, PGD_AT, TRADES, Standard
 from holdfast.run.search import search
-from holdfast.threats.norms import LInf
+from holdfast.threats.norms import L2, LInf
 
 
 def world() -> Batches:
@@ -41,6 +44,29 @@ def test_hardening_hardens(recipe) -> None:
     Standard(optimizer=fast, epochs=10)(plain, world())
     replace(recipe, optimizer=fast, epochs=10).against(LInf(radius=0.1))(hard, world())
     assert robust(plain) < 0.5 < 0.75 < robust(hard)
+
+
+BOX, ROUND = LInf(radius=0.1), L2(radius=0.5)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "certifier", "threat"),
+    [(IBP, Intervals(), BOX), (CROWN_IBP, Intervals(), BOX), (GLORO, Lipschitz(), ROUND)],
+    ids=["ibp", "crown-ibp", "gloro"],
+)
+def test_presets_prove_of_digits_what_plain_training_does_not(recipe, certifier, threat):
+    data, test = split(0, 640)
+    goal, proved, right = Untargeted(test.y), [], []
+    for method in (Standard(), recipe.against(threat)):
+        torch.manual_seed(0)
+        net = nn.Sequential(
+            nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10)
+        )
+        method(net, data)
+        proved.append(float(certifier(net, test.x, goal, threat).proved.double().mean()))
+        right.append(accuracy(net, test))
+    assert proved[1] > proved[0] + 0.3, proved
+    assert right[1] > 0.8, right
 
 
 def test_recipes_are_built_from_text() -> None:

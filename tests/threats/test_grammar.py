@@ -52,6 +52,8 @@ def test_spaces_and_capitals_do_not_matter() -> None:
         ("l2:1/0", "fraction"), ("l2:1:2:3", "range"), ("patch:5", "patch:5x5"),
         ("rotation", "rotation:30"), ("latent:0.1", "latent:layer2:0.1"), ("", "linf"),
         ("l2:-1", "greater"), ("rotation:30:sideways", "zeros"), ("rotation:30+", "rotation"),
+        ("cyclic:1:0..1..2", "fraction"), ("l2:1:0..1..2", "fraction"), ("frame:2:x", "fraction"),
+        ("patch:2x2:0..", "fraction"),
     ],
 )  # fmt: skip
 def test_errors_say_how_to_write_it(text: str, hint: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 import torch
@@ -22,6 +23,7 @@ from holdfast.core.kinds import Access, Attack, Model, Threat
 from holdfast.run.passes import enter
 
 LATE, BEST = 3, 3  # from this round on, so many losses climb: those that came nearest on the row
+LONGER = 2.5  # times as many steps as a chase has the pursuit of the ways that came nearest
 POLISH, SMALL = 12, 0.33  # steps from the best change, and how long the first is
 AROUND = 0.3  # every second later start lies this share of the way from the best change to a draw
 BLIND = 10  # queries of a model without slopes, in probes
@@ -36,15 +38,16 @@ class AdaptiveEnsemble(Attack):
     One ascent from the input breaks most of what can be broken. What is left of a row's margin
     after it, as a share, does not depend on the scale of the outputs and tells well which rows
     can still fall; passes go there: a few steps towards each of the next ways to win as they rank
-    at the best change (not at the input), a scout from a random start, then rounds of starts that
-    climb different losses (all ways together, one way, the margin, that of the probabilities, one
-    term of it first) and, later, those that came nearest on the row. Where several ascents of a
-    row have ended alike they have found its top, and it is left alone; where all ended apart it
-    goes on, and farther from its boundary too. Last, a short random search without gradients looks
-    at the nearest rows, and at rows where slopes led nowhere, since there they may be masked. Rows
-    above a tier's limits (`attacks/tiers.py`) are set aside as hopeless and counted in the ledger;
-    `thorough` sends every row everywhere once, and only repeats on some. Under a winding threat
-    (patches, rotations) all rows start from many places.
+    at the best change (not at the input), and more steps towards those that came nearest; a scout
+    from a random start, then rounds of starts that climb different losses (all ways together, one
+    way, the margin, that of the probabilities, one term of it first) and, later, those that came
+    nearest on the row. Where several ascents of a row have ended alike they have found its top,
+    and it is left alone; where all ended apart it goes on, and farther from its boundary too.
+    Last, a short random search without gradients looks at rows where slopes led nowhere, since
+    there they may be masked (`thorough`: at all rows). Rows above a tier's limits
+    (`attacks/tiers.py`) are set aside as hopeless and counted in the ledger; `thorough` sends
+    every row everywhere once, and only repeats on some. Under a winding threat (patches,
+    rotations) all rows start from many places.
 
     Properties: the best change seen is returned; every decision about a row rests on that row
     alone, so batch size and shards change nothing; a broken row leaves all that runs on it.
@@ -121,16 +124,27 @@ def _targets(front: Front, tier: Tier) -> Tensor:
     ranks = front.ranked(rows)
     order = torch.zeros((len(front.x), ranks.shape[1]), dtype=torch.int64, device=rows.device)
     order[rows] = ranks
-    first = 1
+    ends, first = front.margin.new_full(order.shape, -torch.inf), 1
     lengths = cosine(tier.chase, tier.first)
     for wave in tier.targets:
         rows, last = front.open(wave.sure, wave.most, wave.ends), first + wave.sides
-        chosen, first = order[rows, first:last].T, last
-        if not chosen.numel():
+        if not len(rows) or first >= order.shape[1]:
             break
-        none = front.threat.take(rows).none(front.x[rows]).detach()
-        front.strike(rows, [none] * len(chosen), towards(chosen.flatten()), lengths)
+        ends[rows, first:last] = _chased(front, rows, order[rows, first:last], lengths).to(ends)
+        first = last
+    rows = front.open(tier.pursuit.sure)
+    enter(front.model, "pursuit", len(rows))
+    if len(rows) and order.shape[1] > 1:
+        best = ends[rows].topk(min(tier.pursuit.sides, order.shape[1] - 1), 1).indices
+        lengths = cosine(round(LONGER * tier.chase), tier.first)
+        _chased(front, rows, order[rows].gather(1, best), lengths)
     return order
+
+
+def _chased(front: Front, rows: Tensor, ways: Tensor, lengths: Sequence[float]) -> Tensor:
+    """`(rows, W)`: margins reached by ascents from the inputs towards each of `(rows, W)` ways."""
+    starts = [front.threat.take(rows).none(front.x[rows]).detach()] * ways.shape[1]
+    return front.strike(rows, starts, towards(ways.T.flatten()), lengths).T
 
 
 def _polish(front: Front, tier: Tier) -> None:
@@ -176,7 +190,7 @@ def _together(front: Front, tier: Tier) -> None:
 
 
 def _probe(front: Front, tier: Tier) -> None:
-    """Queries without gradients for rows near the edge, and for rows whose slopes lead nowhere."""
+    """Queries without gradients: for rows whose slopes lead nowhere, and for those of a tier."""
     near = (front.left <= tier.probe) | (front.left >= NOTHING)
     rows = ((front.margin < 0) & near).nonzero().flatten()
     aside = len(front.open()) - len(rows)

@@ -33,6 +33,7 @@ class Tier:
         steps: of the first ascent.
         targets: waves of ascents towards further ways to win.
         chase: their steps.
+        pursuit: longer ascents towards the ways that came nearest, on rows that may fall.
         polish: largest share of the margin that may be left for small steps from the best change.
         rounds: waves of random starts.
         run: their steps.
@@ -44,6 +45,7 @@ class Tier:
     steps: int
     targets: tuple[Wave, ...]
     chase: int
+    pursuit: Wave
     polish: float
     rounds: tuple[Wave, ...]
     run: int
@@ -54,15 +56,15 @@ class Tier:
 
 TIERS = {
     "fast": Tier(
-        12, (Wave(3, 0.2),), 4, 0.03, (Wave(1, 0.2), Wave(6, 0.01, 0.1, 2)), 15, 3.0, 20, 0.0
+        12, (Wave(3, 0.2), Wave(5, 0.1)), 4, Wave(2, 0.1), 0.03, (Wave(1, 0.2),), 15, 3.0, 20, 0.0
     ),
     "standard": Tier(
-        20, (Wave(4, 0.5), Wave(4, 0.15)), 4, 0.1,
+        20, (Wave(4, 0.5), Wave(4, 0.15)), 4, Wave(2, 0.15), 0.1,
         (Wave(1, 0.45), Wave(3, 0.05, 0.25, 2), Wave(6, 0.01, 0.2), Wave(9, 0.003, 0.13),
-         *(Wave(9, 0.0, 0.1),) * 3, *(Wave(12, 0.0, 0.04),) * 7), 18, 3.0, 80, 0.01,
+         *(Wave(9, 0.0, 0.1),) * 3, *(Wave(12, 0.0, 0.04),) * 2), 18, 3.0, 80, 0.0,
     ),
     "thorough": Tier(
-        30, (Wave(9, 1),), 10, 1.0,
+        30, (Wave(9, 1),), 10, Wave(2, 1), 1.0,
         (Wave(2, 1), Wave(6, 1), Wave(12, 0.1, 0.4), Wave(24, 0.03, 0.3), Wave(48, 0.01, 0.2)),
         25, 3.0, 400, 1.0,
     ),

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from holdfast.certify.affine_fit import focused, least_squares, modelled
 from holdfast.certify.linear.region import region
 from holdfast.core.catalog import register
 from holdfast.core.certificate import Certificate
@@ -114,14 +115,14 @@ class PACAffine(Certifier):
         rows = dice_or(dice, len(x))
         with quiet(model), torch.no_grad():
             changes, margins = _sampled(model, x, goal, threat, self.fit, rows.spawn("fit"))
-            slope, bias = _least_squares(changes, margins)
+            slope, bias = least_squares(changes, margins)
             seen = margins.amax(1)
             if self.focus:
                 more = _sampled(model, x, goal, threat, self.focus, rows.spawn("focus"))
-                slope, bias = _focused(*more, slope, bias, self.free)
+                slope, bias = focused(*more, slope, bias, self.free)
                 seen = torch.maximum(seen, more[1].amax(1))
             fresh = _sampled(model, x, goal, threat, self.fresh, rows.spawn("fresh"))
-            slack = (fresh[1] - _said(fresh[0], slope, bias)).abs().amax(1)
+            slack = (fresh[1] - modelled(fresh[0], slope, bias)).abs().amax(1)
             shaped = slope.reshape(x.shape)
             worst = threat.steepest(x, threat.none(x), shaped.to(x.dtype))
             corner = _judged(goal, threat.through(model, x, threat.project(x, worst)))
@@ -159,52 +160,3 @@ def _judged(goal: Goal, outputs: Outputs) -> Tensor:
     margin = goal(outputs).double()
     whole = logits(outputs).flatten(1).isfinite().all(1) & margin.isfinite()
     return torch.where(whole, margin, torch.inf)
-
-
-def _said(changes: Tensor, slope: Tensor, bias: Tensor) -> Tensor:
-    said: Tensor = (changes * slope[:, None]).sum(2) + bias[:, None]
-    return said
-
-
-def _least_squares(changes: Tensor, margins: Tensor) -> tuple[Tensor, Tensor]:
-    """Slopes `(B, d)` and biases `(B,)`; where a margin is not finite, the flat model of it."""
-    broken = ~margins.isfinite().all(1)
-    known = torch.where(broken[:, None], 0.0, margins)
-    ones = torch.ones_like(changes[:, :, :1])
-    # Scaled, so that coordinates that hardly move do not look as if they did not move at all.
-    scale = changes.abs().amax((1, 2), keepdim=True).clamp(min=1e-300)
-    table = torch.cat([changes / scale, ones], 2).cpu()
-    found = torch.linalg.lstsq(table, known[:, :, None].cpu(), driver="gelsd").solution.squeeze(2)
-    found = found.to(changes.device)
-    bias = torch.where(broken, torch.inf, found[:, -1])
-    return torch.where(broken[:, None], 0.0, found[:, :-1] / scale[:, 0]), bias
-
-
-def _focused(
-    changes: Tensor, margins: Tensor, slope: Tensor, bias: Tensor, free: int
-) -> tuple[Tensor, Tensor]:
-    """The largest slopes and the bias chosen anew, so that the largest residual is least."""
-    from scipy.optimize import linprog
-
-    slope, bias = slope.clone(), bias.clone()
-    for row in range(len(slope)):
-        known = margins[row]
-        if not bool(known.isfinite().all()) or not bool(bias[row].isfinite()):
-            continue
-        top = slope[row].abs().topk(min(free, slope.shape[1])).indices
-        fixed = slope[row].clone()
-        fixed[top] = 0
-        rest = known - changes[row] @ fixed
-        scale = changes[row].abs().amax().clamp(min=1e-300)
-        part = torch.cat([changes[row][:, top] / scale, torch.ones_like(known)[:, None]], 1)
-        width = -torch.ones_like(known)[:, None]
-        table = torch.cat([torch.cat([part, width], 1), torch.cat([-part, width], 1)])
-        cost = [0.0] * part.shape[1] + [1.0]
-        found = linprog(
-            cost, A_ub=table.cpu().numpy(), b_ub=torch.cat([rest, -rest]).cpu().numpy(),
-            bounds=(None, None), method="highs",
-        )  # fmt: skip
-        if found.status == 0:
-            values = torch.as_tensor(found.x, dtype=slope.dtype, device=slope.device)
-            slope[row, top], bias[row] = values[: len(top)] / scale, values[-2]
-    return slope, bias

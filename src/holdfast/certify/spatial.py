@@ -21,7 +21,7 @@ from holdfast.core.goal import Goal
 from holdfast.core.kinds import Certifier, Model, Threat
 from holdfast.ops.bilinear import Planes, displaced_box, planes
 from holdfast.ops.fields import lower_on_fields, lower_on_smooth_fields
-from holdfast.ops.interval import TINY, Box, gamma
+from holdfast.ops.interval import TINY, Box, Index, gamma
 from holdfast.ops.linear import lower_on_box
 from holdfast.threats.flow import Flow
 from holdfast.threats.shared import Shared
@@ -45,7 +45,7 @@ class Displaced(Region):
     order: float = torch.inf
     smooth: float | None = None
 
-    def take(self, rows: Tensor | slice) -> Displaced:
+    def take(self, rows: Index) -> Displaced:
         """The regions of a selection of rows."""
         p = self.planes
         part = None if p is None else Planes(p.low[rows], p.high[rows], p.slope[:, rows])

@@ -43,26 +43,15 @@ class Calibration(Check):
             return
         logit, y = outputs(subject.model, subject.batches.x), subject.batches.y
         known = subject.trusted.take(labelled(subject.trusted))
-        reliability = ece(logit, y, bins=self.bins, alpha=self.alpha, seed=subject.seed)
-        error = reliability.error
         temperature = best_temperature(outputs(subject.model, known.x), known.y)
+        bins, alpha, seed = self.bins, self.alpha, subject.seed
+        found = ece(logit, y, bins=bins, alpha=alpha, seed=seed)
         after = ece(
-            logit / temperature,
-            y,
-            bins=self.bins,
-            alpha=self.alpha,
-            seed=subject.seed,
+            logit / temperature, y, bins=bins, alpha=alpha, seed=seed,
             name="calibration.ece_after_temperature",
-        ).error
-        too_sure = (
-            sum(
-                (c - a) * n
-                for c, a, n in zip(
-                    reliability.confidence, reliability.accuracy, reliability.count, strict=True
-                )
-            )
-            > 0
-        )
+        ).error  # fmt: skip
+        error, shown = found.error, zip(found.confidence, found.accuracy, found.count, strict=True)
+        too_sure = sum((c - a) * n for c, a, n in shown) > 0
         bad = error.value > self.tolerated
         says = (
             f"Confidence is off by {error.value:.3f} on average, mostly "
@@ -75,26 +64,14 @@ class Calibration(Check):
             severity=Severity.WARNING if bad else Severity.GOOD,
             says=says,
             readings=(
-                error,
-                after,
-                *adaptive_ece(
-                    logit, y, bins=self.bins, alpha=self.alpha, seed=subject.seed
-                ).readings(),
-                brier(logit, y, alpha=self.alpha, seed=subject.seed),
-                nll(logit, y, alpha=self.alpha, seed=subject.seed),
+                error, after,
+                *adaptive_ece(logit, y, bins=bins, alpha=alpha, seed=seed).readings(),
+                brier(logit, y, alpha=alpha, seed=seed), nll(logit, y, alpha=alpha, seed=seed),
             ),
             advice=f"Divide the logits by {temperature:.3f}: defence:temperature."
-            if bad and after.value < error.value
-            else "",
-            figures=(
-                Figure(
-                    name="reliability",
-                    kind="reliability",
-                    title="Reliability",
-                    says=says,
-                    rows=reliability.rows(),
-                    x="confidence (probability)",
-                    y="accuracy (share)",
-                ),
-            ),
-        )
+            if bad and after.value < error.value else "",
+            figures=(Figure(
+                name="reliability", kind="reliability", title="Reliability", says=says,
+                rows=found.rows(), x="confidence (probability)", y="accuracy (share)",
+            ),),
+        )  # fmt: skip

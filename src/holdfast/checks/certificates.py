@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
+from holdfast.checks.ladder import rungs
 from holdfast.checks.local import threats
 from holdfast.checks.rows import sample
-from holdfast.core.catalog import entry_of, register
+from holdfast.core.catalog import register
 from holdfast.core.dice import Dice
 from holdfast.core.errors import Unsupported
 from holdfast.core.fields import Count, Inner, Part, settings
 from holdfast.core.goal import Untargeted
 from holdfast.core.kinds import Attack, Batches, Certifier, Check, Threat
-from holdfast.core.records import Cell, Figure, Finding, Severity, Subject
+from holdfast.core.records import Cell, Figure, Finding, Reading, Severity, Subject
 from holdfast.run.bracket import Bracket, bracket
 from holdfast.run.reading import proportion
+from holdfast.run.watch import listener
 
 
 @register("check", says="Rows on which no admissible change can win, proved by bounds.")
@@ -43,7 +44,7 @@ class Certificates(Check):
             radius gives `certificates.proved@...`, others `certificates.proved_within@...`.
     """
 
-    question: ClassVar = "What is proved?"
+    question: ClassVar = "What is proved of the model itself?"
     section: ClassVar = "certificates"
 
     certifiers: tuple[Part[Certifier], ...] = ("certifier:ibp", "certifier:crown")
@@ -61,20 +62,23 @@ class Certificates(Check):
         if subject.model is None or not isinstance(batches.x, Tensor):
             raise Unsupported("certificates need one tensor of inputs")
         refusals: list[str] = []
+        notes: list[str] = []
         for threat in threats(subject):
-            reached: list[tuple[str, Tensor]] = []
+            reached: list[tuple[float, Bracket]] = []
             for share in sorted(self.radii):
                 try:
                     found = self._bracket(subject, batches, threat.scaled(share))
                 except Unsupported as refused:
                     refusals.append(f"{threat.spec}: {refused.says}")
                     break
-                reached.append((threat.scaled(share).spec, found.certified))
-                yield self._finding(subject, found, threat, share)
-            if len(reached) > 1:
-                yield self._reach(reached, threat)
+                reached.append((share, found))
+            if reached:
+                notes += reached[-1][1].notes
+                yield self._finding(subject, threat, reached)
         if refusals and len(refusals) == len(subject.threats):
             raise Unsupported("; ".join(refusals), fix="Audit a net of supported layers.")
+        for note in dict.fromkeys(notes):
+            yield Finding(severity=Severity.INFO, says=f"Not every method could answer. {note}.")
         for reason in refusals:
             yield Finding(severity=Severity.INFO, says=f"Nothing is proved for {reason}.")
 
@@ -90,13 +94,12 @@ class Certificates(Check):
             Untargeted(batches.y),
             threat,
             certifiers=self.certifiers,
+            told=listener(),
             dice=Dice(subject.seed, batches.index, f"certificates/{threat.spec}"),
         )
         try:
             found = ask(attacks=(self.attack,))
-        except (
-            Unsupported
-        ) as refusal:  # what the certifiers say tells more than what the attack says
+        except Unsupported as refusal:  # the certifiers say more about it than the attack
             alone = ask(attacks=())
             if alone.certificates:
                 raise
@@ -105,69 +108,48 @@ class Certificates(Check):
             raise Unsupported("; ".join(found.notes))
         return found
 
-    def _finding(self, subject: Subject, found: Bracket, whole: Threat, share: float) -> Finding:
-        """One radius; only the whole radius of a threat gives `certificates.proved`."""
-        threat = whole.scaled(share)
-        name = "certificates.proved" if share == 1 else "certificates.proved_within"
-        spec = whole.spec if share == 1 else threat.spec
-        proved, n = int(found.certified.sum()), len(found.certified)
-        reading = proportion(
-            f"{name}@{spec}",
-            proved,
-            n,
-            bound="lower",
-            threat=spec,
-            seed=subject.seed,
-            alpha=self.alpha,
-        )
-        open_rows = n - proved - int(found.broken.sum())
-        says = (
-            f"On {proved} of {n} rows no change within {threat.spec} can win: proved. "
-            f"{int(found.broken.sum())} rows break, {open_rows} stay open."
-        )
-        left = n - int((found.attacked.clean >= 0).sum())
-        rungs: list[dict[str, Cell]] = []
-        for method, said in zip(_names(self.certifiers), found.certificates, strict=False):
-            rungs.append({"method": method, "rows proved": int(said.proved.sum()), "of": left})
-            left -= int(said.proved.sum())
-        rungs.append(
-            {"method": "witnesses attacked", "rows proved": None, "of": int(found.witness.sum())}
-        )
+    def _finding(
+        self, subject: Subject, whole: Threat, reached: Sequence[tuple[float, Bracket]]
+    ) -> Finding:
+        """All radii of one threat: what is proved in words, in numbers, and as a ladder."""
+        readings: list[Reading] = []
+        rows: list[dict[str, Cell]] = []
+        for share, found in reached:
+            spec = whole.spec if share == 1 else whole.scaled(share).spec
+            readings += self._readings(subject, found, spec, whole=share == 1)
+            rows += rungs(found, self.certifiers, self.attack, spec)
+        share, found = next((r for r in reached if r[0] == 1), reached[-1])
+        readings.sort(key=lambda r: r.threat != whole.spec)  # the number of the gate first
+        says = _says(found, whole.spec if share == 1 else whole.scaled(share).spec)
         figure = Figure(
-            name=f"ladder-{threat.spec}",
-            kind="table",
-            title=f"Ladder of proofs, {threat.spec}",
-            says=says,
-            rows=tuple(rungs),
-        )
-        unsure = proportion(
-            f"certificates.open@{spec}", open_rows, n, better="lower", threat=spec,
-            seed=subject.seed, alpha=self.alpha,
+            name=f"proofs-{whole.spec}", kind="table", says=says,
+            title=f"How far rows are proved, {whole.spec}", rows=tuple(rows),
         )  # fmt: skip
+        good = bool(found.certified.any())
         return Finding(
-            severity=Severity.GOOD if proved else Severity.WARNING,
+            severity=Severity.GOOD if good else Severity.WARNING,
             says=says,
-            readings=(reading, unsure) if share == 1 else (reading,),
+            readings=tuple(readings),
             figures=(figure,),
         )
 
-    def _reach(self, reached: list[tuple[str, Tensor]], whole: Threat) -> Finding:
-        """How far rows are proved: each counted at the largest radius that holds for it."""
-        n, last = len(reached[0][1]), torch.zeros_like(reached[0][1])
-        rows: list[dict[str, Cell]] = []
-        for spec, proved in reversed(reached):
-            count = int((proved & ~last).sum())
-            rows.append({"label": spec, "value": count / max(n, 1), "n": n})
-            last = last | proved
-        rows.append({"label": "not proved", "value": int((~last).sum()) / max(n, 1), "n": n})
-        says = "The largest of these radii at which each row is proved, as shares of the rows."
-        figure = Figure(
-            name=f"reach-{whole.spec}", kind="bars", title=f"How far rows are proved, {whole.spec}",
-            says=says, rows=tuple(rows), x="share of rows",
-        )  # fmt: skip
-        return Finding(severity=Severity.INFO, says=says, figures=(figure,))
+    def _readings(
+        self, subject: Subject, found: Bracket, spec: str, *, whole: bool
+    ) -> Iterator[Reading]:
+        """One radius; only the whole radius of a threat gives `certificates.proved`."""
+        proved, n = int(found.certified.sum()), len(found.certified)
+        count = partial(proportion, n=n, threat=spec, seed=subject.seed, alpha=self.alpha)
+        name = "certificates.proved" if whole else "certificates.proved_within"
+        yield count(f"{name}@{spec}", proved, bound="lower")
+        if whole:
+            unsure = n - proved - int(found.broken.sum())
+            yield count(f"certificates.open@{spec}", unsure, better="lower")
 
 
-def _names(parts: tuple[Part[Certifier], ...]) -> list[str]:
-    known = (part if isinstance(part, str) else entry_of(type(part)) for part in parts)
-    return [k if isinstance(k, str) else k.key if k else "certifier" for k in known]
+def _says(found: Bracket, spec: str) -> str:
+    """One radius in words."""
+    n, proved, broken = (len(found.certified), int(found.certified.sum()), int(found.broken.sum()))
+    witnesses, turned = int(found.witness.sum()), int((found.witness & found.broken).sum())
+    says = f"Within {spec}, {proved} of {n} rows are proved and {n - proved - broken} stay open."
+    tried = f" An attack on {witnesses} of the proved rows turned {turned or 'none'}."
+    return says + (tried if witnesses else "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import ClassVar
 
 from torch import Tensor
@@ -105,17 +106,15 @@ class Envelope(Check):
         )
         whole = self.radii.index(1.0) if 1.0 in self.radii else len(self.radii) - 1
         spec = threat.spec if self.radii[whole] == 1 else threat.scaled(self.radii[whole]).spec
-        reading = proportion(
-            f"envelope.attacked@{spec}",
-            int(attacked[whole].sum()),
-            len(x),
-            bound="upper",
-            alpha=self.alpha,
-            threat=spec,
-            seed=subject.seed,
-            flags=flags,
+        count = partial(proportion, n=len(x), alpha=self.alpha, threat=spec, seed=subject.seed)
+        high = int(attacked[whole].sum())
+        readings = [count(f"envelope.attacked@{spec}", high, bound="upper", flags=flags)]
+        if certified is not None:
+            low = int(certified[whole].sum())
+            readings.append(count(f"envelope.certified@{spec}", low, bound="lower"))
+        return Finding(
+            severity=Severity.INFO, says=says, readings=tuple(readings), figures=(figure,)
         )
-        return Finding(severity=Severity.INFO, says=says, readings=(reading,), figures=(figure,))
 
     def _agree(self, attacked: Tensor, certified: Tensor, about: Asked) -> None:
         """Stop with both witnesses where a row is proved and broken at one radius."""

@@ -75,26 +75,17 @@ class ExplanationStability(Check):
             )
         stability = rank_correlation(before, self._maps(subject.model, noisy[same], answers[same]))
         reading = average(
-            "explanations.stability",
-            stability,
-            unit="rank correlation",
-            seed=subject.seed,
+            "explanations.stability", stability, unit="rank correlation", seed=subject.seed,
             alpha=self.alpha,
-        )
+        )  # fmt: skip
         readings: list[Reading] = [reading]
         control, fresh = "", None
         if subject.make is not None:
             fresh = self._maps(subject.make(subject.seed), x[same], answers[same])
-            readings.append(
-                average(
-                    "explanations.control",
-                    rank_correlation(before, fresh),
-                    unit="rank correlation",
-                    better="lower",
-                    seed=subject.seed,
-                    alpha=self.alpha,
-                )
-            )
+            readings.append(average(
+                "explanations.control", rank_correlation(before, fresh), unit="rank correlation",
+                better="lower", seed=subject.seed, alpha=self.alpha,
+            ))  # fmt: skip
             control = f" With freshly drawn weights instead it is {readings[1].value:.2f}."
         says = (
             f"Under noise of {self.noise:g} that leaves the answer unchanged, attributions "

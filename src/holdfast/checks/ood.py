@@ -19,6 +19,11 @@ from holdfast.core.records import Cell, Figure, Finding, Reading, Severity, Subj
 from holdfast.ops.batch import chunks
 from holdfast.ops.ranking import auroc, auroc_interval
 
+GUARD = (
+    "Guard the model with the detector that separates best in the table, calibrated on trusted "
+    "rows."
+)
+
 
 @register("check", cites="ood-scores", says="Detectors against foreign inputs, far and near.")
 @settings
@@ -90,22 +95,12 @@ class OOD(Check):
             severity=Severity.GOOD if main.low >= self.tolerated else Severity.WARNING,
             says=says,
             readings=(main,),
-            advice=""
-            if main.low >= self.tolerated
-            else "Guard the model with the detector that "
-            "separates best in the table, calibrated on trusted rows.",
-            figures=(
-                Figure(
-                    name="ood",
-                    kind="heat",
-                    title="AUROC by detector and foreign set",
-                    says=says,
-                    rows=tuple(lines),
-                    x="foreign set",
-                    y="detector",
-                ),
-            ),
-        )
+            advice="" if main.low >= self.tolerated else GUARD,
+            figures=(Figure(
+                name="ood", kind="heat", title="AUROC by detector and foreign set", says=says,
+                rows=tuple(lines), x="foreign set", y="detector",
+            ),),
+        )  # fmt: skip
 
     def _reading(self, known: Tensor, strange: Tensor, seed: int) -> Reading:
         low, high = auroc_interval(known, strange, alpha=self.alpha)

@@ -60,22 +60,13 @@ class Slices(Check):
             for name, r in found[:40]
         )
         figure = Figure(
-            name="slices",
-            kind="bars",
-            title="Accuracy by class and group",
-            says=says,
-            rows=rows,
-            x="accuracy (share)",
-            y="slice",
-        )
+            name="slices", kind="bars", title="Accuracy by class and group", says=says, rows=rows,
+            x="accuracy (share)", y="slice",
+        )  # fmt: skip
         reading = Reading(
-            name="clean.worst_class",
-            value=worst.value,
-            low=worst.low,
-            high=worst.high,
-            n=worst.n,
-            seed=subject.seed,
-        )
+            name="clean.worst_class", value=worst.value, low=worst.low, high=worst.high,
+            n=worst.n, seed=subject.seed,
+        )  # fmt: skip
         yield Finding(
             severity=Severity.WARNING if behind else Severity.GOOD,
             says=says,

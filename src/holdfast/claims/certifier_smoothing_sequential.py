@@ -10,8 +10,7 @@ import torch
 from scipy.stats import binom
 from torch import Tensor
 
-from holdfast.certify.smoothing import adaptive as smoothing_sequential
-from holdfast.certify.smoothing import sequential
+from holdfast.certify.smoothing import anytime, sequential
 from holdfast.certify.smoothing.anytime import SequentialSmoothing
 from holdfast.certify.smoothing.randomized import Smoothing
 from holdfast.certify.smoothing.sequential import share_test
@@ -50,7 +49,7 @@ def _bug(mutant: str) -> Iterator[None]:
 
     with (
         patch.object(sequential, "log_evidence", found),
-        patch.object(smoothing_sequential, "share_test", test),
+        patch.object(anytime, "share_test", test),
     ):
         yield
 

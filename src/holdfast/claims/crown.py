@@ -5,7 +5,6 @@ from __future__ import annotations
 from unittest.mock import patch
 
 import torch
-from torch import nn
 
 from holdfast.certify.linear.crown import CROWN
 from holdfast.certify.linear.ibp import IBP
@@ -14,7 +13,7 @@ from holdfast.claims.harness import Claim, Trial
 from holdfast.core.goal import Untargeted
 from holdfast.ops.interval import Box
 from holdfast.ops.linear import Lines, relu_lines
-from holdfast.testing.worlds import TinyReLU
+from holdfast.testing.worlds import TinyReLU, deep_relu
 from holdfast.threats.norms import LInf
 
 
@@ -30,20 +29,9 @@ def _loose(box: Box) -> Lines:
     return Lines(torch.zeros_like(top), torch.zeros_like(top), top)
 
 
-def _net(seed: int) -> nn.Sequential:
-    g = torch.Generator().manual_seed(seed)
-    model = nn.Sequential(
-        nn.Linear(12, 24), nn.ReLU(), nn.Linear(24, 24), nn.ReLU(), nn.Linear(24, 4)
-    ).double()
-    with torch.no_grad():
-        for p in model.parameters():
-            p.copy_(torch.randn(p.shape, generator=g, dtype=torch.float64) * 0.4)
-    return model
-
-
 def trial(seed: int, mutant: str = "") -> Trial:
     """Mean looseness of CROWN and of intervals; no row may lie below its exact worst margin."""
-    model = _net(seed)
+    model = deep_relu(12, 24, 24, 4, seed=seed)
     g = torch.Generator().manual_seed(seed + 100)
     x = torch.rand(16, 12, generator=g, dtype=torch.float64)
     with torch.no_grad():

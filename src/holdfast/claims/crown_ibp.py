@@ -42,7 +42,7 @@ def trial(seed: int, mutant: str = "") -> Trial:
 
 CLAIM = Claim(
     paper="crown-ibp",
-    methods=("objective:crown-ibp",),
+    methods=("objective:crown-ibp", "recipe:crown-ibp"),
     says="CROWN-IBP verifies at least 40 points more rows than plain training and no more than "
     "2 points fewer than pure interval training.",
     left="rows verified by interval bounds after CROWN-IBP training (l-inf 0.1)",

@@ -29,7 +29,7 @@ def _turned(problem: Problem, rank: int, steps: int) -> list[Tensor]:
 
 def trial(seed: int, mutant: str = "") -> Trial:
     """Gaps to the exact worst margin, without any ascent of the dual itself."""
-    world = TinyReLU.make(seed=seed, rows=4)
+    world = TinyReLU.make(seed=seed, rows=2)
     exact = world.worst(RADIUS)
     solver = {"rank-one": _one, "signs-turned": _turned}.get(mutant, low_rank)
     with patch.object(sdp, "ascend", _linear), patch.object(sdp, "low_rank", solver):

@@ -7,7 +7,8 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
-from holdfast.certify.nap import Patterns, pattern_margin
+from holdfast.certify.nap import pattern_margin
+from holdfast.certify.patterns import Patterns
 from holdfast.claims.digits import drawn
 from holdfast.claims.harness import Claim, Trial
 from holdfast.core.data import Batches

@@ -23,7 +23,7 @@ WRITE = "What is written"
 
 def attack(
     model: Annotated[
-        str | None, typer.Argument(help="A file of weights, or module:function.")
+        str | None, typer.Argument(help="Weights, an ONNX file, or module:function.")
     ] = None,
     data: asked.Data = None,
     reference: asked.Reference = None,
@@ -71,15 +71,11 @@ def attack(
 
     Exit codes: 0 measured, 2 usage, 4 internal, 130 interrupted.
     """  # fmt: skip
+    given = words.given(locals())
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     words.patient()
     from holdfast.cli.audit import remembered
 
-    given = {
-        "data": data, "reference": reference, "threat": [threat] if threat else None,
-        "limit": limit, "arch": arch, "mean": mean, "std": std, "target": target, "seed": seed,
-        "max_bytes": max_bytes,
-    }  # fmt: skip
     name, chosen = remembered(model, given, "attack")
     chosen["threat"] = chosen["threat"][:1]
     place = placed(output, name, chosen["data"])

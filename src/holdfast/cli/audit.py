@@ -19,7 +19,7 @@ WRITE = "What is written"
 
 def audit(
     model: Annotated[
-        str | None, typer.Argument(help="A file of weights, or module:function.")
+        str | None, typer.Argument(help="Weights, an ONNX file, or module:function.")
     ] = None,
     data: asked.Data = None,
     reference: asked.Reference = None,
@@ -80,6 +80,7 @@ def audit(
 
     Exit codes: 0 pass, 1 a gate fails, 2 usage, 3 undecided, 4 internal, 130 interrupted.
     """
+    given = words.given(locals())
     from holdfast.cli.conduct import Outputs, conduct
     from holdfast.cli.prepare import prepared
 
@@ -87,11 +88,6 @@ def audit(
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     words.patient()
     limit_s = words.seconds(budget)
-    given = {
-        "data": data, "reference": reference, "profile": profile, "threat": threat or None,
-        "limit": limit, "arch": arch, "mean": mean, "std": std, "target": target, "seed": seed,
-        "max_bytes": max_bytes,
-    }  # fmt: skip
     name, chosen = remembered(model, given)
     made = prepared(name, chosen, trust=trust, on=on, fresh=fresh)
     made.budget, made.against = limit_s, against

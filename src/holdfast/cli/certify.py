@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -18,7 +18,7 @@ SHORT = {"alpha": "alpha-crown", "bab": "beta-crown"}
 
 def certify(
     model: Annotated[
-        str | None, typer.Argument(help="A file of weights, or module:function.")
+        str | None, typer.Argument(help="Weights, an ONNX file, or module:function.")
     ] = None,
     data: asked.Data = None,
     reference: asked.Reference = None,
@@ -35,7 +35,8 @@ def certify(
     method: Annotated[
         str,
         typer.Option(
-            help="As crown, alpha, bab, smoothing; `holdfast list certifier`.", rich_help_panel=ASK
+            help="ibp, crown, alpha, bab, smoothing ...; `holdfast list certifier`.",
+            rich_help_panel=ASK,
         ),
     ] = "crown",
     set_: Annotated[
@@ -73,31 +74,43 @@ def certify(
     The number is a lower bound of the true robust accuracy. What is not proved is attacked, and a
     share of what is proved too: an attack that wins there ends with both witnesses. Model, data
     and settings are read as by `holdfast audit`, and the same rows are asked about.
+    From cheap to tight: ibp, crown, alpha, bab; smoothing certifies the model behind noise.
+    Stopped, the same command goes on where it was.
 
     Exit codes: 0 measured, 2 usage, 4 internal, 130 interrupted.
     """
+    given = words.given(locals())
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     words.patient()
     from holdfast.cli.audit import remembered
     from holdfast.cli.method import chosen_method
-    from holdfast.cli.prepare import subject_of
-    from holdfast.cli.proved import document, lines, prove_rows, save
 
-    given = {
-        "data": data, "reference": reference, "threat": [threat] if threat else None,
-        "limit": limit, "arch": arch, "mean": mean, "std": std, "target": target, "seed": seed,
-        "max_bytes": max_bytes,
-    }  # fmt: skip
     name, chosen = remembered(model, given, "certify")
     chosen["threat"] = chosen["threat"][:1]
-    if output is not None and Path(output).exists() and Path(output).samefile(Path(name)):
-        raise ConfigError(f"certify: {output} is the model itself", fix="-o bounds.safetensors",
-                          code="E0158")  # fmt: skip
-    certifier = chosen_method("certifier", SHORT.get(method, method), set_ or [])
-    found = prove_rows(subject_of(name, chosen, trust), certifier, sigma=sigma, radii=radii)
-    told = document(found)
+    for source in (name, chosen["data"]):
+        if output is not None and Path(output).exists() and Path(source).is_file():
+            if Path(output).samefile(source):
+                raise ConfigError(f"certify: {output} is what is read", fix="-o bounds.safetensors",
+                                  code="E0158")  # fmt: skip
+    known = SHORT.get(method, method)
+    certifier = chosen_method("certifier", known, set_ or [], option="--method", also=SHORT)
+    called = known.removeprefix("certifier:")
+    from holdfast.cli.certificate import answered, lines
+    from holdfast.cli.certified import agreed, certified
+    from holdfast.cli.prepare import looked, subject_of
+    from holdfast.cli.proved import save
+    from holdfast.run.store import Store
+
+    agreed(called, sigma)
+    asked = subject_of(name, chosen, trust)
+    looked(asked)
+    answer = certified(
+        asked, certifier, called, sigma=sigma, radii=radii, quiet=json,
+        pieces=Store(words.STORE).pieces,
+    )  # fmt: skip
+    told = answered(answer, command(name, chosen, method, set_ or [], sigma, radii), sigma)
     if output is not None:
-        told["written"] = save(found, told, Path(output))
+        told["written"] = save(answer.found, told, Path(output))
     if json:
         from holdfast.run.writing import canonical
 
@@ -105,3 +118,20 @@ def certify(
     else:
         typer.echo("\n".join(lines(told)))
     return 0
+
+
+def command(
+    model: str, chosen: dict[str, Any], method: str, values: list[str], sigma: float | None,
+    radii: bool,
+) -> str:  # fmt: skip
+    """The command line that repeats this certificate."""
+    import shlex
+
+    from holdfast.cli.prepare import given
+
+    kept = [k for k in words.REMEMBERED if k != "profile"]
+    line = ["holdfast", "certify", model, *given(chosen | {"threat": None}, kept)]
+    line += ["--threat", chosen["threat"][0], "--method", method]
+    line += [word for value in values for word in ("--set", value)]
+    line += ["--sigma", f"{sigma:g}"] if sigma else []
+    return shlex.join([*line, *(["--radii"] if radii else [])])

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from holdfast.cli.school import School
     from holdfast.core.records import Reading
 
-RECIPES = ("trades", "pgd-at")
+RECIPES = ("trades", "pgd-at", "ibp", "crown-ibp", "gloro")
 _HEAD = 0.1  # of the budget is kept for the second measurement and for writing
 
 CARD = """# {name}
@@ -43,7 +43,7 @@ Trained by `holdfast harden` with the recipe `{recipe}` against `{threat}`.
 def harden(
     model: Annotated[str, typer.Argument(help="A file of weights, or module:function.")],
     data: Annotated[str, typer.Option(help="Training data; 10 % are held out.")],
-    recipe: Annotated[str, typer.Option(help="pgd-at or trades.")] = "trades",
+    recipe: Annotated[str, typer.Option(help=f"One of {', '.join(RECIPES)}.")] = "trades",
     threat: Annotated[str, typer.Option(help="As linf:8/255.")] = "linf:8/255",
     budget: Annotated[str, typer.Option(help="Time, as 90s or 5m.")] = "5m",
     epochs: Annotated[int, typer.Option(min=1, help="At most so many.")] = 30,
@@ -77,7 +77,7 @@ def harden(
 
     if recipe not in RECIPES:
         raise ConfigError(
-            f"harden: no recipe {recipe!r}", fix="Use trades or pgd-at.", code="E0129"
+            f"harden: no recipe {recipe!r}", fix=f"Use {' or '.join(RECIPES)}.", code="E0129"
         )
     chosen: dict[str, Any] = {
         "arch": arch, "mean": mean, "std": std, "target": target, "max_bytes": max_bytes,

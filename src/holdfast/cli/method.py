@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from holdfast.core.errors import ConfigError
 
 
-def chosen_method(kind: str, name: str, values: list[str]) -> object:
+def chosen_method(
+    kind: str, name: str, values: list[str], *, option: str = "", also: Mapping[str, str] = {}
+) -> object:
     """The method of that kind and name with its settings.
 
     Args:
         kind: of the catalogue, as `attack`.
         name: with or without its kind.
         values: settings as `steps=100`; values are JSON, or words.
+        option: that bears the name; that of the kind unless given.
+        also: short names that the command takes in place of the catalogue's.
 
     Raises:
         ConfigError: for an unknown name, an unknown setting, or a value out of range.
@@ -27,10 +32,10 @@ def chosen_method(kind: str, name: str, values: list[str]) -> object:
     short = name.removeprefix(f"{kind}:")
     known = [e.name for e in entries(kind)]
     if short not in known:
-        near = [
-            k.partition(":")[2] for k in nearest(f"{kind}:{short}", (f"{kind}:{k}" for k in known))
-        ]
-        fix = f"Did you mean --{kind} {near[0]}?" if near else f"See: holdfast list {kind}"
+        every = (f"{kind}:{k}" for k in (*known, *also))
+        near = [k.partition(":")[2] for k in nearest(f"{kind}:{short}", every)]
+        option = option or f"--{kind}"
+        fix = f"Did you mean {option} {near[0]}?" if near else f"See: holdfast list {kind}"
         raise ConfigError(f"{kind}: there is no {kind} {short!r}", fix=fix, code="E0154")
     settings = _read(values)
     own = {f.name for f in fields(resolve(f"{kind}:{short}"))}

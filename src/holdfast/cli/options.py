@@ -23,6 +23,13 @@ REMEMBERED = (
 USUAL: dict[str, Any] = {"profile": "standard", "threat": ["linf:8/255"], "seed": 0}
 
 
+def given(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Of the arguments of a command those that are remembered; threats as a list or None."""
+    kept = {name: arguments.get(name) for name in REMEMBERED}
+    threat = [kept["threat"]] if isinstance(kept["threat"], str) else kept["threat"]
+    return kept | {"threat": threat or None}
+
+
 def patient() -> None:
     """Let idle threads of torch sleep instead of spinning; works only before torch is imported.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from holdfast.certify.nap import Patterns
+from holdfast.certify.patterns import Patterns
 from holdfast.core.catalog import register
 from holdfast.core.data import Batches
 from holdfast.core.errors import Unsupported

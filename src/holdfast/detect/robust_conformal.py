@@ -10,19 +10,16 @@ import torch
 from torch import Tensor
 
 from holdfast.core.catalog import register
-from holdfast.core.data import UNLABELLED, Batches
+from holdfast.core.data import Batches
 from holdfast.core.dice import Dice
-from holdfast.core.errors import ConfigError, Unsupported
+from holdfast.core.errors import ConfigError
 from holdfast.core.fields import Count, Inner, NonNegative, Positive, settings
-from holdfast.core.goal import logits
 from holdfast.core.kinds import Detector, Model
-from holdfast.core.quiet import quiet
 from holdfast.core.row_keys import row_keys
-from holdfast.detect.conformal import SLOPE, Conformal
+from holdfast.detect.averaged import Averaged, own_means
+from holdfast.detect.conformal import SLOPE
 from holdfast.ops.batch import Inputs
 from holdfast.ops.conformal import conformal_threshold
-
-NUMBERS = 2**21  # input numbers per forward pass
 
 
 @register(
@@ -37,11 +34,21 @@ class RobustConformal(Detector):
     The mean strangeness S of a class under noise of deviation sigma, in [0, 1], moves slowly: its
     normal quantile changes by at most `radius / sigma` when the input moves by `radius`. So a
     class is kept while that quantile, lowered by `radius / sigma`, does not exceed the quantile
-    of the conformal threshold. What is known of S is a mean over `samples` draws: the threshold
-    is raised and the mean of the new row lowered by a bound that fails with probability
-    `beta` each, and the threshold is taken at `alpha - 2 beta`. Together: for x exchangeable
-    with the trusted rows and any x' within the radius, chosen without knowing the draws, the
-    set of x' holds the true class with probability at least `1 - alpha`.
+    of the conformal threshold. Promised is: for x exchangeable with the trusted rows and any x'
+    within the radius, chosen without knowing the draws, the set of x' holds the true class with
+    probability at least `1 - alpha`. Four steps, of which the second and fourth may fail with
+    probability `beta` each, so that the threshold is taken at `alpha - 2 beta`:
+
+    1. Trusted rows have means over `samples` draws of their own. So would x have (these draws
+       are never made): with them the means are exchangeable, and that of x does not exceed the
+       threshold with probability at least `1 - alpha + 2 beta`.
+    2. S of x exceeds that mean by at most Hoeffding's bound: the threshold is raised by it.
+    3. S of x' is tied to S of x by `radius / sigma`, whatever x' is.
+    4. The mean of x' exceeds S of x' by at most `bound`: it is lowered by it.
+
+    So draws of new rows need not be made like those of trusted rows; they must be independent of
+    x' and of all else. Trusted rows draw by their position; new rows by their contents and the
+    seed, which makes the set a fixed function of the input, whatever else is in the batch.
 
     With `transform="ranks"` strangeness is first put through a fixed rising map (PTT): its rank
     among held rows, then a steep sigmoid around `1 - alpha`. Scores are then flat except near
@@ -102,9 +109,9 @@ class RobustConformal(Detector):
         ranks: Tensor | None = None
         if count:
             one = Averaged(model, self, None, 1)
-            ranks = _own(one, trusted.take(order[:count]), dice.spawn("held")).sort().values
+            ranks = own_means(one, trusted.take(order[:count]), dice.spawn("held")).sort().values
         many = Averaged(model, self, ranks, self.samples)
-        scores = _own(many, trusted.take(order[count:]), dice.spawn("trusted"))
+        scores = own_means(many, trusted.take(order[count:]), dice.spawn("trusted"))
         return RobustSets(many, conformal_threshold(scores, self.alpha - 2 * self.beta))
 
     def slack(self, variance: Tensor | None = None) -> Tensor:
@@ -118,65 +125,6 @@ class RobustConformal(Detector):
             return torch.tensor((log(1 / self.beta) / (2 * n)) ** 0.5, dtype=torch.float64)
         term = log(2 / self.beta)
         return (2 * variance * term / n).sqrt() + 7 * term / (3 * (n - 1))
-
-
-@dataclass(frozen=True, eq=False)
-class Averaged:
-    """Strangeness under noise, mapped to [0, 1].
-
-    Args:
-        model: the base model.
-        rule: settings.
-        ranks: sorted strangeness of held rows, or None for the plain one.
-        samples: draws per row.
-    """
-
-    model: Model
-    rule: RobustConformal
-    ranks: Tensor | None
-    samples: int
-
-    def __call__(self, x: Inputs, dice: Dice) -> tuple[Tensor, Tensor, Tensor]:
-        """`(B, K)` each: mean and unbiased variance of what is mapped, and the plain mean."""
-        if not isinstance(x, Tensor) or not x.is_floating_point():
-            raise Unsupported("detector:robust-conformal needs one tensor of numbers as input")
-        per = max(1, NUMBERS // max(1, x[:1].numel() * self.samples))
-        parts = [
-            self._some(x[i : i + per], dice.part(slice(i, i + per)))
-            for i in range(0, max(1, len(x)), per)
-        ]
-        return tuple(torch.cat(p) for p in zip(*parts, strict=True))  # type: ignore[return-value]
-
-    def _some(self, x: Tensor, dice: Dice) -> tuple[Tensor, Tensor, Tensor]:
-        shape = (self.samples, *x.shape[1:])
-        noise = self.rule.sigma * dice.normal(shape, device=x.device, dtype=x.dtype)
-        with quiet(self.model):
-            z = logits(self.model((x[:, None] + noise).flatten(0, 1)))
-        if z.dim() != 2:
-            raise Unsupported(f"detector:robust-conformal needs logits (B, K), got {z.dim()} axes")
-        base = Conformal(strangeness=self.rule.strangeness)
-        plain = base.of(z, torch.ones(len(z), device=z.device)).clamp(0, 1)
-        plain = plain.masked_fill(~z.isfinite().all(1, keepdim=True), torch.nan)
-        plain = plain.unflatten(0, (len(x), self.samples))
-        mapped = self.mapped(plain.detach())
-        mean = mapped.mean(1)
-        variance = (mapped - mean[:, None]).square().sum(1) / max(1, self.samples - 1)
-        return mean, variance, plain.mean(1)
-
-    def mapped(self, plain: Tensor) -> Tensor:
-        """The rising map of strangeness into [0, 1]; NaN stays NaN."""
-        if self.ranks is None:
-            return plain
-        below = torch.searchsorted(self.ranks.to(plain.device), plain.contiguous(), right=True)
-        share = below / len(self.ranks) - (1 - self.rule.alpha)
-        found = torch.sigmoid(self.rule.steepness * share.double())
-        return found.masked_fill(plain.isnan(), torch.nan)
-
-    def knee(self, limit: float) -> float:
-        """The plain strangeness around which classes leave the sets."""
-        if self.ranks is None:
-            return min(limit, 1.0)
-        return float(self.ranks.quantile(1 - self.rule.alpha))
 
 
 @dataclass(frozen=True, eq=False)
@@ -231,14 +179,3 @@ class RobustSets:
         size = torch.where(size == 0, mean.shape[1], size)
         order = torch.sigmoid((self.averaged.knee(self.limit) - plain) / SLOPE).mean(1)
         return torch.where(broken, torch.inf, size + order)
-
-
-def _own(averaged: Averaged, rows: Batches, dice: Dice) -> Tensor:
-    """`(n,)` mean strangeness of the true classes of labelled rows."""
-    found = [torch.empty(0, dtype=torch.float64)]
-    with torch.no_grad():
-        for batch in rows:
-            mean = averaged(batch.x, dice.keyed(batch.index))[0].cpu()
-            known = batch.y.cpu() != UNLABELLED
-            found.append(mean[known].gather(1, batch.y.cpu()[known].long()[:, None]).squeeze(1))
-    return torch.cat(found)

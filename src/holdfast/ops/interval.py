@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from math import inf
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
 
 UNIT = 2.0**-53  # half the distance between 1 and the next float64
 TINY = 1e-300  # covers what underflow may lose
+Index: TypeAlias = Tensor | slice | tuple[Tensor, ...]  # a selection of rows
 
 
 def gamma(terms: int, unit: float = UNIT) -> float:
@@ -46,7 +47,7 @@ class Box(NamedTuple):
         """The largest absolute value inside."""
         return torch.maximum(self.low.abs(), self.high.abs())
 
-    def take(self, rows: Tensor | slice) -> Box:
+    def take(self, rows: Index) -> Box:
         """The box of a selection of rows."""
         return Box(self.low[rows], self.high[rows])
 

@@ -17,7 +17,7 @@ from holdfast.readers.built_in import BUILT_IN
 from holdfast.readers.entry import called, is_entry, load_entry
 from holdfast.readers.idx import idx_in_folder, is_idx, read_idx, start
 from holdfast.readers.images import read_folder
-from holdfast.readers.origin import marked, origin
+from holdfast.readers.origin import marked
 from holdfast.readers.split import limited
 from holdfast.readers.tables import read_table
 
@@ -151,8 +151,3 @@ def read_data(
     if not len(found):
         raise ConfigError("the data have no rows", fix="Check the file.", code="E0137")
     return limited(found, limit, seed) if limit is not None else found
-
-
-def is_sampled(batches: Batches) -> bool:
-    """Whether rows of the source were left out."""
-    return len(batches) < origin(batches).total

@@ -141,6 +141,8 @@ def subject(
     if size is not None:
         measured = replace(measured, size=size)
         trusted = None if trusted is None else replace(trusted, size=size)
+    if "reading" in read.about:
+        facts["reading"] = read.about["reading"]
     named = {"name": read.about["name"], "model": _identity(read), "sampled": sampled}
     return Subject(
         model=inner,

@@ -28,7 +28,8 @@ class ReadModel:
 
     Args:
         model: inputs -> logits first; a module is in evaluation mode.
-        about: `name`, `digest`, `parameters` and `kind`, as plain values.
+        about: `name`, `digest`, `parameters` and `kind`, as plain values; for an ONNX file also
+            `reading`, how it was read.
         make: builds the same architecture with fresh weights from a seed, where that is known.
     """
 
@@ -109,9 +110,9 @@ def read_model(
 ) -> ReadModel:
     """A model from a file, a Python entry or a callable, in evaluation mode.
 
-    Files are recognised by their contents. Weights run no code; TorchScript, `.pt2` and whole
-    pickled models are programs, and without `trust` they are refused unread. What a Python entry
-    or `arch` names is run, because the user has named it.
+    Files are recognised by their contents. Weights and ONNX files run no code; TorchScript,
+    `.pt2` and whole pickled models are programs, and without `trust` they are refused unread.
+    What a Python entry or `arch` names is run, because the user has named it.
 
     Args:
         spec: a file, `module:function`, `file.py:function`, a module or any callable.
@@ -128,15 +129,18 @@ def read_model(
     Raises:
         ConfigError: E0117 without an architecture, E0118 where weights do not fit it.
         UntrustedFile: for files that would run code or are not what they claim to be.
+        Unsupported: E0321 for an operator of an ONNX file that is not read.
 
-    Cost: no pass, or one of two rows with `shape`.
+    Cost: no pass, or one of two rows with `shape`; an ONNX file is tried on three rows.
     """
+    reading = ""
     if isinstance(spec, ReadModel):
+        reading = str(spec.about.get("reading", ""))
         model, kind, name = spec.model, str(spec.about["kind"]), str(spec.about["name"])
     elif callable(spec):
         model, kind, name = spec, "python", type(spec).__name__
     elif (path := Path(str(spec))).is_file() and path.suffix != ".py":
-        model, kind = model_in_file(path, arch, trust, classes, max_bytes)
+        model, kind, reading = model_in_file(path, arch, trust, classes, max_bytes)
         name = path.name
     elif is_entry(str(spec)):
         place, _, own = str(spec).rpartition(":")
@@ -155,10 +159,20 @@ def read_model(
     _quietened(model)
     if shape is not None and trial:
         tried(model, shape, classes, name)
-    parameters = sum(p.numel() for m in modules_of(model) for p in m.parameters())
-    about = {"name": name, "digest": digest(model), "parameters": parameters, "kind": kind}
+    about = {"name": name, "digest": digest(model), "parameters": _size(model, kind), "kind": kind}
+    if reading:
+        about["reading"] = reading
     make = _maker(arch, classes, wrap) if arch is not None else None
     return ReadModel(model, about, make)
+
+
+def _size(model: Model, kind: str) -> int:
+    """How many numbers a model has learned; those of an ONNX file are constants."""
+    return sum(
+        p.numel()
+        for m in modules_of(model)
+        for p in (m.buffers() if kind == "onnx" else m.parameters())
+    )
 
 
 def _wrapper(mean: Any, std: Any, shape: tuple[int, ...] | None) -> Callable[[Model], Model]:

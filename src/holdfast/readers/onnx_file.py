@@ -128,7 +128,8 @@ def _step(onnx: Any, node: Any, place: int, version: int, path: Path) -> Step:
     name = node.name or f"{node.op_type} {place}"
     if node.domain not in OWN or node.op_type not in OPERATORS:
         full = f"{node.domain}.{node.op_type}" if node.domain not in OWN else node.op_type
-        near = nearest(node.op_type, OPERATORS)
+        own = {f"onnx:{known.lower()}": known for known in OPERATORS}
+        near = [own[key] for key in nearest(f"onnx:{node.op_type}", own)]
         fix = f"The nearest that is read: {', '.join(near)}." if near else ""
         raise Unsupported(
             f"ONNX operator {full} (node {name!r}) is not read",

@@ -14,6 +14,7 @@ from holdfast.core.errors import ConfigError, Unsupported, UntrustedFile
 from holdfast.core.kinds import Model
 from holdfast.readers.archive import head, is_zip, opened
 from holdfast.readers.entry import called, load_entry
+from holdfast.readers.onnx_model import is_onnx, onnx_model
 from holdfast.readers.trust import trusted
 from holdfast.readers.weights import (
     load_into,
@@ -74,13 +75,13 @@ def _load_program(path: Path, kind: str, trust: bool) -> Model:
 
 def model_in_file(
     path: Path, arch: str | None, trust: bool, classes: int | None, max_bytes: int
-) -> tuple[Model, str]:
-    """A model from a file, recognised by its contents, and what kind of file it was."""
+) -> tuple[Model, str, str]:
+    """A model from a file, recognised by its contents; its kind, and a word on its reading."""
     first = head(path, 16)
     if is_zip(path):
         kind = _program(opened(path, max_bytes).names)
         if kind in ("torchscript", "pt2"):
-            return _load_program(path, kind, trust), kind
+            return _load_program(path, kind, trust), kind, ""
         if kind == "zip":
             raise ConfigError(
                 f"{path.name} is a zip archive without weights",
@@ -97,17 +98,20 @@ def model_in_file(
     ):
         found = read_weights(path, trust=trust, max_bytes=max_bytes)
         kind = "state_dict"
+    elif is_onnx(path):
+        network, reading = onnx_model(path, max_bytes=max_bytes)
+        return network, "onnx", reading
     else:
-        onnx = path.suffix == ".onnx"
         raise Unsupported(
-            f"{path.name} is {'an ONNX graph' if onnx else 'no model in a known format'}",
-            fix="Give weights (.safetensors, .pt) with --arch, or a Python entry file.py:function.",
+            f"{path.name} is no model in a known format",
+            fix="Give weights (.safetensors, .pt) with --arch, an ONNX file, or a Python entry "
+            "file.py:function.",
             code="E0302",
         )
     if isinstance(found, nn.Module):
-        return found, "pickle"
+        return found, "pickle", ""
     if arch is None:
         raise needs_architecture(path, found)
     model = built(arch, classes)
     load_into(model, found, path, arch)
-    return model, kind
+    return model, kind, ""

@@ -7,39 +7,23 @@ numbers, and nothing in it is evaluated. Numbers are kept as exact fractions.
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
 
 from holdfast.certify.properties.formula import Atom, Every, Formula, Some, Variable
 from holdfast.certify.properties.property import Property, property_of
 from holdfast.core.errors import ConfigError
 from holdfast.readers.packed import unpacked
+from holdfast.readers.vnnlib_words import DIGITS, Bound, Tree, Word, Words
 
 MAX_BYTES = 256 * 2**20
-MAX_DEPTH = 200
 MAX_DIGITS = 400
 
-_DIGITS = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?"
-_NUMBER = re.compile(_DIGITS)
-# Most of a file are bounds of single inputs: these are read at once, all else word by word.
-_TOKEN = re.compile(rf"\(assert \((<=|>=) X_(\d{{1,9}}) ({_DIGITS})\)\)|;[^\n]*|[()]|[^\s();]+")
+_NUMBER = re.compile(DIGITS)
 _NAME = re.compile(r"([XY])_(\d{1,9})")
 
-Word = tuple[str, int]  # a token and where it starts in the text
-Tree = Word | list["Tree"]
 ONE = Fraction(1)
 Line = tuple[dict[Variable, Fraction], Fraction]  # factors of the variables, and a constant
-
-
-class Bound(NamedTuple):
-    """A bound of one input."""
-
-    sign: str
-    which: str
-    digits: str
-    start: int
 
 
 def read_property(path: str | Path, *, max_bytes: int = MAX_BYTES) -> Property:
@@ -66,14 +50,12 @@ def parse_property(text: str, name: str = "the property") -> Property:
     return _Parser(text, name).read()
 
 
-class _Parser:
+class _Parser(Words):
     """Reads one text: declarations first, then assertions."""
 
     def __init__(self, text: str, name: str) -> None:
-        self.text, self.name = text, name
+        super().__init__(text, name)
         self.declared: dict[str, set[int]] = {"X": set(), "Y": set()}
-        self.numbers: dict[str, Fraction] = {}
-        self.ends = [found.start() for found in re.finditer("\n", text)]
 
     def read(self) -> Property:
         asserted: list[Formula] = []
@@ -97,33 +79,6 @@ class _Parser:
                 self.stop(f"declares no variable {kind}_0")
         return property_of(sizes["X"], sizes["Y"], _flat(asserted))
 
-    def trees(self) -> list[Tree | Bound]:
-        """The text as nested lists of words."""
-        top: list[Tree | Bound] = []
-        stack: list[list[Any]] = [top]
-        for found in _TOKEN.finditer(self.text):
-            word, start = found[0], found.start()
-            if found[1]:  # a comparison: the whole assertion of a bound
-                if len(stack) > 1:
-                    self.fail((word, start), "an assertion inside of something else")
-                top.append(Bound(found[1], found[2], found[3], start))
-            elif word == "(":
-                inner: list[Tree] = []
-                stack[-1].append(inner)
-                stack.append(inner)
-                if len(stack) > MAX_DEPTH:
-                    self.fail((word, start), f"more than {MAX_DEPTH} nested parentheses")
-            elif word == ")":
-                if len(stack) == 1:
-                    self.fail((word, start), "a parenthesis closes that was never opened")
-                if not stack.pop():
-                    self.fail((word, start), "empty parentheses")
-            elif not word.startswith(";"):
-                stack[-1].append((word, start))
-        if len(stack) > 1:
-            self.fail(stack[-1], "a parenthesis is never closed")
-        return top
-
     def bound(self, found: Bound) -> Atom:
         variable, place = Variable("X", int(found.which)), ("", found.start)
         if variable.place not in self.declared["X"]:
@@ -132,11 +87,6 @@ class _Parser:
         if found.sign == "<=":
             return Atom(((variable, ONE),), end, line=self.at(place))
         return Atom(((variable, -ONE),), -end, line=self.at(place))
-
-    def number(self, text: str) -> Fraction:
-        if text not in self.numbers:
-            self.numbers[text] = Fraction(text)
-        return self.numbers[text]
 
     def declare(self, tree: list[Tree]) -> None:
         name = tree[1] if len(tree) > 1 else ""
@@ -212,23 +162,6 @@ class _Parser:
         if len(text) > MAX_DIGITS or _NUMBER.fullmatch(text) is None:
             self.fail(word, f"{text[:40]!r} is neither a variable X_i, Y_j nor a number")
         return {}, self.number(text)
-
-    def at(self, tree: Tree) -> int:
-        """The line in which a part of the text begins, from 1."""
-        while isinstance(tree, list):
-            if not tree:
-                return len(self.ends) + 1
-            tree = tree[0]
-        return bisect_left(self.ends, tree[1]) + 1
-
-    def fail(self, tree: Tree, says: str) -> NoReturn:
-        self.stop(f"line {self.at(tree)}: {says}")
-
-    def stop(self, says: str) -> NoReturn:
-        raise ConfigError(
-            f"{self.name}, {says}", fix="VNN-LIB: see docs/verify.md for what is read.",
-            code="E0186",
-        )  # fmt: skip
 
 
 def _flat(formulas: list[Formula]) -> Every:

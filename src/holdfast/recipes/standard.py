@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from holdfast.core.catalog import register
-from holdfast.core.fields import Part, settings
+from holdfast.core.fields import Later, Part, settings
 from holdfast.core.kinds import Objective
+from holdfast.hooks.clip import ClipNorm
 from holdfast.run.loop import Training
 
 
@@ -18,7 +21,8 @@ class Standard(Training):
     `.against(threat)`, and their attack and weights are settings of their objective.
 
     Cost: one forward and one backward pass over the data per epoch. With attacks of ten steps,
-    twelve and eleven (adversarial training), fourteen and twelve (TRADES).
+    twelve and eleven (adversarial training), fourteen and twelve (TRADES); with bounds, three and
+    three, and a row of coefficients per class through the last layers.
 
     Args:
         objective: one loss per row.
@@ -45,3 +49,26 @@ TRADES = register(
     "recipe", cites="trades", name="trades",
     says="The clean loss plus how far an attack can move the prediction.",
 )(Standard(objective="objective:trades"))  # fmt: skip
+
+# The published runs take ten times the epochs; ramps are shares of a run, and so scale with it.
+_BOUNDS = Standard(
+    objective="objective:ibp", optimizer=Later("torch:Adam", lr=1e-3), hooks=(ClipNorm(limit=8.0),),
+    epochs=40, schedule="constant",
+)  # fmt: skip
+
+IBP = register(
+    "recipe", cites="ibp-training", name="ibp",
+    says="Learns the worst logits of growing boxes, so that interval bounds prove the rows.",
+)(_BOUNDS)  # fmt: skip
+
+CROWN_IBP = register(
+    "recipe", cites="crown-ibp", name="crown-ibp",
+    says="Learns the worst logits of growing boxes, by linear bounds while they are small.",
+)(replace(_BOUNDS, objective="objective:crown-ibp"))  # fmt: skip
+
+GLORO = register(
+    "recipe", cites="gloro", name="gloro",
+    says="Learns logits further apart than a Euclidean ball can move them, by Lipschitz constants.",
+)(Standard(
+    objective="objective:gloro", optimizer=Later("torch:Adam", lr=1e-2), epochs=40,
+))  # fmt: skip

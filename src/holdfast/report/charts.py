@@ -111,9 +111,10 @@ def lines(figure: Document) -> Spec | None:
     shares, top = shares_only(values), max(values)
     x: Spec = {
         "field": "x", "type": "quantitative", "title": text(figure.get("x")) or None,
-        "scale": {"zero": False, "nice": False},
+        "scale": {"zero": False, "nice": False}, "axis": {"tickCount": 6},
     }  # fmt: skip
-    if shares_only([r["x"] for r in rows]) and max(r["x"] for r in rows) > _SMALL:
+    length = text(figure.get("x")).startswith("radius")
+    if not length and shares_only([r["x"] for r in rows]) and max(r["x"] for r in rows) > _SMALL:
         x["axis"] = {"format": ".0%", "tickCount": 6}
     named = len({r.get("series") for r in rows}) > 1
     colour: Spec = (
@@ -180,7 +181,10 @@ def histogram(figure: Document) -> Spec | None:
     )
     title = text(figure.get("x")) or None
     encoding: Spec = {
-        "x": {"field": "left", "type": "quantitative", "title": title, "scale": {"zero": False}},
+        "x": {
+            "field": "left", "type": "quantitative", "title": title, "scale": {"zero": False},
+            "axis": {"tickCount": 6},
+        },
         "x2": {"field": "right"},
         "y": {
             "field": "count", "type": "quantitative", "title": text(figure.get("y")) or "rows",

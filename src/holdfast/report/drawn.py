@@ -11,6 +11,7 @@ from holdfast.report.charts import DRAW, Spec
 from holdfast.report.document import Document, mapping, mappings, text
 from holdfast.report.heat import Heat, heat
 from holdfast.report.pictures import Picture, picture, pictured
+from holdfast.report.proofs import Proofs, proofs
 from holdfast.report.stages import Check, Ledger, ledger, panel
 from holdfast.report.tables import Table, table
 
@@ -40,6 +41,7 @@ class Drawn:
     heat: Heat | None = None
     ledger: Ledger | None = None
     panel: tuple[Check, ...] = ()
+    proofs: Proofs | None = None
     pictures: tuple[Picture, ...] = ()
     note: str = ""
     svg: Any = ""
@@ -92,6 +94,9 @@ def drawn(desk: Desk, figure: Mapping[str, Any]) -> Drawn | None:
     spec = DRAW[kind](mapping(figure)) if kind in DRAW else None
     if spec is not None:
         desk.charts[anchor] = spec
+    ladder = proofs(rows) if kind == "table" else None
+    if ladder is not None:
+        kind = "proofs"
     pictures, note = _pictures(desk, rows) if kind == "gallery" else ((), "")
     if kind == "gallery" and not pictures and not any(map(pictured, rows)):
         kind, note = "table", ""  # rows that are no images
@@ -104,6 +109,7 @@ def drawn(desk: Desk, figure: Mapping[str, Any]) -> Drawn | None:
         heat=heat(figure) if kind == "heat" else None,
         ledger=ledger(rows) if kind == "table" else None,
         panel=panel(rows) if kind == "table" else (),
+        proofs=ladder,
         pictures=pictures,
         note=note,
         chart=spec is not None,

@@ -61,7 +61,8 @@ class Panel:
         for here, after in zip(radii, [*radii[1:], None], strict=True):
             if here > 0:  # no curve comes from the left of no change
                 corners.append((here, _proved(self.lower, here), _attacked(self.upper, here, True)))
-            corners.append((here, _proved(self.lower, here, True), _attacked(self.upper, here)))
+            beyond = after is not None  # nothing is said of radii that were not measured
+            corners.append((here, _proved(self.lower, here, beyond), _attacked(self.upper, here)))
             if after is not None:
                 corners.append((after, _proved(self.lower, after), _attacked(self.upper, here)))
         return list(dict.fromkeys(corners))

@@ -64,19 +64,12 @@ def chart(panel: Panel, x: str) -> Spec:
         layers.append(area(zero, "low", "var(--proved)"))
     if panel.before:
         old = [{"x": p.radius, "high": p.accuracy} for p in panel.before if p.radius <= panel.end]
-        layers.append(
-            {
-                "data": {"values": old},
-                "mark": {
-                    "type": "line",
-                    "color": "var(--ink-3)",
-                    "strokeDash": [3, 4],
-                    "strokeWidth": 1.75,
-                    "interpolate": "step-after",
-                },
-                "encoding": {"x": across, "y": axis("high", "accuracy", True)},
-            }
-        )
+        dashed = {
+            "type": "line", "color": "var(--ink-3)", "strokeDash": [3, 4], "strokeWidth": 1.75,
+            "interpolate": "step-after",
+        }  # fmt: skip
+        y = axis("high", "accuracy", True)
+        layers.append({"data": {"values": old}, "mark": dashed, "encoding": {"x": across, "y": y}})
     if panel.lower:
         layers += [line("low", "var(--accent)"), *_curve(panel.lower, "var(--accent)", "proved")]
     if panel.upper:

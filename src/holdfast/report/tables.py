@@ -8,10 +8,11 @@ from holdfast.report.document import Document, number, text
 from holdfast.report.numbers import plain
 
 _ORDER = (
-    "title", "caption", "before", "after", "breaks at", "found by", "method", "check", "label",
+    "title", "caption", "threat", "state", "before", "after", "breaks at", "found by", "method",
+    "check", "label",
     "result", "series", "row", "column", "norm", "bound", "radius", "x", "y", "confidence",
-    "accuracy", "left", "right", "count", "value", "low", "high", "n", "tried on", "rows proved",
-    "of", "broken", "success (share)", "median radius", "forwards", "backwards",
+    "accuracy", "left", "right", "count", "value", "low", "high", "n", "tried on", "rows", "asked",
+    "rows proved", "of", "broken", "success (share)", "median radius", "forwards", "backwards",
 )  # fmt: skip
 _HIDDEN = {"image", "changed", "difference", "reasons", "control", "text"}
 _SHARE = " (share)"

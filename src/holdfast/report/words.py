@@ -42,6 +42,8 @@ NAMES = {
     "certificates.proved_within": "Proven within a smaller radius",
     "certificates.open": "Neither proven nor broken",
     "certificates.smoothed": "Proven behind noise",
+    "certificates.smoothed_radius": "Mean radius proven behind noise",
+    "certificates.abstained": "Abstained behind noise",
     "ood.auroc": "Novelty detection",
     "ood.auroc.far": "Novelty detection, far",
     "ood.auroc.near": "Novelty detection, near",

@@ -60,10 +60,15 @@ class LipschitzClone(Agent):
             ConfigError: without finite pairs of fitting shape.
         """
         if self.seen is None:
-            raise ConfigError("agent:lipschitz-clone needs pairs", fix="seen=(views, actions).")
+            raise ConfigError(
+                "agent:lipschitz-clone needs pairs", fix="Pass seen=(views, actions)."
+            )
         x, u = (part.double() for part in self.seen)
         if x.dim() != 2 or u.dim() != 2 or len(x) != len(u) or not len(x):
-            raise ConfigError(f"agent:lipschitz-clone: pairs {tuple(x.shape)}, {tuple(u.shape)}")
+            raise ConfigError(
+                f"agent:lipschitz-clone: needs as many views (n, d) as actions (n, m), got "
+                f"{tuple(x.shape)} and {tuple(u.shape)}"
+            )
         if not bool(x.isfinite().all() & u.isfinite().all()):
             raise ConfigError("agent:lipschitz-clone: pairs must be finite")
         return x, u, self.lip / u.shape[1] ** 0.5
@@ -132,7 +137,10 @@ def closed_loop(
     """
     rest = (lip, expert_lip, residual, gap, lip_input, lip_cost, disturbance)
     if not 0 <= decay < 1 or overshoot < 1 or min(rest) < 0:
-        raise ConfigError(f"closed_loop: decay {decay}, overshoot {overshoot}, constants {rest}")
+        raise ConfigError(
+            f"closed_loop: needs a decay in [0, 1), overshoot >= 1 and constants >= 0, got "
+            f"{decay}, {overshoot} and {rest}"
+        )
     error = residual + (lip + expert_lip) * gap + lip * disturbance
     tracking = overshoot * lip_input * error / (1 - decay)
     return ClosedLoop(error, tracking, lip_cost * ((1 + min(lip, expert_lip)) * tracking + error))
@@ -157,7 +165,10 @@ def contraction(
     rho = float(torch.linalg.eigvals(loop.double()).abs().amax())
     rate = (1 + rho) / 2 if decay is None else decay
     if not rho < rate < 1:
-        raise Unsupported(f"contraction: spectral radius {rho:.3g}, decay {rate:.3g}")
+        raise Unsupported(
+            f"contraction: the loop has spectral radius {rho:.3g}; a decay of {rate:.3g} does not "
+            "lie between it and 1"
+        )
     power, over = torch.eye(len(loop), dtype=torch.float64), 1.0
     for t in range(1, steps + 1):
         power = power @ loop.double()

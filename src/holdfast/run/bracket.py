@@ -19,7 +19,7 @@ from holdfast.ops.statistics import clopper_pearson
 from holdfast.run.agreement import agree, covers
 from holdfast.run.passes import Passes
 from holdfast.run.search import Found, clean, search
-from holdfast.run.statements import statements
+from holdfast.run.statements import CERTIFIED_AT_ONCE, Told, statements
 
 WITNESSES, WITNESS_SHARE = 32, 0.1
 
@@ -37,6 +37,7 @@ class Bracket:
         witness: `(B,)` bool: certified rows that were attacked all the same.
         by: `(B,)` int64: position of the attack that broke the row, -1 for none.
         certificates: what each certifier that could answer said about all rows.
+        answered: for each certificate, the position of its certifier.
         notes: what could not be done, and why.
     """
 
@@ -46,6 +47,7 @@ class Bracket:
     witness: Tensor
     by: Tensor
     certificates: tuple[Certificate, ...] = ()
+    answered: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -83,6 +85,8 @@ def bracket(
     certifiers: Sequence[Certifier | str] = (),
     dice: Dice | None = None,
     chunk: int | None = None,
+    at_once: int = CERTIFIED_AT_ONCE,
+    told: Told | None = None,
 ) -> Bracket:
     """Certify what can be certified, attack the rest, and let neither be believed alone.
 
@@ -99,6 +103,8 @@ def bracket(
         certifiers: each asked about the rows that are safe without a change.
         dice: keyed draws of the B rows.
         chunk: rows attacked at once.
+        at_once: rows certified at once.
+        told: hears how many rows a certifier was asked about, of how many, and how many it proved.
 
     Raises:
         Contradiction: with both witnesses.
@@ -106,9 +112,11 @@ def bracket(
     """
     dice, x = dice_or(dice, len(x)), x.detach()
     found = clean(model, x, goal, threat, chunk=chunk)
-    certificates, notes = statements(
-        model, x, goal, threat, certifiers, dice=dice, safe=~found.broken
-    )
+    said, notes = statements(
+        model, x, goal, threat, certifiers, dice=dice, safe=~found.broken, at_once=at_once,
+        told=told,
+    )  # fmt: skip
+    certificates = tuple(said.values())
     certified = torch.zeros_like(found.finite)
     for certificate in certificates:
         certified |= covers(certificate, model, threat) & certificate.proved
@@ -139,7 +147,9 @@ def bracket(
     agree(model, x, goal, threat, found, certificates)
     sure = certified & ~found.broken
     notes += _overruled(certified & found.broken, found.finite)
-    return Bracket(found, sure, looked, witness, by, tuple(certificates), tuple(notes))
+    return Bracket(
+        found, sure, looked, witness, by, certificates, tuple(said), tuple(notes)
+    )  # fmt: skip
 
 
 def _overruled(rows: Tensor, finite: Tensor) -> list[str]:

@@ -138,7 +138,7 @@ class Training:
         if not hasattr(objective, "threat"):
             raise Unsupported(
                 f"{type(objective).__name__} does not defend against a threat",
-                fix="Use the recipe pgd-at or trades.",
+                fix="Use a recipe against a threat, such as pgd-at or trades.",
             )
         return replace(self, objective=replace(objective, threat=threat))
 

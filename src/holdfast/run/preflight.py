@@ -66,6 +66,8 @@ def preflight(subject: Subject) -> list[Finding]:
     if subject.model is None or subject.batches is None or not len(subject.batches):
         return []
     found = data_findings(subject)
+    if reading := subject.about.get("reading"):
+        found.append(Finding(severity=Severity.INFO, says=str(reading)))
     found += _model_findings(subject.model, subject.batches, subject.about.get("units", ()))
     return sorted(found, key=lambda f: -f.severity)
 

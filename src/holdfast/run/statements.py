@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -18,12 +18,13 @@ from holdfast.ops.batch import chunks
 from holdfast.run.agreement import covers
 
 CERTIFIED_AT_ONCE = 128
+Told = Callable[[int, int, int], None]  # rows asked about, of how many, how many of them proved
 
 
 def statements(
     model: Model, x: Tensor, goal: Goal, threat: Threat, certifiers: Sequence[Certifier | str],
-    *, dice: Dice, safe: Tensor,
-) -> tuple[list[Certificate], list[str]]:  # fmt: skip
+    *, dice: Dice, safe: Tensor, at_once: int = CERTIFIED_AT_ONCE, told: Told | None = None,
+) -> tuple[dict[int, Certificate], list[str]]:  # fmt: skip
     """What each certifier says of the rows that are safe without a change and not proved yet.
 
     What one has proved for certain, of this function and all of the threat, the later and dearer
@@ -37,39 +38,39 @@ def statements(
         certifiers: asked one after the other; those that cannot answer leave a note.
         dice: of the B rows.
         safe: `(B,)` bool, rows to be asked about; of the others nothing is claimed.
+        at_once: rows that a certifier is asked about in one call.
+        told: hears after each call how many rows were asked about and proved.
 
     Returns:
-        One certificate of all rows per certifier that answered, and the notes.
+        By position in `certifiers`, one certificate of all rows of each that answered; the notes.
 
     Raises:
         ShapeError: if a certifier returns anything but one number per row.
     """
-    said: list[Certificate] = []
+    said: dict[int, Certificate] = {}
     notes: list[str] = []
     left = safe.nonzero().flatten()
-    for one in certifiers:
+    for position, one in enumerate(certifiers):
         if not len(left) and said:
             break
         certifier = resolve(one)
-        own, parts = dice.spawn(repr(certifier)), []
+        own, parts, done = dice.spawn(repr(certifier)), [], 0
         try:
             with quiet(model):
-                for p in chunks(len(left), CERTIFIED_AT_ONCE):
+                for p in chunks(len(left), at_once):
                     i = left[p]
-                    parts.append(
-                        _checked(
-                            certifier(model, x[i], goal.take(i), threat.take(i), dice=own.part(i)),
-                            len(i),
-                            certifier,
-                        )
-                    )
+                    answer = certifier(model, x[i], goal.take(i), threat.take(i), dice=own.part(i))
+                    parts.append(_checked(answer, len(i), certifier))
+                    done += int(answer.proved.sum())
+                    if told is not None:
+                        told(sum(len(a.margin) for a in parts), len(left), done)
         except Unsupported as refusal:
             notes.append(f"{type(certifier).__name__}: {refusal.says}")
             continue
         if parts:
-            said.append(_joined(parts, threat, left, len(x)))
-            if covers(said[-1], model, threat) and said[-1].confidence == 1:
-                left = left[~said[-1].proved.to(left.device)[left]]
+            said[position] = whole = _joined(parts, threat, left, len(x))
+            if covers(whole, model, threat) and whole.confidence == 1:
+                left = left[~whole.proved.to(left.device)[left]]
     return said, notes
 
 

@@ -40,6 +40,12 @@ def watched(progress: Progress | None) -> Iterator[Watch]:
         _HERE.reset(token)
 
 
+def listener() -> Progress | None:
+    """Who hears the block around; None for nobody."""
+    watch = _HERE.get()
+    return None if watch is None else watch.progress
+
+
 def timed(ledger: str, stages: Sequence[Stage]) -> None:
     """Tell what the stages of a ledger took, which findings leave out: they hold no times.
 

@@ -16,7 +16,7 @@ from holdfast.core.errors import ConfigError, Unsupported
 from holdfast.core.fields import NonNegative, settings
 from holdfast.threats.ball import within
 from holdfast.threats.interval import Parameters
-from holdfast.threats.number import box, ordered, read, shown
+from holdfast.threats.number import box, ends, ordered, read, shown
 
 A = TypeVar("A", bound="Affine")
 Padding = Literal["zeros", "border", "reflection"]
@@ -85,8 +85,7 @@ def read_affine(cls: type[A], field: str, words: list[str], text: str) -> A:
     more: dict[str, object] = {}
     for word in words[1:]:
         if ".." in word:
-            low, _, high = word.partition("..")
-            more |= {"low": read(low, text), "high": read(high, text)}
+            more["low"], more["high"] = ends([word], text)
         else:
             more["padding"] = word
     if not words:

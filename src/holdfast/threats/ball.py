@@ -9,10 +9,10 @@ from typing import ClassVar, TypeVar
 import torch
 from torch import Tensor
 
-from holdfast.core.errors import ConfigError, Unsupported
+from holdfast.core.errors import Unsupported
 from holdfast.core.kinds import Threat
 from holdfast.ops.geometry import norm, room
-from holdfast.threats.number import box, ordered, read, shown
+from holdfast.threats.number import box, number_and_range, ordered, shown
 
 A = TypeVar("A", bound="Additive")
 
@@ -65,15 +65,11 @@ class Additive(Threat):
     @classmethod
     def parsed(cls, words: list[str], text: str) -> Additive:
         """From the words behind the name: the radius, then the box if it is not [0, 1]."""
-        if len(words) not in (1, 2) or (len(words) == 2 and ".." not in words[1]):
-            raise ConfigError(
-                f"threat {text!r}: {cls.name} takes a radius and an optional range",
-                fix=f"Write {cls.name}:0.5 or {cls.name}:0.5:-1..1.",
-                code="E0140",
-            )
-        ends = words[1].split("..") if len(words) == 2 else ["0", "1"]
-        values = [read(word, text) for word in (words[0], *ends)]
-        return cls(radius=values[0], low=values[1], high=values[2])  # type: ignore[call-arg]
+        radius, low, high = number_and_range(
+            words, text, f"{cls.name} takes a radius and an optional range",
+            f"Write {cls.name}:0.5 or {cls.name}:0.5:-1..1.",
+        )  # fmt: skip
+        return cls(radius=radius, low=low, high=high)  # type: ignore[call-arg]
 
     def none(self, x: Tensor) -> Tensor:
         return torch.zeros_like(continuous(x, self))

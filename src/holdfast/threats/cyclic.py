@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from holdfast.core.catalog import register
-from holdfast.core.errors import ConfigError, Unsupported
+from holdfast.core.errors import Unsupported
 from holdfast.core.fields import NonNegative, settings
 from holdfast.threats.ball import within
 from holdfast.threats.interval import Parameters
-from holdfast.threats.number import box, ordered, read, shown
+from holdfast.threats.number import box, number_and_range, ordered, shown
 
 
 @register(
@@ -47,14 +47,9 @@ class Cyclic(Parameters):
     @classmethod
     def parsed(cls, words: list[str], text: str) -> Cyclic:
         """From the words behind the name: pixels, then the range of inputs."""
-        if len(words) not in (1, 2) or (len(words) == 2 and ".." not in words[1]):
-            raise ConfigError(
-                f"threat {text!r}: cyclic takes a number of pixels and an optional range",
-                fix="Write cyclic:1.",
-                code="E0140",
-            )
-        ends = words[1].split("..") if len(words) == 2 else ["0", "1"]
-        pixels, low, high = (read(word, text) for word in (words[0], *ends))
+        pixels, low, high = number_and_range(
+            words, text, "cyclic takes a number of pixels and an optional range", "Write cyclic:1."
+        )
         return cls(pixels=pixels, low=low, high=high)
 
     def count(self, x: Tensor) -> int:

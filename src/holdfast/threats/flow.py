@@ -16,7 +16,7 @@ from holdfast.core.kinds import Threat
 from holdfast.ops.bilinear import displaced
 from holdfast.ops.geometry import norm, project_l1, project_l2, project_linf
 from holdfast.threats.ball import continuous, in_radii, within
-from holdfast.threats.number import box, ordered, read, shown
+from holdfast.threats.number import box, ends, ordered, read, shown
 
 NORMS = {"linf": torch.inf, "l2": 2.0, "l1": 1.0}
 
@@ -84,8 +84,7 @@ class Flow(Threat):
         more: dict[str, object] = {"pixels": read(words[0], text)}
         for word in words[1:]:
             if ".." in word:
-                low, _, high = word.partition("..")
-                more |= {"low": read(low, text), "high": read(high, text)}
+                more["low"], more["high"] = ends([word], text)
             elif word.startswith("smooth"):
                 more["smooth"] = read(word.removeprefix("smooth"), text)
             else:

@@ -14,7 +14,7 @@ from holdfast.core.fields import Natural, settings
 from holdfast.core.kinds import Threat
 from holdfast.ops.geometry import room
 from holdfast.threats.ball import continuous, within
-from holdfast.threats.number import box, ordered, read
+from holdfast.threats.number import box, ends, ordered
 
 
 @register("threat", name="frame", cites="sparse-rs", says="A frame of pixels takes any values.")
@@ -51,8 +51,7 @@ class Frame(Threat):
                 fix="Write frame:2.",
                 code="E0140",
             )
-        ends = words[1].split("..") if len(words) == 2 else ["0", "1"]
-        low, high = (read(end, text) for end in ends)
+        low, high = ends(words[1:], text)
         return cls(width=int(words[0]), low=low, high=high)
 
     def inside(self, x: Tensor) -> Tensor:

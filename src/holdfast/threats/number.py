@@ -44,6 +44,35 @@ def read(text: str, place: str) -> float:
     return value
 
 
+def number_and_range(
+    words: list[str], text: str, rule: str, fix: str
+) -> tuple[float, float, float]:
+    """A number and the range of inputs, from the words behind the name of a threat.
+
+    Args:
+        words: `["0.5"]` or `["0.5", "-1..1"]`; without a range it is 0..1.
+        text: the threat as written, for the error.
+        rule: what it takes, for the error.
+        fix: how to write it, for the error.
+
+    Raises:
+        ConfigError: for other words.
+    """
+    if len(words) not in (1, 2) or (len(words) == 2 and ".." not in words[1]):
+        raise ConfigError(f"threat {text!r}: {rule}", fix=fix, code="E0140")
+    return (read(words[0], text), *ends(words[1:], text))
+
+
+def ends(words: list[str], text: str) -> tuple[float, float]:
+    """The ends of the range of inputs, from its word `low..high`; 0 and 1 without a word.
+
+    Raises:
+        ConfigError: if they are not two numbers.
+    """
+    low, _, high = words[0].partition("..") if words else ("0", "", "1")
+    return read(low, text), read(high, text)
+
+
 def ordered(low: float, high: float) -> None:
     """Raise where a range of inputs holds nothing.
 

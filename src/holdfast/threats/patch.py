@@ -13,7 +13,7 @@ from holdfast.core.errors import ConfigError, Unsupported
 from holdfast.core.fields import Natural, settings
 from holdfast.core.kinds import Threat
 from holdfast.threats.ball import continuous, within
-from holdfast.threats.number import box, ordered, read
+from holdfast.threats.number import box, ends, ordered
 from holdfast.threats.places import beside, laid, nearest
 
 
@@ -69,7 +69,7 @@ class Patch(Threat):
                 fix="Write patch:5x5, or patch:5x5:clear=11,11,10,10 (top, left, height, width).",
                 code="E0140",
             )
-        low, high = (read(end, text) for end in (ranges or ["0..1"])[0].split(".."))
+        low, high = ends(ranges, text)
         clear = tuple(int(n) for n in kept[0]) if kept else None
         return cls(height=int(sides[0]), width=int(sides[1]), low=low, high=high, clear=clear)  # type: ignore[arg-type]
 

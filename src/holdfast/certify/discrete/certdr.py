@@ -19,6 +19,8 @@ from holdfast.core.kinds import Certifier, Model, Threat
 from holdfast.core.quiet import quiet
 from holdfast.threats.tokens import Substitutions
 
+DOUBLE = torch.float64
+
 
 @register(
     "certifier",
@@ -37,7 +39,7 @@ class CertDR(Certifier):
 
     If the model takes every version (`samples=0`) this is a proof. Otherwise fresh draws estimate
     the mean, Hoeffding's inequality bounds it for every way to win at once, and a row is wrong
-    with probability at most alpha.
+    with probability at most alpha. Bounds are raised by what rounding may change (`averaged`).
 
     Unlike the paper: overlaps divide by the larger of two sets, without which the bound is
     false where sets differ in size.
@@ -92,14 +94,10 @@ class CertDR(Certifier):
         if not len(x):
             return Certificate(model, threat, torch.zeros(0, dtype=torch.float64))
         with quiet(model), torch.no_grad():
-            if model.samples:
-                mean = estimated(model, x, self.samples, dice_or(dice, len(x)))
-            else:
-                mean = model(x)
+            mean, apart = averaged(model, x, self.samples, dice_or(dice, len(x)))
         ways = max(1, goal.ways(mean).shape[1])
         ends = wide * (log(ways / self.alpha) / (2 * self.samples)) ** 0.5 if model.samples else 0.0
-        # Sums over the same versions in another order may differ by rounding.
-        margin = goal(mean) + wide * shifts(model, x, threat).to(mean.device) + ends + 1e-9
+        margin = goal(mean) + wide * (shifts(model, x, threat).to(mean.device) + apart) + ends
         margin = torch.where(mean.isfinite().all(1), margin, torch.inf)
         return Certificate(
             model, threat, margin, confidence=1 - self.alpha if model.samples else 1.0
@@ -123,11 +121,32 @@ def shifts(model: SynonymSmoothed, x: Tensor, threat: Substitutions) -> Tensor:
     return 1 - ranked.prod(1)
 
 
-def estimated(model: SynonymSmoothed, x: Tensor, samples: int, dice: Dice) -> Tensor:
-    """`(B, K)`: mean probabilities over fresh draws of each row."""
-    u = dice.spawn("certdr").uniform((samples, *x.shape[1:]), device=x.device, dtype=torch.float64)
-    found = [
-        model.probabilities(model.drawn(row.expand(draw.shape), draw)).mean(0)
-        for row, draw in zip(x, u, strict=True)
-    ]
-    return torch.stack(found)
+def averaged(model: SynonymSmoothed, x: Tensor, samples: int, dice: Dice) -> tuple[Tensor, Tensor]:
+    """Mean probabilities over versions, and what rounding may change when they are taken again.
+
+    Two texts share versions; on these the base may answer differently in another batch, which
+    counts by their share at most as much as it does in the mean over the versions of the first
+    text. All other versions are in the shift already, whatever their probabilities. On top of
+    that, means and softmaxes in double precision lose a unit of rounding per term.
+
+    Args:
+        model: whose versions are taken: all of them, or draws if it draws itself.
+        x: `(B, L)` ids.
+        samples: draws per row.
+        dice: one row per text, independent of the model's own draws.
+
+    Returns:
+        `(B, K)` means and `(B,)` how far each may lie from that of another evaluation.
+    """
+    u = None
+    if model.samples:
+        u = dice.spawn("certdr").uniform((samples, *x.shape[1:]), device=x.device, dtype=DOUBLE)
+    means, apart = [], []
+    for i, row in enumerate(x):
+        every = model.versions(row) if u is None else model.drawn(row.expand(u[i].shape), u[i])
+        p, differ = model.answers(every)
+        means.append(p.mean(0))
+        apart.append(differ.mean())
+    mean = torch.stack(means)
+    terms = max(model.most, samples) + mean.shape[1] + x.shape[1] + 16
+    return mean, torch.stack(apart) + terms * torch.finfo(DOUBLE).eps

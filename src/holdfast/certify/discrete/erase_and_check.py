@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from holdfast.certify.discrete.erased import Erased, erased
+from holdfast.certify.discrete.rounding import disagreement
 from holdfast.core.catalog import register
 from holdfast.core.certificate import Certificate
 from holdfast.core.dice import Dice
@@ -38,8 +39,7 @@ class EraseAndCheck(Certifier):
     share that the filter itself finds, and does not depend on the attack.
 
     The same prompt among other rows of a batch may be answered a little differently; the bound
-    is raised by as much as outputs may then differ (1e-5 of the largest logit in single
-    precision, 1e-9 in double).
+    is raised by as much as outputs may then differ (`rounding.disagreement`).
 
     Cost: one forward pass of the filter per row. `Erased` itself needs `checks(length)`.
     """
@@ -90,7 +90,7 @@ class EraseAndCheck(Certifier):
             clean = erased(x, ~free, model.padding)
             z = logits(model.base(clean))
         lead = model.lead(z).double()
-        slack = (1e-9 if z.dtype == torch.float64 else 1e-5) * z.double().abs().amax(1)
+        slack = disagreement(z)
         mine = (
             goal.y == model.harmful if isinstance(goal, Untargeted)
             else goal.target != model.harmful

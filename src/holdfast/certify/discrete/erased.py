@@ -61,9 +61,15 @@ class Erased:
 
     def __post_init__(self) -> None:
         if self.mode not in ("suffix", "insertion", "infusion") or self.erase < 0:
-            raise ConfigError(f"Erased: mode {self.mode!r} and erase {self.erase} are not possible")
+            raise ConfigError(
+                f"Erased: needs mode suffix, insertion or infusion and erase >= 0, got "
+                f"{self.mode!r} and {self.erase}"
+            )
         if self.blocks < 1 or self.harmful < 0:
-            raise ConfigError(f"Erased: blocks {self.blocks} and harmful {self.harmful}")
+            raise ConfigError(
+                f"Erased: needs blocks >= 1 and a class harmful >= 0, got {self.blocks} and "
+                f"{self.harmful}"
+            )
         if not 0 <= self.share <= 1:
             raise ConfigError(f"Erased: share must lie in [0, 1], got {self.share}")
 
@@ -86,7 +92,10 @@ class Erased:
             for start in range(length - size + 1)
         ]
         if self.blocks > 1 and len(one) ** self.blocks > 50 * self.most:
-            raise Unsupported(f"Erased: {len(one)} runs in {self.blocks} blocks are too many")
+            raise Unsupported(
+                f"Erased: {len(one)} runs in {self.blocks} blocks are too many",
+                fix="Use fewer blocks, or erase fewer tokens.",
+            )
         found: set[frozenset[int]] = set()
         for count in range(1, self.blocks + 1):
             for runs in combinations(one, count):
@@ -101,7 +110,7 @@ class Erased:
         """
         if self.mode == "infusion" and self.checks(length) > self.most:
             raise Unsupported(
-                f"Erased: {self.checks(length)} versions of {length} tokens",
+                f"Erased: {self.checks(length)} versions of {length} tokens are too many",
                 fix="Erase fewer tokens, or use the suffix or insertion mode.",
             )
         sets: list[frozenset[int]] = [frozenset()]
@@ -116,7 +125,10 @@ class Erased:
                 frozenset(c) for i in range(1, most + 1) for c in combinations(range(length), i)
             ]
         if len(sets) > self.most:
-            raise Unsupported(f"Erased: {len(sets)} versions of {length} tokens", fix="Erase less.")
+            raise Unsupported(
+                f"Erased: {len(sets)} versions of {length} tokens are too many",
+                fix="Erase fewer tokens, or raise most=....",
+            )
         mask = torch.ones(len(sets), length, dtype=torch.bool)
         for row, gone in enumerate(sets):
             mask[row, list(gone)] = False

@@ -9,7 +9,7 @@ from math import log
 import torch
 from torch import Tensor
 
-from holdfast.certify.discrete.certdr import estimated, shifts
+from holdfast.certify.discrete.certdr import averaged, shifts
 from holdfast.certify.discrete.synonyms import SynonymSmoothed
 from holdfast.core.dice import Dice, dice_or
 from holdfast.core.errors import ConfigError
@@ -71,15 +71,15 @@ def certified_top(
         raise ConfigError(f"certified_top: k must lie in [1, {len(documents)}), got {k}")
     rows = dice_or(dice, len(documents))
     with quiet(model), torch.no_grad():
-        mean = estimated(model, documents, samples, rows) if model.samples else model(documents)
+        mean, apart = averaged(model, documents, samples, rows)
     if mean.shape[1] != 1:
         raise ConfigError(f"certified_top: one relevance per text, got {mean.shape[1]} outputs")
     score = mean[:, 0]
     ends = (log(2 * len(score) / alpha) / (2 * samples)) ** 0.5 if model.samples else 0.0
     order = torch.where(score.isnan(), -torch.inf, score).argsort(descending=True, stable=True)
     inside, outside = order[:k], order[k:]
-    reach = (score + shifts(model, documents, threat).to(score.device))[outside].amax()
-    margin = float(score[inside].amin() - reach) - 2 * ends - 1e-9
+    reach = (score + apart + shifts(model, documents, threat).to(score.device))[outside].amax()
+    margin = float((score - apart)[inside].amin() - reach) - 2 * ends
     margin = margin if bool(score.isfinite().all()) else float("-inf")
     return Top(inside, margin, 1 - alpha if model.samples else 1.0)
 

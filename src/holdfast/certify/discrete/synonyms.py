@@ -8,6 +8,7 @@ from math import prod
 import torch
 from torch import Tensor
 
+from holdfast.certify.discrete.rounding import disagreement
 from holdfast.core.data import Batch
 from holdfast.core.dice import Dice
 from holdfast.core.errors import ConfigError, ShapeError, Unsupported
@@ -95,7 +96,14 @@ class SynonymSmoothed:
 
     def probabilities(self, ids: Tensor) -> Tensor:
         """`(M, K)` float64 in [0, 1]: the base's answers, NaN where they are not finite."""
-        parts = []
+        return self.answers(ids)[0]
+
+    def answers(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """The probabilities, and `(M,)` by how much each of a row may differ in another batch.
+
+        Logits that move by at most d move a sigmoid by d / 4 and a softmax by d / 2.
+        """
+        parts, apart = [], []
         for part in ids.split(ROWS):
             z = logits(self.base(part))
             if z.dim() not in (1, 2):
@@ -104,7 +112,8 @@ class SynonymSmoothed:
             p = z.double().reshape(-1, 1).sigmoid() if single else z.double().softmax(1)
             finite = z.reshape(len(p), -1).isfinite().all(1, keepdim=True)
             parts.append(p.masked_fill(~finite, torch.nan))
-        return torch.cat(parts)
+            apart.append(disagreement(z.reshape(len(p), -1)) / (4 if single else 2))
+        return torch.cat(parts), torch.cat(apart)
 
     def __call__(self, ids: Tensor) -> Tensor:
         """`(B, K)` float64 mean probabilities; `(B, 1)` for one relevance."""

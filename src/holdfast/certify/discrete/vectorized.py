@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from holdfast.certify.discrete.rounding import unit
 from holdfast.certify.discrete.vectorizers import concat_shift, mean_shift, tfidf, tfidf_shift
 from holdfast.core.catalog import register
 from holdfast.core.certificate import Certificate
@@ -70,7 +71,7 @@ class VectorizerBound(Certifier):
 
     The move is bounded in closed form by the kind of the vectorizer, its tables and the text; a
     linear way to win rises by at most its Euclidean weight times it. The bound is raised by
-    what rounding may change (1e-5 of the largest logit in single precision, 1e-9 in double).
+    what rounding may change (`rounding.unit` of the largest logit and of 1).
 
     Cost: one forward pass per row.
     """
@@ -118,7 +119,6 @@ class VectorizerBound(Certifier):
         move = model.shift(x, threat)[:, None]
         margin = (ways + length * move).amax(1) if len(x) else z.new_zeros(0).double()
         if threat.edits and len(x):
-            slack = 1e-9 if z.dtype == torch.float64 else 1e-5
-            margin = margin + slack * (1 + z.double().abs().amax(1))
+            margin = margin + unit(z.dtype) * (1 + z.double().abs().amax(1))
         margin = torch.where(z.isfinite().all(1) & margin.isfinite(), margin, torch.inf)
         return Certificate(model, threat, margin)

@@ -142,7 +142,10 @@ def paragraph_shift(
         ConfigError: for values out of range.
     """
     if gradient < 0 or convexity <= 0 or length < 1 or edits < 0 or window < 0:
-        raise ConfigError(f"paragraph_shift: {gradient}, {convexity}, {length}, {edits}, {window}")
+        raise ConfigError(
+            f"paragraph_shift: needs gradient, edits and window >= 0, convexity > 0 and "
+            f"length >= 1, got {gradient}, {edits}, {window}, {convexity} and {length}"
+        )
     terms = min(length, (2 * window + 1) * edits)
     return gradient * terms / (convexity * length)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,16 +10,10 @@ from torch import Tensor
 
 from holdfast.certify.linear.backward import backward, evaluated
 from holdfast.certify.linear.coefficients import Bounds
-from holdfast.certify.network.bends import Bend, Choice, Planes, Relu
-from holdfast.ops.interval import Box
+from holdfast.certify.linear.slopes import proposed
 
-RATE, DECAY = 0.5, 0.95  # first step of a slope, and what each step is of the one before
+DECAY = 0.95  # what each step is of the one before
 MEAN, SQUARE, SMALL = 0.9, 0.99, 1e-12
-
-
-def lifted(boxes: Sequence[Box]) -> list[Box]:
-    """Boxes `(B, ...)` as `(B, 1, ...)`, to meet m questions about each row."""
-    return [Box(box.low[:, None], box.high[:, None]) for box in boxes]
 
 
 @dataclass
@@ -100,55 +94,6 @@ class Ascent:
             v.addcdiv_(m, size, value=rate * pace).clamp_(low, high)
 
 
-class Faces:
-    """The planes of all bends before a value, as functions of free choices for m questions.
-
-    Args:
-        bounds: of the network up to `start`.
-        start: position of the value asked about.
-        m: questions per row.
-    """
-
-    def __init__(self, bounds: Bounds, start: int, m: int) -> None:
-        self.graph, self.bounds = bounds.graph, bounds
-        self.bends = [i for i in bounds.planes if i < start or i == start]
-        self.free: list[Tensor] = []
-        self.slots: dict[int, tuple[int, int]] = {}
-        for i in self.bends:
-            node = bounds.graph.nodes[i]
-            bend, boxes = node.operator, [bounds.boxes[p] for p in node.parents]
-            if not isinstance(bend, Bend):
-                continue
-            begin = bend.start(boxes)
-            if isinstance(bend, Relu):
-                begin = Choice(begin.below, begin.below)
-            own = [part[:, None].expand(-1, m, *node.shape).clone() for part in begin]
-            own = own[:1] if isinstance(bend, Relu) else own
-            self.slots[i] = (len(self.free), len(self.free) + len(own))
-            self.free += own
-
-    def planes(self) -> Mapping[int, Planes]:
-        """The planes for the choices as they are."""
-        found: dict[int, Planes] = {}
-        for i in self.bends:
-            node = self.graph.nodes[i]
-            own = self.free[slice(*self.slots[i])]
-            bend = node.operator
-            if isinstance(bend, Relu):
-                found[i] = self._relu(i, own[0])
-            elif isinstance(bend, Bend):
-                boxes = lifted([self.bounds.boxes[p] for p in node.parents])
-                found[i] = bend.planes(boxes, Choice(*own))
-        return found
-
-    def _relu(self, i: int, below: Tensor) -> Planes:
-        box = self.bounds.boxes[self.graph.nodes[i].parents[0]]
-        fixed = self.bounds.planes[i]
-        open_ = (box.low < 0) & (box.high > 0)
-        own = torch.where(open_[:, None], below, fixed.below[0][:, None])
-        return Planes((own,), fixed.below_offset, fixed.above, fixed.above_offset)
-
-
 def ascend(
     bounds: Bounds,
     start: int,
@@ -156,34 +101,25 @@ def ascend(
     steps: int,
     *,
     first: Tensor | None = None,
-    rate: float = RATE,
     chosen: dict[int, Tensor] | None = None,
+    least: float = 0.0,
 ) -> Tensor:
     """`(B, m)`: numbers below `a . value`, the planes of all bends chosen anew for each question.
 
-    Every choice gives a bound that holds, rounded outward like any other, so that the best one
-    seen may be taken at any time.
+    Every choice gives a bound that holds: float32 proposes one, and it is evaluated once like
+    any other bound, rounded outward.
 
     Args:
         bounds: what is known of the nodes up to `start`.
         start: position of the value asked about.
         a: `(B, m, *shape)`.
-        steps: evaluations.
+        steps: moves of the planes.
         first: the coefficients on the only parent of `start`, if already known.
-        rate: first step of the choices, which lie in [0, 1].
-        chosen: receives the slopes `(B, m, *shape)` below each ReLU that gave the best bound.
+        chosen: receives the slopes `(B, m, *shape)` below each ReLU; they are no worse than those
+            that are taken without an ascent.
+        least: a question stops when two moves gain less than this share of its whole gain.
     """
-    faces = Faces(bounds, start, a.shape[1])
-
-    def value() -> Tensor:
-        line = backward(bounds, start, a, first=first, planes=faces.planes())
-        return evaluated(bounds, line)
-
-    if not faces.free:
-        return value()
-    ends = [(0.0, 1.0)] * len(faces.free)
-    ascent = Ascent(faces.free, ends, [rate] * len(faces.free))
-    best = ascent.run(value, steps, keep=chosen is not None)
+    planes = proposed(bounds, start, a, steps, first=first, usual=chosen is not None, least=least)
     if chosen is not None:
-        chosen |= {i: v.below[0] for i, v in faces.planes().items()}
-    return best
+        chosen |= {i: p.below[0] for i, p in planes.items()}
+    return evaluated(bounds, backward(bounds, start, a, first=first, planes=planes))

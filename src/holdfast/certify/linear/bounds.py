@@ -18,7 +18,8 @@ from torch import Tensor
 
 from holdfast.certify.linear.backward import lower_bound
 from holdfast.certify.linear.coefficients import Bounds
-from holdfast.certify.linear.refine import limit, refined
+from holdfast.certify.linear.questions import limit
+from holdfast.certify.linear.refine import refined
 from holdfast.certify.linear.region import Region
 from holdfast.certify.network.bends import Bend
 from holdfast.certify.network.graph import Graph, Node
@@ -63,26 +64,29 @@ def propagate(
     overflow = torch.zeros(len(region.centre), dtype=torch.bool, device=region.centre.device)
     bounds = Bounds(graph, region, [], {}, [], [], overflow)
     unsure = set(graph.bent) - (graph.exact if region.radius is None else frozenset())
+    mass = region.centre
     for i, node in enumerate(graph.nodes):
         parents = [bounds.boxes[p] for p in node.parents]
         error: Tensor | None = None
         if node.is_input:
             box = region.box
-            peak = _peak(box.magnitude)
+            mass = box.magnitude
         elif isinstance(node.operator, Bend):
-            box, peak, error = _bend(bounds, i, node.operator)
+            box, mass, error = _bend(bounds, i, node.operator)
         elif node.operator is not None:
             op = node.operator
             box = affine(parents, op.linear, op.spread, op.bias, op.terms)
             better = op.inside(parents)
             box = box if better is None else intersect(box, better)
             mass = op.mass([b.magnitude for b in parents])
-            peak, error = _peak(mass), _error(node, op.terms + ROUNDINGS, mass)
+            error = _error(node, op.terms + ROUNDINGS, mass)
         box = box if error is None else widen(box.low, box.high, error)
         if node.operator is not None:
             box = within(box, *node.operator.limits)
         box = intersect(box, known[i]) if i in known else box
+        peak = mass.flatten(1).amax(1)
         bounds.peaks.append(peak)
+        bounds.masses.append(mass)
         bounds.errors.append(error)
         bounds.boxes.append(box)
         # The sum of absolute terms bounds every partial sum, in any order.
@@ -95,14 +99,14 @@ def propagate(
 
 
 def _bend(bounds: Bounds, i: int, bend: Bend) -> tuple[Box, Tensor, Tensor | None]:
-    """Box, peak and error of a bend; its planes are kept."""
+    """Box, masses and error of a bend; its planes are kept."""
     node = bounds.graph.nodes[i]
     parents = [bounds.boxes[p] for p in node.parents]
     box = bend.box(parents)
     bounds.planes[i] = bend.planes(parents)
     return (
         box,
-        _peak(bend.reach(parents, box)),
+        bend.reach(parents, box),
         _error(node, bend.roundings, bend.mass(parents, box)),
     )
 
@@ -116,10 +120,6 @@ def _error(node: Node, terms: int, mass: Tensor) -> Tensor | None:
     if node.unit == 0 or terms == 0:
         return None
     return gamma(terms, node.unit) * mass + terms * torch.finfo(node.dtype).tiny
-
-
-def _peak(mass: Tensor) -> Tensor:
-    return mass.flatten(1).amax(1)
 
 
 def margins(bounds: Bounds, c: Tensor, constant: Tensor, *, relax: bool) -> Tensor:

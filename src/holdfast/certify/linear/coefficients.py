@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from math import prod
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -12,8 +13,10 @@ from torch import Tensor
 from holdfast.certify.linear.region import Region
 from holdfast.certify.network.bends import Planes, Relu
 from holdfast.certify.network.graph import Graph, Node
-from holdfast.certify.network.operators import Operator
-from holdfast.ops.interval import TINY, UNIT, Box, gamma
+from holdfast.certify.network.operators import Dense, Operator
+from holdfast.ops.interval import TINY, UNIT, Box, Index, gamma
+
+FLAT, WIDE, MANY, SHARE = 3, 128, 0.85, 8  # columns are dropped of wide vectors, if many are dead
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +33,7 @@ class Bounds:
         errors: `(B, ...)` per node, how far what the model computes may lie from the exact
             result of the operation; None where nothing is rounded.
         overflow: `(B,)` bool, rows on which a value may leave the range of its type.
+        masses: `(B, ...)` per node, sums of absolute terms in each coordinate; may be left out.
     """
 
     graph: Graph
@@ -39,8 +43,9 @@ class Bounds:
     peaks: list[Tensor]
     errors: list[Tensor | None]
     overflow: Tensor
+    masses: list[Tensor] = field(default_factory=list)
 
-    def take(self, rows: Tensor | slice) -> Bounds:
+    def take(self, rows: Index) -> Bounds:
         """What is known of a selection of rows."""
         return replace(
             self,
@@ -50,6 +55,7 @@ class Bounds:
             peaks=[peak[rows] for peak in self.peaks],
             errors=[None if error is None else error[rows] for error in self.errors],
             overflow=self.overflow[rows],
+            masses=[mass[rows] for mass in self.masses],
         )
 
 
@@ -71,6 +77,7 @@ class Linear(NamedTuple):
 class Carried:
     """What has been gathered on the way back."""
 
+    sized: ClassVar[bool] = True  # whether sums of absolute coefficients are followed
     bounds: Bounds
     waiting: dict[int, Tensor]
     sizes: dict[int, Tensor | None]  # of what waits, numbers above the sums of absolute values
@@ -78,11 +85,13 @@ class Carried:
     mass: Tensor  # of absolute terms of the offset
     error: Tensor  # of the arithmetic here
     theirs: Tensor  # of the model's own arithmetic
+    pushed: Collection[int] = ()  # where coefficients will be added
+    kept: dict[int, Tensor] = field(default_factory=dict)  # columns, where others were dropped
 
-    @staticmethod
-    def start(bounds: Bounds, start: int, a: Tensor) -> Carried:
+    @classmethod
+    def start(cls, bounds: Bounds, start: int, a: Tensor, pushed: Collection[int] = ()) -> Self:
         none = torch.zeros(a.shape[:2], dtype=a.dtype, device=a.device)
-        return Carried(bounds, {start: a}, {}, none, none, none, none)
+        return cls(bounds, {start: a}, {}, none, none, none, none, pushed)
 
     @torch.no_grad()
     def charge(self, i: int, node: Node, a: Tensor, total: Tensor) -> None:
@@ -96,13 +105,21 @@ class Carried:
         self.mass = self.mass + reach
         error = bounds.errors[i]
         if error is not None:
-            self.theirs = self.theirs + _dot(a.detach().abs(), error)
+            self.theirs = self.theirs + dot(a.detach().abs(), self.columns(i, error))
 
-    def affine(self, node: Node, a: Tensor, size: Tensor, known: Tensor | None) -> None:
+    def columns(self, i: int, values: Tensor) -> Tensor:
+        """Values `(B, ...)` of a node, for the columns that are carried."""
+        return values[:, self.kept[i]] if i in self.kept else values
+
+    def affine(self, i: int, node: Node, a: Tensor, size: Tensor, known: Tensor | None) -> None:
         """Hand coefficients to the parents of an affine node."""
         op = node.operator
         if not isinstance(op, Operator):
             return
+        if isinstance(op, Dense) and i in self.kept:
+            rows = self.kept[i]
+            op = Dense(op.weight.index_select(0, rows), None if op.bias is None else op.bias[rows])
+            node = replace(node, shape=(len(rows),))
         lead = a.shape[:2]
         found = op.back(a.flatten(0, 1)) if known is None else (known.flatten(0, 1),)
         for parent, part in zip(node.parents, found, strict=True):
@@ -113,21 +130,44 @@ class Carried:
 
     def bend(self, node: Node, a: Tensor, size: Tensor, planes: Planes) -> None:
         """Hand coefficients to the parents of a bend, by the plane that lies below."""
+        live = self.live(node, a, planes)
+        if live is not None:
+            self.kept[node.parents[0]] = live
+            a, planes = a.index_select(2, live), planes.each(lambda v: v[:, live])
         down = a.clamp(max=0)
         for parent, below, above in zip(node.parents, planes.below, planes.above, strict=True):
             low, high = _row(below, a), _row(above, a)
-            steep = torch.maximum(low.detach().abs(), high.detach().abs()).flatten(2).amax(2)
-            self.give(parent, torch.addcmul(a * low, down, high - low), size * steep)
+            grown = size
+            if self.sized:
+                steep = torch.maximum(low.detach().abs(), high.detach().abs()).flatten(2).amax(2)
+                grown = size * steep
+            self.give(parent, torch.addcmul(a * low, down, high - low), grown)
         high = planes.above_offset
         if not isinstance(node.operator, Relu):  # its line below passes through the origin
             low = planes.below_offset
-            self.offset, high = self.offset + _dot(a, low), high - low
-        self.offset = self.offset + _dot(down, high)
+            self.offset, high = self.offset + dot(a, low), high - low
+        self.offset = self.offset + dot(down, high)
+
+    def live(self, node: Node, a: Tensor, planes: Planes) -> Tensor | None:
+        """The columns of a ReLU that is not dead in all rows, where dropping the others pays."""
+        size, parent = node.shape[-1], node.parents[0]
+        few = size < WIDE or a.shape[0] * a.shape[1] * SHARE < size
+        parts = (*planes.below, *planes.above, planes.above_offset)
+        own = any(part.dim() == FLAT for part in parts)  # of each question
+        if few or not node.is_relu or a.dim() != FLAT or own:
+            return None
+        graph = self.bounds.graph
+        if graph.uses[parent] > 1 or parent in self.pushed:
+            return None
+        if not isinstance(graph.nodes[parent].operator, Dense):
+            return None
+        live = torch.stack([(part != 0).any(0) for part in parts]).any(0).nonzero().flatten()
+        return live if len(live) < MANY * size else None
 
     def stop(self, i: int, a: Tensor) -> None:
         """Bound what reaches a bend by its box."""
         low, high = self.bounds.boxes[i]
-        self.offset = self.offset + _dot(a.clamp(min=0), low) + _dot(a.clamp(max=0), high)
+        self.offset = self.offset + dot(a.clamp(min=0), low) + dot(a.clamp(max=0), high)
 
     def give(self, node: int, a: Tensor, size: Tensor | None) -> None:
         """Coefficients of a value used in several places add up."""
@@ -145,12 +185,11 @@ class Carried:
 
 
 def total(a: Tensor) -> Tensor:
-    """`(B, m)`: sums of absolute coefficients."""
-    flat = a.detach().flatten(2).abs()
-    return flat @ flat.new_ones(flat.shape[2])  # much faster than a norm of short rows
+    """`(B, m)`: sums of absolute coefficients; much faster than a norm of short rows."""
+    return a.detach().flatten(2).abs() @ a.new_ones(prod(a.shape[2:]))
 
 
-def _dot(a: Tensor, values: Tensor) -> Tensor:
+def dot(a: Tensor, values: Tensor) -> Tensor:
     """`(B, m)`: products of coefficients with the values of their row, or with their own."""
     if values.dim() == a.dim():
         return (a * values).flatten(2).sum(2)

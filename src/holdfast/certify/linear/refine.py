@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from math import inf, prod
 
 import torch
@@ -12,12 +11,10 @@ from torch import Tensor
 from holdfast.certify.linear.ascent import ascend
 from holdfast.certify.linear.backward import backward, evaluated
 from holdfast.certify.linear.coefficients import Bounds
-from holdfast.certify.linear.first import rows_of
-from holdfast.certify.network.graph import Graph
-from holdfast.ops.batch import chunks
+from holdfast.certify.linear.questions import Questions, questions
+from holdfast.certify.linear.rough import Single, lower, roughly, worthwhile
+from holdfast.certify.network.bends import Relu
 from holdfast.ops.interval import Box, intersect
-
-NUMBERS = 2**17  # float64 coefficients held at once: 1 MiB per copy, which stays in the cache
 
 
 def refined(
@@ -30,42 +27,64 @@ def refined(
 ) -> Box:
     """The box of a node, tightened by backward bounds where a bend behind it would gain."""
     box = bounds.boxes[i]
-    gains = torch.zeros_like(box.low, dtype=torch.bool)
-    for bend in bounds.graph.behind(i):
-        gains |= bend.open(box)
-    open_ = gains.flatten(1)
+    if not steps and worthwhile(bounds):
+        box = screened(bounds, i, box)
     low, high = (end.flatten(1).clone() for end in box)
-    counts = open_.sum(1)
     every: dict[int, Tensor] = {}
     if chosen is not None:
         every = chosen[i] = _default(bounds, i)
     if shares is not None:
         shares[i] = low.new_zeros(*low.shape, prod(bounds.graph.nodes[0].shape))
-    for rows in _groups(counts, limit(bounds.graph) // 2):
-        part = bounds.take(rows)
-        most = int(counts[rows].max())
-        # Rows with fewer open coordinates are filled up with others, which are then left alone.
-        units = open_[rows].to(torch.int8).sort(1, descending=True).indices[:, :most]
-        for few in chunks(most, max(1, limit(bounds.graph) // (2 * len(units)))):
-            if time.monotonic() > until:
-                break
-            unit = units[:, few]
-            own: dict[int, Tensor] | None = None if chosen is None else {}
-            below, above, slope = _both(part, i, unit, steps, own)
-            for j, slopes in (own or {}).items():
-                size, m = low.shape[1], unit.shape[1]
-                for k, at in enumerate((unit, unit + size)):
-                    every[j][rows[:, None], at] = slopes[:, k * m : (k + 1) * m]
-            if shares is not None:
-                share = (
-                    slope.abs() * (part.region.box.high - part.region.box.low).flatten(1)[:, None]
-                )
-                where = unit[:, :, None].expand(-1, -1, share.shape[2])
-                shares[i][rows] = shares[i][rows].scatter(1, where, share)
-            asked = open_[rows].gather(1, unit)
-            for end, new in ((low, below), (high, above)):
-                old = end[rows]
-                end[rows] = old.scatter(1, unit, torch.where(asked, new, old.gather(1, unit)))
+    asked = gains(bounds, i, box)
+    places = not steps and shares is None
+    for some in questions(bounds, i, asked, sides=2, places=places):
+        if time.monotonic() > until:
+            break
+        own: dict[int, Tensor] | None = None if chosen is None else {}
+        below, above, slope = _both(some, steps, own)
+        rows, unit, m = some.rows, some.unit, some.unit.shape[1]
+        for j, slopes in (own or {}).items():
+            for k, at in enumerate((unit, unit + low.shape[1])):
+                every[j][rows[:, None], at] = slopes[:, k * m : (k + 1) * m]
+        if shares is not None:
+            widths = (some.bounds.region.box.high - some.bounds.region.box.low).flatten(1)
+            shares[i][rows[:, None], unit] = slope.abs() * widths[:, None]
+        some.put(low, asked, below)
+        some.put(high, asked, above)
+    return intersect(box, Box(low.reshape(box.low.shape), high.reshape(box.high.shape)))
+
+
+def gains(bounds: Bounds, i: int, box: Box) -> Tensor:
+    """`(B, n)` bool: coordinates whose tighter box would help a bend behind them."""
+    found = torch.zeros_like(box.low, dtype=torch.bool)
+    for bend in bounds.graph.behind(i):
+        found |= bend.open(box)
+    return found.flatten(1)
+
+
+def screened(bounds: Bounds, i: int, box: Box) -> Box:
+    """The box of a node before ReLUs, cut at zero where float32 suffices to tell the sign.
+
+    Each coordinate is asked once, for the end that lies nearer to zero: of most coordinates one
+    bound decides everything, and it has room to spare.
+    """
+    if not all(isinstance(bend, Relu) for bend in bounds.graph.behind(i)):
+        return box
+    low, high = (end.flatten(1).clone() for end in box)
+    asked = gains(bounds, i, box)
+    sign = torch.where(high > -low, 1.0, -1.0)
+    for some in questions(roughly(bounds, i), i, asked, sides=0.5, places=True):
+        own = sign[some.rows[:, None], some.unit]
+        a, first = (
+            None if v is None else v * own.float().reshape(*own.shape, *[1] * (v.dim() - 2))
+            for v in some.coefficients(torch.float32)
+        )
+        if a is None or not isinstance(some.bounds, Single):
+            break
+        below = lower(some.bounds, backward(some.bounds, some.start, a, first=first))
+        known = (below >= 0) & below.isfinite()
+        some.put(low, asked, torch.where(known & (own > 0), below, -torch.inf))
+        some.put(high, asked, torch.where(known & (own < 0), -below, torch.inf))
     return intersect(box, Box(low.reshape(box.low.shape), high.reshape(box.high.shape)))
 
 
@@ -80,36 +99,17 @@ def _default(bounds: Bounds, i: int) -> dict[int, Tensor]:
 
 
 def _both(
-    bounds: Bounds, i: int, unit: Tensor, steps: int, chosen: dict[int, Tensor] | None
+    some: Questions, steps: int, chosen: dict[int, Tensor] | None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Bounds of chosen coordinates `(B, m)` from below and above, and their mean slope."""
-    count, most = unit.shape
-    node = bounds.graph.nodes[i]
-    size = prod(node.shape)
-    one = torch.zeros(count, most, size, dtype=torch.float64, device=unit.device)
-    one = one.scatter_(2, unit[:, :, None], 1.0).reshape(count, most, *node.shape)
-    first = rows_of(bounds.graph, i, unit)
+    """Bounds `(N, m)` of coordinates from below and above, and their mean slope."""
+    one, first = some.coefficients()
+    most = one.shape[1]
     both = torch.cat([one, -one], 1)
     first = None if first is None else torch.cat([first, -first], 1)
     if steps:
-        found = ascend(bounds, i, both, steps, first=first, chosen=chosen)
+        found = ascend(some.bounds, some.start, both, steps, first=first, chosen=chosen)
         return found[:, :most], -found[:, most:], both[:, :0]
-    line = backward(bounds, i, both, first=first)
-    found = evaluated(bounds, line)
+    line = backward(some.bounds, some.start, both, first=first)
+    found = evaluated(some.bounds, line)
     slope = (line.slope[:, :most] - line.slope[:, most:]).flatten(2) / 2
     return found[:, :most], -found[:, most:], slope
-
-
-def limit(graph: Graph) -> int:
-    """How many coefficient rows fit into memory at once."""
-    return max(2, NUMBERS // max(prod(node.shape) for node in graph.nodes))
-
-
-def _groups(counts: Tensor, limit: int) -> Iterator[Tensor]:
-    """Rows with open coordinates, like with like, so that `limit` coefficient rows suffice."""
-    order = counts.argsort(descending=True)
-    order = order[counts[order] > 0]
-    while len(order):
-        share = max(1, limit // int(counts[order[0]]))
-        yield order[:share]
-        order = order[share:]

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from holdfast.core.errors import Unsupported
 from holdfast.core.kinds import Threat
-from holdfast.ops.interval import Box, around
+from holdfast.ops.interval import Box, Index, around
 from holdfast.ops.linear import lower_on_ball, lower_on_box
 from holdfast.threats.ball import Ball
 from holdfast.threats.shared import Shared
@@ -31,7 +31,12 @@ class Region:
     radius: Tensor | None = None
     norm: float = torch.inf
 
-    def take(self, rows: Tensor | slice) -> Region:
+    @property
+    def boxed(self) -> bool:
+        """Whether the box is all."""
+        return type(self) is Region and self.radius is None
+
+    def take(self, rows: Index) -> Region:
         """The regions of a selection of rows."""
         radius = None if self.radius is None else self.radius[rows]
         return Region(self.box.take(rows), self.centre[rows], radius, self.norm)

@@ -7,14 +7,14 @@ a quotient a product with a reciprocal, attention products and exponentials.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from holdfast.ops.interval import Box, relu
+from holdfast.ops.interval import Box, Index, relu
 from holdfast.ops.linear import relu_lines
 
 
@@ -45,12 +45,16 @@ class Planes(NamedTuple):
     above: tuple[Tensor, ...]
     above_offset: Tensor
 
-    def take(self, rows: Tensor | slice) -> Planes:
-        """The planes of a selection of rows."""
+    def each(self, change: Callable[[Tensor], Tensor]) -> Planes:
+        """The planes with each of their tensors changed alike."""
         return Planes(
-            tuple(s[rows] for s in self.below), self.below_offset[rows],
-            tuple(s[rows] for s in self.above), self.above_offset[rows],
+            tuple(map(change, self.below)), change(self.below_offset),
+            tuple(map(change, self.above)), change(self.above_offset),
         )  # fmt: skip
+
+    def take(self, rows: Index) -> Planes:
+        """The planes of a selection of rows."""
+        return self.each(lambda v: v[rows])
 
 
 class Bend(ABC):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -71,6 +73,17 @@ def _plain(node: Node) -> bool:
     return isinstance(operator, Scale) or (isinstance(operator, Operator) and operator.exact)
 
 
+def _single(part: Any) -> Any:
+    """An affine operator, or a part of one, with its numbers in float32."""
+    if isinstance(part, Tensor):
+        return part.float() if part.dtype == torch.float64 else part
+    if isinstance(part, tuple) and not hasattr(part, "_fields"):
+        return tuple(map(_single, part))
+    if isinstance(part, Operator) and is_dataclass(part):
+        return replace(part, **{f.name: _single(getattr(part, f.name)) for f in fields(part)})
+    return part
+
+
 @dataclass(frozen=True, eq=False)
 class Graph:
     """A network: node 0 is the input, every node follows its parents.
@@ -94,6 +107,21 @@ class Graph:
             elif node.operator is not None:
                 values.append(node.operator.value(inputs))
         return values[self.output]
+
+    @cached_property
+    def uses(self) -> tuple[int, ...]:
+        """How many nodes each value goes into."""
+        found = [0] * len(self.nodes)
+        for node in self.nodes:
+            for parent in node.parents:
+                found[parent] += 1
+        return tuple(found)
+
+    @cached_property
+    def single(self) -> Graph:
+        """The same network with its numbers rounded to float32."""
+        return Graph(tuple(replace(n, operator=_single(n.operator)) for n in self.nodes),
+                     self.output)  # fmt: skip
 
     def source(self, i: int) -> int:
         """Where the numbers of a value come from that is made by moving them, or adds nothing."""

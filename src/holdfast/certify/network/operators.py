@@ -13,11 +13,14 @@ from math import prod
 from typing import ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from holdfast.ops.interval import Box
 
 Shape = tuple[int, ...]
+PLANE = 2  # axes of a plane image
+NARROW = 8  # channels below which torch's own transpose is slow
 
 
 class Operator(ABC):
@@ -133,6 +136,10 @@ class Convolution(Operator):
         return self._convolve(rs[0], self.weight.abs())
 
     def back(self, a: Tensor) -> tuple[Tensor, ...]:
+        if len(self.size) == PLANE and self.groups == 1 and self.weight.shape[1] < NARROW:
+            lines = self.weight.flatten(1).T @ a.flatten(2)
+            kernel = tuple(self.weight.shape[2:])
+            return (F.fold(lines, self.size, kernel, self.dilation, self.padding, self.stride),)
         # Inputs behind the last whole stride touch no output: the transpose needs their number.
         rest = [
             (n + 2 * p - d * (k - 1) - 1) % s

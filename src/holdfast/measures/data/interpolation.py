@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf, log
 from typing import Literal
 
@@ -15,7 +15,7 @@ from holdfast.core.errors import ConfigError, ShapeError, Unsupported
 from holdfast.core.fields import NonNegative
 from holdfast.core.records import Reading
 from holdfast.ops.batch import chunks
-from holdfast.ops.statistics import quantile_interval
+from holdfast.run.reading import quantile
 
 ORDERS = {"l1": 1.0, "l2": 2.0, "linf": inf}
 ROWS = 256
@@ -60,16 +60,16 @@ class Steepness:
         n, finite = len(self.slope), self.slope[self.slope.isfinite()]
         unit = "labels per unit of input"
         steepest = float(finite.max()) if len(finite) else 0.0
-        high = self.slope.quantile(0.9, interpolation="lower").clamp(max=max(steepest, 0.0))
-        low_end, high_end = quantile_interval(finite, 0.9, self.alpha) if len(finite) else (0.0, 0)
+        tail = self.slope.quantile(0.9, interpolation="lower").clamp(max=max(steepest, 0.0))
         share = float((~self.slope.isfinite()).double().mean())
-        value = float(high)
         return (
             Reading(name=f"{self.name}.lower", value=steepest, low=steepest, high=steepest, n=n,
                     bound="lower", unit=unit, better="lower"),
-            Reading(name=f"{self.name}.q90", value=value, low=min(value, low_end),
-                    high=min(max(value, high_end), steepest), n=n, bound="lower", unit=unit,
-                    better="lower"),
+            replace(
+                quantile(f"{self.name}.q90", finite, 0.9, value=float(tail), most=steepest,
+                         bound="lower", unit=unit, alpha=self.alpha),
+                n=n,
+            ),
             Reading(name=f"{self.name}.contradicting", value=share, low=share, high=share, n=n,
                     bound="exact", better="lower"),
         )  # fmt: skip

@@ -17,7 +17,7 @@ from holdfast.core.quiet import quiet
 from holdfast.core.records import Reading
 from holdfast.ops.batch import fit
 from holdfast.ops.derivative import jacobian_norm
-from holdfast.ops.statistics import quantile_interval
+from holdfast.run.reading import middle_and_tail
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,16 +38,10 @@ class LocalLipschitz:
 
     def readings(self) -> tuple[Reading, ...]:
         """Median and 90th percentile over the rows; each slope is a lower bound."""
-        found = []
-        for level, word in ((0.5, "median"), (0.9, "q90")):
-            value = float(self.slope.quantile(level)) if len(self.slope) else float("nan")
-            low, high = quantile_interval(self.slope, level, self.alpha)
-            found.append(Reading(
-                name=f"{self.name}.{word}", value=value, low=min(max(low, 0.0), value),
-                high=max(high, value), n=len(self.slope), bound="lower",
-                unit="logits per unit of input", better="lower", seed=self.seed,
-            ))  # fmt: skip
-        return tuple(found)
+        return middle_and_tail(
+            self.name, self.slope, bound="lower", unit="logits per unit of input",
+            seed=self.seed, alpha=self.alpha,
+        )  # fmt: skip
 
 
 @register("measure", cites="clever")

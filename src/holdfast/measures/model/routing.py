@@ -140,11 +140,9 @@ def routing_stability(
                 for a, b in zip(here, there, strict=True)
             ]
             overlap.append(torch.stack(same, 1).double().cpu())
+            ranked = zip(here, rankings(mixture, x, layers), strict=True)
             random = [
-                another(s, ranked, among, dice.spawn(f"{k}"))
-                for k, (s, ranked) in enumerate(
-                    zip(here, rankings(mixture, x, layers), strict=True)
-                )
+                another(s, best, among, dice.spawn(f"{k}")) for k, (s, best) in enumerate(ranked)
             ]
             own = {
                 "clean": found.clean < 0,

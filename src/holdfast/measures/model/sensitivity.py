@@ -17,7 +17,7 @@ from holdfast.core.kinds import Model
 from holdfast.core.quiet import quiet
 from holdfast.core.records import Reading
 from holdfast.ops.derivative import jacobian_norm
-from holdfast.ops.statistics import quantile_interval
+from holdfast.run.reading import middle_and_tail
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,16 +38,10 @@ class Sensitivity:
 
     def readings(self) -> tuple[Reading, ...]:
         """Median and 90th percentile over the rows."""
-        found = []
-        for level, word in ((0.5, "median"), (0.9, "q90")):
-            value = float(self.values.quantile(level)) if len(self.values) else float("nan")
-            low, high = quantile_interval(self.values, level, self.alpha)
-            found.append(Reading(
-                name=f"{self.name}.{word}", value=value, low=min(max(low, 0.0), value),
-                high=max(high, value), n=len(self.values), bound="estimate",
-                unit="outputs per relative change", better="lower", seed=self.seed,
-            ))  # fmt: skip
-        return tuple(found)
+        return middle_and_tail(
+            self.name, self.values, bound="estimate", unit="outputs per relative change",
+            seed=self.seed, alpha=self.alpha,
+        )  # fmt: skip
 
 
 @register("measure", cites="sharper-laws")

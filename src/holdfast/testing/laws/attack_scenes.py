@@ -37,10 +37,13 @@ def rare_scenes() -> Iterator[tuple[World, Threat]]:
 
 def token_scenes() -> Iterator[tuple[World, Threat]]:
     """Rows of token ids and threats to them, for attacks whose changes are whole numbers."""
-    world = Tokens.make(rows=12)
-    yield world, build("threat:substitutions", edits=2, vocabulary=12)
-    yield world, build("threat:slots", token=0, vocabulary=12, forbid=(3,))
-    yield Tokens.make(rows=8, vocabulary=20), build("threat:residues", budget=8.0, sites=2)
+    world = Tokens.make(rows=12, length=5, vocabulary=8)
+    yield world, build("threat:substitutions", edits=2, vocabulary=8)
+    yield world, build("threat:slots", token=0, vocabulary=8, forbid=(3,))
+    yield (
+        Tokens.make(rows=6, length=4, vocabulary=20),
+        build("threat:residues", budget=8.0, sites=2),
+    )
 
 
 def single(world: World) -> Tensor:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from holdfast.attacks.all_edits import AllEdits
 from holdfast.attacks.pgd import PGD
@@ -17,73 +17,16 @@ from holdfast.core.kinds import Certifier, Model, Threat
 from holdfast.defend.smoothed import smoothed
 from holdfast.run.search import search
 from holdfast.testing.laws import LawBroken
+from holdfast.testing.laws.certifier_scenes import KEYS, World, ask, forms, same, scenes
 from holdfast.testing.traces import no_trace, stopped_anywhere
-from holdfast.testing.worlds import Images, Linear, TinyReLU, Tokens, three_class
-from holdfast.threats.norms import L1, L2, LInf
-from holdfast.threats.slots import Slots
-from holdfast.threats.tokens import Substitutions
-
-World = Linear | Images | TinyReLU | Tokens
-KEYS = torch.tensor([7, 3, 11, 0, 5, 2])
-
-
-def _forms(certifier: Certifier) -> list[Callable[[nn.Module], Model]]:
-    """What becomes of a plain model before it is certified: nothing, noise around it, and what the
-    certifier itself asks for, if it covers models of one form only (`subject(model)`)."""
-    own = getattr(certifier, "subject", None)
-    return [lambda m: m, lambda m: smoothed(m, sigma=0.1), *([own] if callable(own) else [])]
-
-
-def _scenes(certifier: Certifier) -> Iterator[tuple[World, Model, Threat]]:
-    """Worlds, the function to be certified, and threats that the certifier accepts."""
-    answered = False
-    for world, model, threat in _token_scenes(certifier):
-        answered = True
-        yield world, model, threat
-    for world in (three_class(rows=6), TinyReLU.make(rows=6), Images.make(rows=6)):
-        for model in (form(world.model) for form in _forms(certifier)):
-            for threat in (LInf(radius=0.02), L2(radius=0.05), L1(radius=0.1)):
-                try:
-                    certifier(model, world.x[:1], world.goal.take(slice(0, 1)), threat)
-                except Unsupported:
-                    continue
-                answered = True
-                yield world, model, threat
-    if not answered:
-        raise LawBroken(f"{certifier!r} refuses every world")
-
-
-def _token_scenes(certifier: Certifier) -> Iterator[tuple[World, Model, Threat]]:
-    """Token worlds and threats, for certifiers whose changes are whole numbers (`discrete`)."""
-    if not getattr(certifier, "discrete", False):
-        return
-    world = Tokens.make(rows=6)
-    for form in _forms(certifier):
-        for threat in (Slots(token=0, vocabulary=12), Substitutions(edits=1, vocabulary=12)):
-            model = form(world.model)
-            try:
-                certifier(model, world.x[:1], world.goal.take(slice(0, 1)), threat)
-            except Unsupported:
-                continue
-            yield world, model, threat
-
-
-def _ask(certifier: Certifier, world: World, model: Model, threat: Threat) -> Certificate:
-    found = certifier(model, world.x, world.goal, threat, dice=Dice(1, KEYS))
-    if found.margin.shape != (len(world.x),):
-        raise LawBroken(f"{certifier!r}: margin is {tuple(found.margin.shape)}, not (B,)")
-    return found
-
-
-def _same(a: Tensor, b: Tensor, says: str, tolerance: float = 1e-9) -> None:
-    if a.shape != b.shape or not torch.allclose(a, b, rtol=tolerance, atol=tolerance):
-        raise LawBroken(says)
+from holdfast.testing.worlds import TinyReLU, three_class
+from holdfast.threats.norms import L2, LInf
 
 
 def law_no_change_beats_it(certifier: Certifier) -> None:
     """No sampled change and none that gradient ascent finds has a margin above the bound."""
-    for world, model, threat in _scenes(certifier):
-        found = _ask(certifier, world, model, threat)
+    for world, model, threat in scenes(certifier):
+        found = ask(certifier, world, model, threat)
         if found.confidence < 1:
             continue  # speaks of the limit of infinitely many samples
         discrete = getattr(threat, "discrete", False)
@@ -114,29 +57,29 @@ def law_exact_worlds_lie_below(certifier: Certifier) -> None:
 
 def law_larger_threats_are_harder(certifier: Certifier) -> None:
     """A larger radius never has a smaller bound."""
-    for world, model, threat in _scenes(certifier):
-        small, large = (_ask(certifier, world, model, threat.scaled(f)).margin for f in (0.5, 1.0))
+    for world, model, threat in scenes(certifier):
+        small, large = (ask(certifier, world, model, threat.scaled(f)).margin for f in (0.5, 1.0))
         if bool((small > large + 1e-9).any()):
             raise LawBroken(f"{certifier!r}: the bound falls as {threat.spec} grows")
 
 
 def law_proves_something(certifier: Certifier) -> None:
     """Somewhere, at a small radius, a row is proved; a method that never proves is useless."""
-    for world, model, threat in _scenes(certifier):
-        if bool(_ask(certifier, world, model, threat.scaled(0.01)).proved.any()):
+    for world, model, threat in scenes(certifier):
+        if bool(ask(certifier, world, model, threat.scaled(0.01)).proved.any()):
             return
     raise LawBroken(f"{certifier!r} proves nothing anywhere, even at tiny radii")
 
 
 def law_radius_zero_is_the_clean_margin(certifier: Certifier) -> None:
     """Without room for a change the bound is at least the clean margin, and a proof's equals it."""
-    for world, model, threat in _scenes(certifier):
-        found = _ask(certifier, world, model, threat.scaled(0.0))
+    for world, model, threat in scenes(certifier):
+        found = ask(certifier, world, model, threat.scaled(0.0))
         if found.confidence < 1:
             continue
         with torch.no_grad():
             clean = world.goal(model(world.x))
-        _same(found.margin, clean, f"{certifier!r}: radius 0 differs from the clean margin", 1e-6)
+        same(found.margin, clean, f"{certifier!r}: radius 0 differs from the clean margin", 1e-6)
 
 
 def law_broken_weights_prove_nothing(certifier: Certifier) -> None:
@@ -151,7 +94,7 @@ def law_broken_weights_prove_nothing(certifier: Certifier) -> None:
                 (smoothed(world.model, sigma=0.1), L2(radius=0.01)),
             ):
                 try:
-                    found = _ask(certifier, world, model, threat)
+                    found = ask(certifier, world, model, threat)
                 except Unsupported:
                     continue
                 with torch.no_grad():
@@ -162,8 +105,8 @@ def law_broken_weights_prove_nothing(certifier: Certifier) -> None:
 
 def law_same_dice_same_result(certifier: Certifier) -> None:
     """The same dice give the same bounds, bit by bit."""
-    for world, model, threat in _scenes(certifier):
-        a, b = (_ask(certifier, world, model, threat).margin for _ in range(2))
+    for world, model, threat in scenes(certifier):
+        a, b = (ask(certifier, world, model, threat).margin for _ in range(2))
         if not torch.equal(a, b):
             raise LawBroken(f"{certifier!r} answers differently the second time")
 
@@ -171,17 +114,17 @@ def law_same_dice_same_result(certifier: Certifier) -> None:
 def law_rows_are_independent(certifier: Certifier) -> None:
     """A row's bound does not depend on the rows beside it, nor on their order."""
     order = torch.tensor([4, 0, 2])
-    for world, model, threat in _scenes(certifier):
-        whole = _ask(certifier, world, model, threat).margin[order]
+    for world, model, threat in scenes(certifier):
+        whole = ask(certifier, world, model, threat).margin[order]
         part = certifier(
             model, world.x[order], world.goal.take(order), threat, dice=Dice(1, KEYS[order])
         )
-        _same(part.margin, whole, f"{certifier!r}: rows depend on each other")
+        same(part.margin, whole, f"{certifier!r}: rows depend on each other")
 
 
 def law_an_empty_batch_works(certifier: Certifier) -> None:
     """No rows in, no rows out."""
-    for world, model, threat in _scenes(certifier):
+    for world, model, threat in scenes(certifier):
         none = slice(0, 0)
         found = certifier(model, world.x[none], world.goal.take(none), threat)
         if found.margin.shape != (0,) or found.proved.shape != (0,):
@@ -190,12 +133,12 @@ def law_an_empty_batch_works(certifier: Certifier) -> None:
 
 def law_leaves_the_model_as_it_was(certifier: Certifier) -> None:
     """Weights, gradients, modes, hooks and global random states are untouched, stopped or not."""
-    for world, model, threat in _scenes(certifier):
+    for world, model, threat in scenes(certifier):
         with no_trace(certifier, world.model):
-            _ask(certifier, world, model, threat)
+            ask(certifier, world, model, threat)
         if not isinstance(threat, LInf | L2):
             continue
-        form = next(f for f in _forms(certifier) if type(f(world.model)) is type(model))
+        form = next(f for f in forms(certifier) if type(f(world.model)) is type(model))
 
         def asked(
             fragile: nn.Module,
@@ -204,15 +147,15 @@ def law_leaves_the_model_as_it_was(certifier: Certifier) -> None:
             form: Callable[[nn.Module], Model] = form,
         ) -> Certificate:
             whole = form(fragile)
-            return _ask(certifier, world, whole, threat)
+            return ask(certifier, world, whole, threat)
 
         stopped_anywhere(certifier, world.model, asked, (1,))
 
 
 def law_names_what_it_is_about(certifier: Certifier) -> None:
     """The certificate names the very model and threat that were asked about."""
-    for world, model, threat in _scenes(certifier):
-        found = _ask(certifier, world, model, threat)
+    for world, model, threat in scenes(certifier):
+        found = ask(certifier, world, model, threat)
         if found.about is not model or found.threat is not threat:
             raise LawBroken(f"{certifier!r} speaks of another model or threat")
         if not (0 < found.confidence <= 1 and 0 < found.mass <= 1):

@@ -20,7 +20,7 @@ from holdfast.testing.worlds.linear import (
     three_class,
     two_class,
 )
-from holdfast.testing.worlds.nets import Images, Net, TinyReLU
+from holdfast.testing.worlds.nets import Images, Net, TinyReLU, deep_relu
 from holdfast.testing.worlds.random_nets import RandomNet
 from holdfast.testing.worlds.tokens import BagModel, Tokens
 
@@ -40,6 +40,7 @@ __all__ = [
     "Stepped",
     "TinyReLU",
     "Tokens",
+    "deep_relu",
     "draws",
     "dual",
     "grid",

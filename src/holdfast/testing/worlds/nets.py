@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -70,6 +71,19 @@ class TinyReLU:
                 goal = Untargeted(self.y[row].expand(len(points)))
                 found.append(goal(self.model(points)).max())
         return torch.stack(found)
+
+
+def deep_relu(*widths: int, scale: float = 0.4, seed: int = 0) -> nn.Sequential:
+    """Linear layers of these widths with ReLUs between them, normal weights of a given scale."""
+    g = draws(seed)
+    layers: list[nn.Module] = []
+    for wide, narrow in pairwise(widths):
+        layers += [nn.Linear(wide, narrow, dtype=torch.float64), nn.ReLU()]
+    model = nn.Sequential(*layers[:-1])
+    with torch.no_grad():
+        for p in model.parameters():
+            p.copy_(scale * torch.randn(p.shape, generator=g, dtype=torch.float64))
+    return model
 
 
 class Net(nn.Module):

@@ -1,0 +1,106 @@
+"""Affine operators on windows of images, channels last, which may be larger than they need."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from holdfast.certify.network.operators import Convolution, Operator
+
+
+@dataclass(frozen=True, eq=False)
+class Rows(Operator):
+    """A convolution without padding, backward as products with the matrix of one row of places.
+
+    Narrow kernels make poor matrix products; all places of a row together make good ones, though
+    most of the matrix is zero.
+
+    Args:
+        convolution: over two axes, without padding.
+        matrix: `(w channels, kernel height * W channels)` from a row of coefficients to the rows
+            of the input that it touches.
+        bias: `(channels,)` or None.
+    """
+
+    convolution: Convolution
+    matrix: Tensor
+    bias: Tensor | None
+
+    @staticmethod
+    def of(convolution: Convolution, width: int) -> Rows:
+        """The operator for windows in which a row has `width` places."""
+        channels = convolution.weight.shape[0]
+        eye = torch.eye(width * channels, dtype=convolution.weight.dtype)
+        flat = eye.reshape(-1, 1, width, channels).movedim(3, 1)
+        high = convolution.dilation[0] * (convolution.weight.shape[2] - 1) + 1
+        (lines,) = Convolution.back(_flat(convolution, high), flat.to(convolution.weight.device))
+        lines = lines[:, :, :: convolution.dilation[0]].movedim(1, 3)
+        bias = None if convolution.bias is None else convolution.bias.flatten()
+        return Rows(convolution, lines.flatten(1).contiguous(), bias)
+
+    @property
+    def terms(self) -> int:
+        """Those of the convolution."""
+        return self.convolution.terms
+
+    def linear(self, xs: Sequence[Tensor]) -> Tensor:
+        return self.convolution.linear([x.movedim(3, 1) for x in xs]).movedim(1, 3)
+
+    def spread(self, rs: Sequence[Tensor]) -> Tensor:
+        return self.convolution.spread([r.movedim(3, 1) for r in rs]).movedim(1, 3)
+
+    def back(self, a: Tensor) -> tuple[Tensor, ...]:
+        op, (count, height) = self.convolution, a.shape[:2]
+        taps, step, apart = op.weight.shape[2], op.stride[0], op.dilation[0]
+        lines = (a.reshape(count * height, -1) @ self.matrix).reshape(count, height, taps, -1)
+        found = lines.new_zeros(count, *op.size, op.weight.shape[1] * op.groups).flatten(2)
+        for i in range(taps):
+            found[:, i * apart : i * apart + (height - 1) * step + 1 : step] += lines[:, :, i]
+        return (found.unflatten(2, (op.size[1], -1)),)
+
+
+def _flat(op: Convolution, high: int) -> Convolution:
+    """The convolution on images that are as high as its kernel."""
+    return Convolution(
+        op.weight, None, op.stride, (0, 0), op.dilation, op.groups, (high, op.size[1])
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Framed(Operator):
+    """An affine operator between windows: what it needs lies in the middle of larger ones.
+
+    Args:
+        operator: between windows of fitting size.
+        margins: per parent, what is left over in front and behind, last axis first.
+    """
+
+    operator: Operator
+    margins: tuple[tuple[int, ...], ...]
+
+    @property
+    def bias(self) -> Tensor | None:  # type: ignore[override]
+        """That of the operator."""
+        return self.operator.bias
+
+    @property
+    def terms(self) -> int:
+        """Those of the operator."""
+        return self.operator.terms
+
+    def linear(self, xs: Sequence[Tensor]) -> Tensor:
+        return self.operator.linear(self._cut(xs))
+
+    def spread(self, rs: Sequence[Tensor]) -> Tensor:
+        return self.operator.spread(self._cut(rs))
+
+    def back(self, a: Tensor) -> tuple[Tensor, ...]:
+        pairs = zip(self.operator.back(a), self.margins, strict=True)
+        return tuple(F.pad(part, margin) if any(margin) else part for part, margin in pairs)
+
+    def _cut(self, xs: Sequence[Tensor]) -> list[Tensor]:
+        return [F.pad(x, [-n for n in m]) for x, m in zip(xs, self.margins, strict=True)]

@@ -1,0 +1,163 @@
+"""Short cuts of the bound engine against the long way: windows, float32, dropped columns."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import holdfast.certify.linear.coefficients as coefficients
+import holdfast.certify.linear.questions as asking
+import holdfast.certify.linear.refine as refine
+from holdfast.certify.linear.backward import backward, evaluated
+from holdfast.certify.linear.bounds import margins, propagate
+from holdfast.certify.linear.coefficients import Bounds
+from holdfast.certify.linear.questions import questions
+from holdfast.certify.linear.region import region
+from holdfast.certify.linear.rough import Single, lower, roughly, worthwhile
+from holdfast.certify.linear.windows import view
+from holdfast.certify.reading.reader import read
+from holdfast.threats.norms import L2, LInf
+
+
+class Net(nn.Module):
+    """Strides, dilation, groups, batch norm, two shortcuts, a smooth bend, a dense end."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        g = torch.Generator().manual_seed(seed)
+        self.a, self.n = nn.Conv2d(2, 4, 3, 2, 1), nn.BatchNorm2d(4)
+        self.b = nn.Conv2d(4, 4, 3, padding=2, dilation=2, groups=2)
+        self.c, self.s = nn.Conv2d(4, 6, (3, 2), (2, 1), (1, 0)), nn.Conv2d(4, 6, (1, 2), (2, 1))
+        self.d = nn.Conv2d(6, 3, 2)
+        self.out = nn.Linear(3 * 3 * 5, 3)
+        with torch.no_grad():
+            for p in self.parameters():
+                p.copy_(0.5 * torch.randn(p.shape, generator=g))
+            self.n.running_mean.normal_(generator=g)
+            self.n.running_var.uniform_(0.5, 2, generator=g)
+        self.double().eval()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        z = F.relu(self.n(self.a(x)))
+        z = torch.sigmoid(z + self.b(z))
+        z = F.relu(self.s(z) + self.c(z))
+        return self.out(F.relu(self.d(z)).flatten(1))
+
+
+def known(seed: int, radius: float = 0.05) -> Bounds:
+    x = torch.rand(3, 2, 15, 13, generator=torch.Generator().manual_seed(seed)).double()
+    with torch.no_grad():
+        return propagate(read(Net(seed), x), region(LInf(radius=radius), x), "ibp")
+
+
+def both(bounds: Bounds, i: int, *, places: bool) -> torch.Tensor:
+    """Lower bounds of all coordinates of a value."""
+    every = torch.ones_like(bounds.boxes[i].low, dtype=torch.bool).flatten(1)
+    found = torch.full_like(bounds.boxes[i].low.flatten(1), torch.nan)
+    for some in questions(bounds, i, every, 1, places=places):
+        a, first = some.coefficients()
+        line = backward(some.bounds, some.start, a, first=first)
+        some.put(found, every, evaluated(some.bounds, line))
+    return found
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_windows_give_the_bounds_of_the_whole(seed: int, monkeypatch) -> None:
+    monkeypatch.setattr("holdfast.certify.linear.windows.LEAST", 0.1)
+    bounds = known(seed)
+    seen = [i for i in bounds.graph.bent if view(bounds.graph, i) is not None]
+    assert len(seen) >= 3
+    for i in seen:
+        near, far = both(bounds, i, places=True), both(bounds, i, places=False)
+        assert torch.allclose(near, far, atol=1e-9, rtol=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_float32_is_below_and_close(seed: int) -> None:
+    bounds = known(seed)
+    for i in bounds.graph.bent:
+        exact = both(bounds, i, places=False)
+        every = torch.ones_like(exact, dtype=torch.bool)
+        found = torch.full_like(exact, torch.nan)
+        for some in questions(roughly(bounds, i), i, every, 1, places=seed > 0):
+            a, first = some.coefficients(torch.float32)
+            assert isinstance(some.bounds, Single)
+            line = backward(some.bounds, some.start, a, first=first)
+            assert line.slope.dtype == torch.float32
+            some.put(found, every, lower(some.bounds, line))
+        assert (found <= exact).all()
+        assert (exact - found).max() < 1e-2 * exact.abs().max()
+
+
+def test_float32_proves_nothing_out_of_its_range() -> None:
+    x = torch.rand(2, 4).double()
+    model = nn.Sequential(nn.Linear(4, 130), nn.ReLU(), nn.Linear(130, 130), nn.ReLU(),
+                          nn.Linear(130, 2)).double()  # fmt: skip
+    with torch.no_grad():
+        model[0].weight.mul_(1e25)
+        model[2].weight.mul_(1e25)  # products of float32 overflow, those of float64 do not
+        model[4].weight.mul_(1e-50)
+        graph, threat = read(model, x), LInf(radius=0.1)
+        found = propagate(graph, region(threat, x), "crown")
+        inner = model[:3](x)
+    box = found.boxes[graph.bent[1]]
+    assert ((box.low <= inner) & (inner <= box.high)).all()
+    for some in questions(roughly(found, graph.bent[1]), graph.bent[1],
+                          torch.ones_like(inner, dtype=torch.bool), 1):  # fmt: skip
+        a, first = some.coefficients(torch.float32)
+        below = lower(some.bounds, backward(some.bounds, some.start, a, first=first))
+        assert not (below > inner[some.rows[:, None], some.unit]).any()
+
+
+def test_float32_only_where_it_is_float32() -> None:
+    bounds = known(0)
+    assert worthwhile(bounds)
+    torch.set_float32_matmul_precision("medium")
+    try:
+        assert not worthwhile(bounds)
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    x = torch.rand(1, 2, 15, 13).double()
+    assert not worthwhile(propagate(bounds.graph, region(L2(radius=0.1), x), "ibp"))
+
+
+def wide(x: torch.Tensor) -> nn.Sequential:
+    g = torch.Generator().manual_seed(0)
+    sizes = ((20, 200), (200, 150), (150, 140), (140, 3))
+    parts: list[nn.Module] = []
+    for n, m in sizes:
+        layer = nn.Linear(n, m).double()
+        with torch.no_grad():
+            layer.weight.copy_(torch.randn(m, n, generator=g) / n**0.5)
+            layer.bias.copy_(0.5 * torch.randn(m, generator=g) - 0.3)
+        parts += [layer, nn.ReLU()]
+    return nn.Sequential(*parts[:-1])
+
+
+def test_what_is_left_out_changes_no_bound(monkeypatch) -> None:
+    """Dead columns dropped and stable neurons decided in float32, or neither."""
+    x = torch.rand(4, 20, generator=torch.Generator().manual_seed(1)).double()
+    model, threat = wide(x), LInf(radius=0.02)
+    c, d = torch.eye(3).double().expand(4, 3, 3), torch.zeros(4, 3).double()
+    taken = []
+
+    def found() -> torch.Tensor:
+        with torch.no_grad():
+            return margins(propagate(read(model, x), region(threat, x), "crown"), c, d, relax=True)
+
+    original = coefficients.Carried.live
+
+    def live(*args, **named):
+        taken.append(original(*args, **named))
+        return taken[-1]
+
+    monkeypatch.setattr(coefficients.Carried, "live", live)
+    fast = found()
+    assert any(rows is not None for rows in taken)
+    monkeypatch.setattr(coefficients.Carried, "live", lambda *a, **n: None)
+    monkeypatch.setattr(refine, "worthwhile", lambda bounds: False)
+    monkeypatch.setattr(asking, "view", lambda graph, i: None)
+    slow = found()
+    assert torch.allclose(fast, slow, atol=1e-9, rtol=1e-9)
