@@ -1,7 +1,6 @@
 import ast
 import hashlib
 import json
-import time
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +14,14 @@ from holdfast.certify.checker.bounds import Bounds, Region
 from holdfast.certify.checker.check import tightened
 from holdfast.certify.checker.network import Network
 from holdfast.certify.checker.specification import alternatives
-from holdfast.certify.properties.certificates import certificate
 from holdfast.certify.properties.proofs import Proof
+from holdfast.certify.properties.verify import verify
+from holdfast.cli.front import run
 
 pytest.importorskip("onnx")
 
 from holdfast.readers.onnx import read_onnx
+from holdfast.readers.vnnlib import read_property
 
 
 def top(net, low, high, output=0, count=20_000):
@@ -32,14 +33,13 @@ def top(net, low, high, output=0, count=20_000):
 
 
 def proved(folder, network, spec, seconds=20.0):
-    raw, text = network.read_bytes(), spec.read_bytes()
-    proof = certificate(raw, list(alternatives(text.decode())),
-                        deadline=time.monotonic() + seconds)  # fmt: skip
-    if proof is None:
+    """The proof that a search recorded; None if it did not prove anything."""
+    found = verify(read_onnx(network), read_property(spec), timeout=seconds, record=True)
+    if found.proof is None:
         return None
     path = folder / "proof.npz"
-    proof.save(path, network=hashlib.sha256(raw).hexdigest(),
-               property=hashlib.sha256(text).hexdigest())  # fmt: skip
+    found.proof.save(path, network=hashlib.sha256(network.read_bytes()).hexdigest(),
+                     property=hashlib.sha256(spec.read_bytes()).hexdigest())  # fmt: skip
     return path
 
 
@@ -95,6 +95,29 @@ def test_false_statements_are_not_accepted_whatever_the_proof(seed, tmp_path):
     assert proved(tmp_path, network, spec, seconds=1.0) is None
     with pytest.raises(Rejected, match="not refuted everywhere"):
         check(network, spec, split_proof(network, spec))
+
+
+def test_many_inputs_and_several_alternatives_are_proved_and_accepted(tmp_path):
+    network = mlp(tmp_path / "net.onnx", (24, 10, 10, 3), seed=2)
+    low, high = torch.full((24,), -0.05), torch.full((24,), 0.05)
+    net = read_onnx(network)
+    tops = [top(net, low, high, j) + 4 for j in range(3)]
+    said = " ".join(f"(and (>= Y_{j} {v!r}))" for j, v in enumerate(tops))
+    spec = specification(tmp_path / "s.vnnlib", low.tolist(), high.tolist(),
+                         f"(or {said})", count=3)  # fmt: skip
+    path = proved(tmp_path, network, spec)
+    assert path is not None
+    with np.load(path) as file:
+        assert (file["nodes"][:, 1] == 2).any()  # signs of ReLUs were split
+    assert check(network, spec, path).alternatives == 3
+
+
+def test_what_has_no_unsafe_inputs_needs_no_refutation(tmp_path):
+    network = mlp(tmp_path / "net.onnx")
+    spec = specification(tmp_path / "s.vnnlib", [0, 0, 0], [1, 1, 1], "(>= Y_0 0)", "(<= X_0 -1)",
+                         count=2)  # fmt: skip
+    found = check(network, spec, proved(tmp_path, network, spec))
+    assert found.alternatives == found.refutations == 0
 
 
 def test_splits_of_relus_with_slopes_and_multipliers_are_accepted(tmp_path):
@@ -239,6 +262,15 @@ def test_operators_that_are_not_read_are_named(tmp_path):
     spec = specification(tmp_path / "s.vnnlib", [0, 0], [1, 1], "(>= Y_0 2)", count=2)
     with pytest.raises(Rejected, match="Sigmoid"):
         check(network, spec, split_proof(network, spec))
+
+
+def test_no_proof_is_written_that_the_checker_could_not_read(tmp_path, capsys):
+    network = save(tmp_path / "s.onnx", [("Sigmoid", ["x"], ["y"], {})], {}, [1, 2], [1, 2])
+    spec = specification(tmp_path / "s.vnnlib", [0, 0], [1, 1], "(>= Y_0 2)", count=2)
+    place = tmp_path / "proof.npz"
+    assert run(["verify", str(network), str(spec), "--proof", str(place)]) == 0
+    assert "Sigmoid" in capsys.readouterr().err
+    assert not place.exists()
 
 
 def test_the_checker_rests_on_nothing_of_this_project():

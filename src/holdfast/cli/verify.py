@@ -80,7 +80,7 @@ def verify(
     found, by = decided(network, spec, limit, attack=attack, seed=seed, record=proof is not None)
     told = document(network, spec, found, by)
     if found.answer == "unsat" and proof is not None:
-        told["proof"] = _save(found, network, spec, proof, limit)
+        told["proof"] = _save(found, network, spec, proof)
     _show(found, told, witness, as_json=json)
     return CODES[found.answer]
 
@@ -117,33 +117,25 @@ def document(network: str, spec: str, found: Verification, by: str) -> dict[str,
     return told
 
 
-def _save(found: Verification, network: str, spec: str, place: str, limit: float) -> str | None:
-    """Write a proof that the checker accepts; None where none was found.
-
-    That of the search, if it kept one; otherwise it is proved again in the checker's arithmetic.
-    """
+def _save(found: Verification, network: str, spec: str, place: str) -> str | None:
+    """Write the proof that the search kept; None where the checker cannot read the network."""
     import hashlib
-    import time
 
+    from holdfast.certify.checker.network import Network
     from holdfast.certify.checker.rejected import Rejected
-    from holdfast.certify.checker.specification import alternatives
-    from holdfast.certify.properties.certificates import certificate
     from holdfast.readers.onnx_file import MAX_BYTES
     from holdfast.readers.packed import unpacked
 
     raw, text = (unpacked(Path(p), MAX_BYTES) for p in (network, spec))
-    proof, reason = found.proof, f"none was found in {limit:g} s in the checker's arithmetic"
-    if proof is None:
-        try:
-            ways = list(alternatives(text.decode()))
-            proof = certificate(raw, ways, deadline=time.monotonic() + limit)
-        except Rejected as error:
-            reason = str(error)
-    if proof is None:
-        typer.echo(f"no proof is written: {reason}", err=True)
+    try:
+        Network(raw)
+    except Rejected as error:
+        typer.echo(f"no proof is written: {error}", err=True)
+        return None
+    if found.proof is None:
         return None
     digests = [hashlib.sha256(content).hexdigest() for content in (raw, text)]
-    proof.save(place, network=digests[0], property=digests[1])
+    found.proof.save(place, network=digests[0], property=digests[1])
     return place
 
 

@@ -87,7 +87,6 @@ class Bounds:
     def __init__(self, net: Network, region: Region) -> None:
         self.net, self.region = net, region
         self.low, self.high = [region.low], [region.high]
-        self.seen: dict[int, Array] = {}  # what ReLUs cost the last bound; -1: slopes of inputs
 
     def upto(self, number: int) -> None:
         """Interval bounds of all values up to one."""
@@ -182,7 +181,6 @@ class Bounds:
         largest = np.maximum(abs(low), abs(high))[:, :, None]
         error = 2.0**-51 * (abs(a) @ largest)[..., 0]
         lift = (below @ height[:, :, None])[..., 0]
-        self.seen[layer] = below * height[:, None]
         error = error + gamma(2 * a.shape[-1]) * abs(lift) + TINY
         constant = down(down(constant + lift) - 1.01 * error)
         if layer in betas:
@@ -196,7 +194,6 @@ class Bounds:
         """The least value of a linear function of the inputs."""
         if a is None:
             return constant
-        self.seen[-1] = a
         low, high = self.region.low[:, :, None], self.region.high[:, :, None]
         total = (np.maximum(a, 0) @ low)[..., 0] + (np.minimum(a, 0) @ high)[..., 0]
         error = gamma(2 * a.shape[-1]) * (abs(a) @ self.largest(0)[:, :, None])[..., 0]

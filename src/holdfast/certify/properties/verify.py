@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from holdfast.certify.network.graph import Graph
-from holdfast.certify.properties.falsify import falsify
 from holdfast.certify.properties.proofs import Proof
 from holdfast.certify.properties.property import Case, Property
+from holdfast.certify.properties.question import Question, Replay, Witness
 from holdfast.certify.reading.reader import read
+from holdfast.certify.search.branch import prove
 from holdfast.core.dice import Dice
 from holdfast.core.errors import ShapeError, Unsupported
 from holdfast.core.goal import logits
@@ -24,20 +24,6 @@ from holdfast.core.quiet import quiet
 
 SHARE = 0.1  # of the time, at most, for the first look for a witness
 PROBES = 4
-Replay = Callable[[Tensor], Sequence[float]]
-
-
-@dataclass(frozen=True, eq=False)
-class Witness:
-    """A point of the unsafe set.
-
-    Args:
-        x: inputs, exactly; the network was given them rounded to its type.
-        y: the outputs that it gave.
-    """
-
-    x: tuple[Fraction, ...]
-    y: tuple[float, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,56 +48,6 @@ class Verification:
     stages: dict[str, float] = field(default_factory=dict)
     reason: str = ""
     domains: int = 0
-
-
-class _Joint(nn.Module):
-    """A model whose outputs are followed by its inputs, for properties that speak of both."""
-
-    def __init__(self, model: Model, *, inputs: bool) -> None:
-        super().__init__()
-        self.inner, self.inputs = model, inputs
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = logits(self.inner(x)).flatten(1)
-        return torch.cat([y, x.flatten(1)], 1) if self.inputs else y
-
-
-@dataclass(eq=False)
-class _Question:
-    """One property of one model, and what was found out so far."""
-
-    model: Model
-    prop: Property
-    shape: tuple[int, ...]
-    dtype: torch.dtype
-    replay: Replay
-    dice: Dice
-    deadline: float
-    witness: Witness | None = None
-    rejected: int = 0
-    domains: int = 0
-    stages: dict[str, float] = field(default_factory=dict)
-
-    def accepts(self, case: Case, x: Tensor) -> bool:
-        """Replay a candidate `(n,)`; whether it is a witness."""
-        exact = case.nearest(x)
-        seen = torch.tensor([float(v) for v in exact], dtype=torch.float64).to(self.dtype)
-        y = tuple(float(v) for v in self.replay(seen.reshape(1, *self.shape)))
-        if self.prop.holds(exact, y):
-            self.witness = Witness(exact, y)
-            return True
-        self.rejected += 1
-        return False
-
-    def attack(self, case: Case, deadline: float, rounds: int) -> bool:
-        start = time.monotonic()
-        with quiet(self.model):
-            found = falsify(
-                self.model, case, self.shape, self.dtype, lambda x: self.accepts(case, x),
-                dice=self.dice, deadline=min(deadline, self.deadline), rounds=rounds,
-            )  # fmt: skip
-        self.stages["attack"] = self.stages.get("attack", 0.0) + time.monotonic() - start
-        return found
 
 
 def verify(
@@ -156,7 +92,7 @@ def verify(
             found: list[float] = logits(model(x)).double().reshape(-1).tolist()
         return found
 
-    asked = _Question(
+    asked = Question(
         model, prop, row, dtype, replay or by_model, dice or Dice.of(1), begun + timeout
     )
     answer, reason, proof = _decided(asked, attack=attack, record=record, share=SHARE * timeout)
@@ -180,7 +116,7 @@ def _fitting(model: Model, prop: Property, row: tuple[int, ...], dtype: torch.dt
 
 
 def _decided(
-    asked: _Question, *, attack: bool, record: bool, share: float
+    asked: Question, *, attack: bool, record: bool, share: float
 ) -> tuple[str, str, Proof | None]:
     """Answer, reason where unknown, and proof."""
     cases = [case for case in asked.prop.cases if case.unsafe]
@@ -192,7 +128,7 @@ def _decided(
     reason = ""
     for case in cases:
         try:
-            answer, proof = _proved(asked, case, record=record, attack=attack)
+            answer, proof = _proved(asked, case, record=record)
         except Unsupported as error:
             answer, proof, reason = "unknown", None, error.says
         if answer == "sat":
@@ -215,25 +151,15 @@ def _decided(
     return "unknown", reason, None
 
 
-def _proved(
-    asked: _Question, case: Case, *, record: bool, attack: bool
-) -> tuple[str, Proof | None]:
-    """Branch and bound over one box."""
-    from holdfast.certify.search.branch import prove
-
+def _proved(asked: Question, case: Case, *, record: bool) -> tuple[str, Proof | None]:
+    """Branch and bound over one box, in which witnesses were sought before."""
     start = time.monotonic()
-    mixed = any(way.inputs is not None for way in case.unsafe)
+    network, disjuncts = asked.joint(case)
     low, high = (end.reshape(asked.shape) for end in case.reached(asked.dtype))
-    graph = _graph(_Joint(asked.model, inputs=mixed), low, high, asked)
+    graph = _graph(network, low, high, asked)
     asked.stages["read"] = asked.stages.get("read", 0.0) + time.monotonic() - start
-    disjuncts = []
-    for way in case.unsafe:
-        e = torch.zeros(len(way.limits), asked.prop.inputs) if way.inputs is None else way.inputs
-        disjuncts.append((torch.cat([way.outputs, e], 1) if mixed else way.outputs, way.limits))
     start = time.monotonic()
-    found = prove(
-        graph, low, high, disjuncts, deadline=asked.deadline, record=record, attack=attack
-    )
+    found = prove(graph, low, high, disjuncts, deadline=asked.deadline, record=record, attack=False)
     asked.stages["prove"] = asked.stages.get("prove", 0.0) + time.monotonic() - start
     asked.domains += found.domains
     if found.answer == "sat" and (
@@ -243,7 +169,7 @@ def _proved(
     return found.answer, found.proof if isinstance(found.proof, Proof) else None
 
 
-def _graph(model: Model, low: Tensor, high: Tensor, asked: _Question) -> Graph:
+def _graph(model: Model, low: Tensor, high: Tensor, asked: Question) -> Graph:
     """The model as a graph, compared with it at points of the box."""
     share = asked.dice.spawn("probes").uniform((PROBES, *low.shape)).double()[0]
     points = (low + share * (high - low)).to(asked.dtype)

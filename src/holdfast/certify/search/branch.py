@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from math import prod
 from typing import Any, Literal
 
 import torch
@@ -13,10 +14,14 @@ from holdfast.certify.network.graph import Graph
 from holdfast.certify.network.simplify import simplified
 from holdfast.certify.search.branch_input import InputSplits
 from holdfast.certify.search.branch_relu import ReluSplits
-from holdfast.certify.search.unsafe import Disjuncts, Unsafe, descend
+from holdfast.certify.search.unsafe import Disjuncts, Unsafe
+from holdfast.certify.search.witness import seek
+from holdfast.ops.interval import Box
 
 Answer = Literal["unsat", "sat", "unknown"]
 FEW = 20  # inputs up to which dividing the box of inputs is the better way
+SAMPLES, NUMBERS = 2**17, 2**25  # random points: at most; and values of all nodes together
+STARTS, STEPS = 64, 40  # descents from the best of them, and how far they go
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +76,7 @@ def prove(
     began = time.monotonic()
     graph, unsafe = simplified(graph), Unsafe.of(disjuncts)
 
-    if attack and (witness := descend(graph, unsafe, low, high)) is not None:
+    if attack and (witness := sought(graph, unsafe, low, high, deadline)) is not None:
         return Decision("sat", witness, None, 0, time.monotonic() - began)
     with torch.no_grad():
         signs = low.numel() > FEW and any(node.is_relu for node in graph.nodes)
@@ -81,3 +86,15 @@ def prove(
         taken = time.monotonic() - began
         proof = search.proof if answer == "unsat" else None
         return Decision(answer, search.witness, proof, search.domains, taken, search.least)
+
+
+def sought(
+    graph: Graph, unsafe: Unsafe, low: Tensor, high: Tensor, deadline: float
+) -> Tensor | None:
+    """A counterexample, looked for before anything is bounded; None if none was met."""
+    most = min(SAMPLES, NUMBERS // sum(prod(node.shape) for node in graph.nodes))
+    every = seek(
+        graph, unsafe, Box(low, high), torch.Generator().manual_seed(0),
+        samples=max(STARTS, most), starts=STARTS, steps=STEPS, deadline=deadline,
+    )  # fmt: skip
+    return next((tried.witness for tried in every if tried.witness is not None), None)

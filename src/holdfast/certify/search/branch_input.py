@@ -16,7 +16,8 @@ from holdfast.certify.network.graph import Graph
 from holdfast.certify.properties.proofs import Proof
 from holdfast.certify.search.parts import Parts, halved
 from holdfast.certify.search.stack import Pace, pop
-from holdfast.certify.search.unsafe import Unsafe, follow, probe
+from holdfast.certify.search.unsafe import Unsafe
+from holdfast.certify.search.witness import descend, probe
 from holdfast.ops.interval import TINY, UNIT, Box
 
 LEAST, MOST = 32, 1024  # parts bounded together
@@ -143,8 +144,9 @@ class InputSplits:
             margin, target = found.margins.min(1)
             best = margin.topk(min(CHASED, len(margin)), largest=False).indices
             box = box.take(best % points.shape[1])
-            start = points.flatten(0, 1)[best]
-            self.witness = follow(self.graph, self.unsafe, start, box, target[best], CHASES)
+            self.witness = descend(
+                self.graph, self.unsafe, found.x[best], box, target[best], CHASES
+            ).witness
 
     def scores(
         self, bounds: Bounds, shares: dict[int, Tensor], seen: dict[int, Tensor], slope: Tensor

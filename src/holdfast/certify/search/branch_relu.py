@@ -21,7 +21,8 @@ from holdfast.certify.search.slim import slimmed
 from holdfast.certify.search.splits import Splits
 from holdfast.certify.search.stack import Pace, pop
 from holdfast.certify.search.tree import Tree
-from holdfast.certify.search.unsafe import Unsafe, probe
+from holdfast.certify.search.unsafe import Unsafe
+from holdfast.certify.search.witness import probe
 from holdfast.ops.interval import Box
 
 LEAST, MOST = 8, 256  # parts bounded together

@@ -1,0 +1,161 @@
+"""The search for inputs that reach an unsafe set: samples, then steps downhill from the best."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from math import inf
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from holdfast.certify.search.unsafe import Unsafe
+from holdfast.ops.batch import chunks, fit, pick
+from holdfast.ops.interval import Box
+
+WIDE, NARROW = 0.5, 0.002  # first and last step, in half widths of the box
+MANY = 1000  # inputs above which fewer rows are tried at once
+ROWS, FEWER = 512, 128
+TAKEN = 10  # candidates of a batch that are worth a replay
+Network = Callable[[Tensor], Tensor]
+
+
+class Tried(NamedTuple):
+    """Inputs, and how far each is from each alternative.
+
+    Args:
+        x: `(B, ...)`.
+        margins: `(B, J)`; not positive where an alternative is reached.
+    """
+
+    x: Tensor
+    margins: Tensor
+
+    @property
+    def witnesses(self) -> Tensor:
+        """`(W, ...)`: inputs that reach an alternative, the deepest first, at most ten."""
+        least = self.margins.amin(1)
+        order = least.argsort()[:TAKEN]
+        return self.x[order[least[order] <= 0]]
+
+    @property
+    def witness(self) -> Tensor | None:
+        """The deepest, if there is one."""
+        found = self.witnesses
+        return found[0] if len(found) else None
+
+    def nearest(self, count: int) -> tuple[Tensor, Tensor]:
+        """Rows of the best inputs of every alternative, `count` in all, and which each is of."""
+        among = self.margins.shape[1]
+        margins, rows = self.margins.topk(
+            min(max(1, count // among), len(self.x)), dim=0, largest=False
+        )
+        order = margins.flatten().argsort(stable=True)[:count]
+        return rows.flatten()[order], order % among
+
+
+@torch.no_grad()
+def probe(network: Network, unsafe: Unsafe, x: Tensor) -> Tried:
+    """Evaluate a network at inputs `(B, ...)`."""
+    return Tried(x, unsafe.margin(network(x)))
+
+
+def descend(
+    network: Network, unsafe: Unsafe, x: Tensor, box: Box, target: Tensor, steps: int,
+    deadline: float = inf,
+) -> Tried:  # fmt: skip
+    """Signed gradient steps with shrinking lengths towards alternatives, each within its box.
+
+    Every second row goes down the sum of what its alternative has violated, the others down the
+    largest violation: the sum sees all inequalities, the largest is what has to vanish. It stops
+    as soon as a row has reached the unsafe set.
+
+    Args:
+        network: inputs -> outputs `(B, K)`.
+        unsafe: what to reach.
+        x: `(B, ...)` where to start.
+        box: broadcast against them, of their type.
+        target: `(B,)` the alternative that each heads for.
+        steps: how many.
+        deadline: of `time.monotonic()`, after which no further step is taken.
+
+    Returns:
+        Of each row the best point on its way, whichever alternative it came nearest to.
+
+    Cost: `steps + 1` forward and `steps` backward passes.
+    """
+    half, target = (box.high - box.low) / 2, target[:, None]
+    odd = torch.arange(len(x)) % 2 == 1
+    best = Tried(x, torch.full((len(x), unsafe.count), inf, dtype=torch.float64))
+    for step in range(steps + 1):
+        x = x.detach().requires_grad_(True)
+        with torch.enable_grad():
+            z = network(x)
+            values = unsafe.values(z)
+            total = unsafe.violated(values).gather(1, target)[:, 0]
+            largest = unsafe.best(values).gather(1, target)[:, 0]
+            lowered = torch.where(odd & (total > 0), total, largest).nan_to_num(0.0).sum()
+        margins = unsafe.margin(z.detach())
+        better = margins.amin(1) < best.margins.amin(1)
+        best = Tried(pick(better, x.detach(), best.x), pick(better, margins, best.margins))
+        if step == steps or bool((margins <= 0).any()) or time.monotonic() > deadline:
+            break
+        try:
+            (slope,) = torch.autograd.grad(lowered, x)
+        except RuntimeError:  # an operation without a gradient: points are all there is
+            break
+        length = WIDE * (NARROW / WIDE) ** (step / max(1, steps - 1))
+        x = torch.clamp(x.detach() - length * half * slope.sign(), box.low, box.high)
+    return best
+
+
+def seek(
+    network: Network, unsafe: Unsafe, box: Box, draws: torch.Generator, *,
+    samples: int, starts: int, steps: int, rounds: int = 1, deadline: float = inf,
+) -> Iterator[Tried]:  # fmt: skip
+    """Search a box: random points first, then descents from the best of them, then from others.
+
+    Args:
+        network: inputs -> outputs `(B, K)`.
+        unsafe: what to reach.
+        box: of one row, in the type of the inputs.
+        draws: of the points.
+        samples: how many points; the centre is one of them, some are corners. They take half of
+            the time at most.
+        starts: descents at once.
+        steps: of each.
+        rounds: of descents, the first from the best points, the others from new ones.
+        deadline: of `time.monotonic()`.
+
+    Yields:
+        What was tried, batch by batch. Margins are in units of about the length of their rows;
+        their signs are those of `unsafe`.
+    """
+    unsafe, now = unsafe.levelled(), time.monotonic()
+    pool = Tried(box.low[:0].reshape(0, *box.low.shape), torch.empty(0, unsafe.count).double())
+    for rows in chunks(samples, ROWS if box.low.numel() <= MANY else FEWER):
+        tried = probe(network, unsafe, _points(box, rows.stop - rows.start, draws))
+        yield tried
+        pool = Tried(torch.cat([pool.x, tried.x]), torch.cat([pool.margins, tried.margins]))
+        kept = pool.nearest(starts)[0].unique()
+        pool = Tried(pool.x[kept], pool.margins[kept])
+        if time.monotonic() > now + (deadline - now) / 2:
+            break
+    kept, target = pool.nearest(starts)
+    x = pool.x[kept]
+    for number in range(1, rounds + 1):
+        if time.monotonic() > deadline:
+            return
+        yield descend(network, unsafe, x, box, target, steps, deadline)
+        x = _points(box, starts, draws)
+        target = (torch.arange(starts) + number * starts) % unsafe.count
+
+
+def _points(box: Box, count: int, draws: torch.Generator) -> Tensor:
+    """The centre, corners and random points of a box."""
+    share = torch.rand(count, *box.low.shape, generator=draws, dtype=box.low.dtype)
+    corner = torch.arange(count) < count // 4
+    share = torch.where(fit(corner, share), share.round(), share)
+    share[0] = 0.5
+    return torch.clamp(box.low + share * (box.high - box.low), box.low, box.high)
