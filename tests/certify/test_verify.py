@@ -8,7 +8,7 @@ import torch
 from tests.certify.onnx_nets import mlp, specification
 from torch import nn
 
-from holdfast.certify.properties.property import robustness
+from holdfast.certify.properties.cases import robustness
 from holdfast.certify.properties.verify import verify
 from holdfast.core.errors import ShapeError
 from holdfast.readers.vnnlib import parse_property

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from holdfast.certify.checker.specification import alternatives
-from holdfast.certify.properties.property import above, below, robustness
+from holdfast.certify.properties.cases import robustness
+from holdfast.certify.properties.property import above, below
 from holdfast.core.errors import ConfigError, UntrustedFile
 from holdfast.readers.vnnlib import parse_property, read_property
 from holdfast.readers.vnnlib_text import exactly, written

@@ -10,8 +10,9 @@ import re
 from fractions import Fraction
 from pathlib import Path
 
+from holdfast.certify.properties.cases import property_of
 from holdfast.certify.properties.formula import Atom, Every, Formula, Some, Variable
-from holdfast.certify.properties.property import Property, property_of
+from holdfast.certify.properties.property import Property
 from holdfast.core.errors import ConfigError
 from holdfast.readers.packed import unpacked
 from holdfast.readers.vnnlib_words import DIGITS, Bound, Tree, Word, Words

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-INTERVAL, LINEAR = 0, 1
+_LINEAR = 1
 _ROOT, _INPUT, _RELU = 0, 1, 2
 _SET, _REFUTATION = 0, 1
 
@@ -67,23 +67,15 @@ class Proof:
             self._node((node, _RELU, layer, entry, 1), 0.0),
         )
 
-    def bounds(
-        self,
-        node: int,
-        modes: Sequence[int] | int = LINEAR,
-        *,
-        slopes: Mapping[int, Slopes] | None = None,
-    ) -> int:
-        """A bound set at a node.
+    def bounds(self, node: int, *, slopes: Mapping[int, Slopes] | None = None) -> int:
+        """A bound set at a node, of linear bounds.
 
         Args:
             node: where it is computed.
-            modes: `INTERVAL` or `LINEAR`, for each layer or for all.
             slopes: by the layer that is bounded; what is left out the checker chooses.
         """
         self.sets.append(node)
-        every = (modes,) * self.layers if isinstance(modes, int) else tuple(modes)
-        self.modes.append(every)
+        self.modes.append((_LINEAR,) * self.layers)
         for target, own in (slopes or {}).items():
             self._slopes(_SET, len(self.sets) - 1, target, own)
         return len(self.sets) - 1
