@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from copy import copy
 from dataclasses import replace
 from math import inf
@@ -12,16 +11,17 @@ import torch
 from torch import Tensor
 
 from holdfast.certify.linear.ascent import Ascent
-from holdfast.certify.linear.backward import backward, evaluated
+from holdfast.certify.linear.backward import backward
 from holdfast.certify.linear.bounds import propagate
 from holdfast.certify.linear.coefficients import Bounds, Linear
 from holdfast.certify.linear.region import Region
 from holdfast.certify.network.bends import Planes
 from holdfast.certify.network.graph import Graph
 from holdfast.certify.search.leaf import solved
+from holdfast.certify.search.pairs import Mixtures, Pairs
 from holdfast.certify.search.splits import Splits
 from holdfast.certify.search.unsafe import Unsafe
-from holdfast.ops.interval import UNIT, Box
+from holdfast.ops.interval import Box
 from holdfast.ops.linear import relu_lines
 
 SLOPE_RATE, BETA_RATE, MIX_RATE = 0.3, 2.0, 0.3  # first steps of the ascent
@@ -42,14 +42,7 @@ class Signed:
         self.graph, self.root, self.unsafe = graph, root, unsafe
         self.relus = {i: n.parents[0] for i, n in enumerate(graph.nodes) if n.is_relu}
         self.renew = renew
-        most = int(torch.bincount(unsafe.owner).max())
-        self.c = torch.zeros(unsafe.count, most, unsafe.c.shape[1], dtype=torch.float64)
-        self.d = torch.zeros(unsafe.count, most, dtype=torch.float64)
-        self.none = torch.ones(unsafe.count, most, dtype=torch.bool)
-        for j in range(unsafe.count):
-            rows = unsafe.rows(j)
-            self.c[j, : len(rows)], self.d[j, : len(rows)] = unsafe.c[rows], unsafe.d[rows]
-            self.none[j, : len(rows)] = False
+        self.mixtures = Mixtures(unsafe)
         seen: dict[int, Tensor] = {}
         backward(root, graph.output, unsafe.c[None], seen=seen)
         self.scale = {i: float(v.abs().mean()) + 1e-6 for i, v in seen.items()}
@@ -61,10 +54,6 @@ class Signed:
         same.renew = False
         return same
 
-    def share(self, which: Tensor, mix: Tensor) -> Tensor:
-        """`(Q, 1, R)`: the mixtures, 0 where an alternative has no such row."""
-        return mix.masked_fill(self.none[which][:, None], -torch.inf).softmax(2)
-
     def whole(self, bound: Tensor) -> Splits:
         """One part: the whole region; `bound` is `(1, J)`."""
         count = self.unsafe.count
@@ -75,7 +64,7 @@ class Signed:
             low[p], high[p] = self.root.boxes[p]
             betas[p] = torch.zeros(1, count, *shape, dtype=torch.float64)
             slopes[i] = self.root.planes[i].below[0][:, None].expand(1, count, *shape).clone()
-        mix = torch.zeros(1, count, self.c.shape[1], dtype=torch.float64)
+        mix = torch.zeros(1, count, self.mixtures.most, dtype=torch.float64)
         none = torch.zeros(1, dtype=torch.long)
         return Splits(bound, mix, signs, low, high, slopes, betas, none, none)
 
@@ -115,6 +104,16 @@ class Signed:
             self.graph, self.region(n), boxes, planes, peaks, errors, self.root.overflow.expand(n)
         )
 
+    def pairs(self, parts: Splits, rows: Tensor, which: Tensor) -> Pairs:
+        """Parts `rows` with alternatives `which`; slopes, multipliers and mixtures are copies."""
+        return Pairs(
+            self.bounds(parts, rows), self.mixtures, self.relus, which,
+            {p: v[rows][:, None] for p, v in parts.signs.items()},
+            {i: v[rows, which][:, None] for i, v in parts.slopes.items()},
+            {p: v[rows, which][:, None] for p, v in parts.betas.items()},
+            parts.mix[rows, which][:, None],
+        )  # fmt: skip
+
     def improve(self, parts: Splits, steps: int, deadline: float = inf) -> Tensor:
         """`(N, J, ...)` slopes of the inputs in the last bounds; all is improved in place.
 
@@ -124,32 +123,28 @@ class Signed:
             deadline: of `time.monotonic()`, after which no further one begins.
         """
         rows, which = parts.open.nonzero().unbind(1)
-        bounds = self.bounds(parts, rows)
-        slopes = {i: v[rows, which][:, None] for i, v in parts.slopes.items()}
-        betas = {p: v[rows, which][:, None] for p, v in parts.betas.items()}
-        signs = {p: v[rows][:, None] for p, v in parts.signs.items()}
-        mix = parts.mix[rows, which][:, None]
-        free = [*slopes.values(), *betas.values()]
-        kinds = [(0.0, 1.0)] * len(slopes) + [(0.0, LARGEST)] * len(betas)
-        rates = [SLOPE_RATE] * len(slopes)
+        pairs = self.pairs(parts, rows, which)
+        free = [*pairs.slopes.values(), *pairs.betas.values()]
+        kinds = [(0.0, 1.0)] * len(pairs.slopes) + [(0.0, LARGEST)] * len(pairs.betas)
+        rates = [SLOPE_RATE] * len(pairs.slopes)
         rates += [BETA_RATE * self.scale[i] for i in self.relus]
-        if self.c.shape[1] > 1:
-            free, kinds, rates = [*free, mix], [*kinds, (-20.0, 20.0)], [*rates, MIX_RATE]
+        if self.mixtures.most > 1:
+            free, kinds, rates = [*free, pairs.mix], [*kinds, (-20.0, 20.0)], [*rates, MIX_RATE]
         last: list[Linear] = []
 
         def value() -> Tensor:
-            line, d = self.line(bounds, which, signs, slopes, betas, mix)
+            line, d = pairs.line()
             last[:] = [line]
-            return self.lowered(bounds, line, d)
+            return pairs.below(line, d)
 
         best = Ascent(free, kinds, rates).run(
             value, steps, keep=True,
             done=lambda seen: bool((seen > 0).all()) or time.monotonic() > deadline,
         )  # fmt: skip
-        for store, now in ((parts.slopes, slopes), (parts.betas, betas)):
+        for store, now in ((parts.slopes, pairs.slopes), (parts.betas, pairs.betas)):
             for i, v in now.items():
                 store[i][rows, which] = v[:, 0]
-        parts.mix[rows, which] = mix[:, 0]
+        parts.mix[rows, which] = pairs.mix[:, 0]
         parts.bound[rows, which] = torch.maximum(parts.bound[rows, which], best[:, 0])
         found = last[0].slope[:, 0].detach()
         slope = found.new_zeros(*parts.bound.shape, *found.shape[1:])
@@ -159,49 +154,16 @@ class Signed:
     def once(self, parts: Splits) -> dict[int, Tensor]:
         """Improve bounds in place by one evaluation; coefficients `(N, J, ...)` at each ReLU."""
         rows, which = parts.open.nonzero().unbind(1)
-        bounds = self.bounds(parts, rows)
-        slopes = {i: v[rows, which][:, None] for i, v in parts.slopes.items()}
-        betas = {p: v[rows, which][:, None] for p, v in parts.betas.items()}
-        signs = {p: v[rows][:, None] for p, v in parts.signs.items()}
-        mix = parts.mix[rows, which][:, None]
+        pairs = self.pairs(parts, rows, which)
         seen: dict[int, Tensor] = {}
-        line, d = self.line(bounds, which, signs, slopes, betas, mix, seen)
-        found = self.lowered(bounds, line, d)[:, 0].nan_to_num(-torch.inf, torch.inf, -torch.inf)
+        found = pairs.below(*pairs.line(seen))[:, 0]
+        found = found.nan_to_num(-torch.inf, torch.inf, -torch.inf)
         parts.bound[rows, which] = torch.maximum(parts.bound[rows, which], found)
         every = {}
         for i, a in seen.items():
             every[i] = a.new_zeros(*parts.bound.shape, *a.shape[2:])
             every[i][rows, which] = a[:, 0]
         return every
-
-    def lowered(self, bounds: Bounds, line: Linear, d: Tensor) -> Tensor:
-        """`(Q, 1)`: numbers below the margins."""
-        found = evaluated(bounds, line) - d
-        return found - 4 * UNIT * (found.detach().abs() + 2 * d.detach().abs())
-
-    def line(
-        self,
-        bounds: Bounds,
-        which: Tensor,
-        signs: Mapping[int, Tensor],
-        slopes: Mapping[int, Tensor],
-        betas: Mapping[int, Tensor],
-        mix: Tensor,
-        seen: dict[int, Tensor] | None = None,
-    ) -> tuple[Linear, Tensor]:
-        """The linear function below the mixture of rows of each, and its right-hand side."""
-        planes = dict(bounds.planes)
-        for i, p in self.relus.items():
-            box, fixed = bounds.boxes[p], bounds.planes[i]
-            open_ = ((box.low < 0) & (box.high > 0))[:, None]
-            own = torch.where(open_, slopes[i], fixed.below[0][:, None])
-            planes[i] = Planes((own,), fixed.below_offset, fixed.above, fixed.above_offset)
-        push = {p: -signs[p] * betas[p] for p in betas}
-        share = self.share(which, mix)
-        c, d = share @ self.c[which], (share @ self.d[which][:, :, None])[:, :, 0]
-        c = c.reshape(len(which), 1, *self.graph.nodes[self.graph.output].shape)
-        line = backward(bounds, self.graph.output, c, planes=planes, push=push, seen=seen)
-        return line, d
 
     def whole_known(self, parts: Splits) -> Tensor:
         """`(N,)` bool: parts in which no sign is open any more."""
@@ -212,20 +174,16 @@ class Signed:
 
     def settle(self, parts: Splits, row: int, j: int) -> tuple[bool, Tensor]:
         """Refute an alternative where no sign is open; whether that worked, and the minimiser."""
-        rows, which = torch.tensor([row]), torch.tensor([j])
-        bounds = self.bounds(parts, rows)
-        slopes = {i: v[row, j][None, None] for i, v in parts.slopes.items()}
-        signs = {p: v[row][None, None] for p, v in parts.signs.items()}
-        betas = {p: torch.zeros_like(v[row, j])[None, None] for p, v in parts.betas.items()}
-        mix = parts.mix[row, j][None, None]
-        line, _ = self.line(bounds, which, signs, slopes, betas, mix)
-        found = solved(bounds, line.slope[0, 0], {p: v[row] for p, v in parts.signs.items()})
+        pairs = self.pairs(parts, torch.tensor([row]), torch.tensor([j]))
+        for beta in pairs.betas.values():
+            beta.zero_()
+        line, _ = pairs.line()
+        signs = {p: v[row] for p, v in parts.signs.items()}
+        found = solved(pairs.bounds, line.slope[0, 0], signs)
         if found is None:
-            return False, bounds.region.centre[0]
-        betas = {p: v[None, None] for p, v in found[1].items()}
-        line, d = self.line(bounds, which, signs, slopes, betas, mix)
-        for p, v in betas.items():
-            parts.betas[p][row, j] = v[0, 0]
-        value = self.lowered(bounds, line, d)[0, 0]
+            return False, pairs.bounds.region.centre[0]
+        for p, beta in found[1].items():
+            pairs.betas[p][0, 0] = parts.betas[p][row, j] = beta
+        value = pairs.below(*pairs.line())[0, 0]
         parts.bound[row, j] = torch.maximum(parts.bound[row, j], value)
         return bool(value > 0), found[0]

@@ -69,7 +69,7 @@ class Tree:
                 beta = (parts.betas[p][k, j] * parts.signs[p][k].abs()).flatten()
                 betas |= {(layer, int(e)): float(beta[e]) for e in beta.nonzero().flatten()}
             slopes = {n: parts.slopes[i][k, j].flatten() for n, (i, _) in enumerate(self.relus)}
-            share = signed.share(torch.tensor([j]), parts.mix[k, j][None, None])
+            share = signed.mixtures.share(torch.tensor([j]), parts.mix[k, j][None, None])
             self.proof.refute(
                 int(parts.node[k]), j, self.held, slopes=slopes, betas=betas,
                 multipliers=share[0, 0, : len(self.unsafe.rows(j))],
