@@ -57,6 +57,7 @@ def prove(
     record: bool = False,
     attack: bool = True,
     most: int | None = None,
+    signs: bool | None = None,
 ) -> Decision:
     """Decide whether an input of a box reaches an alternative `C z <= d`.
 
@@ -72,6 +73,8 @@ def prove(
         record: whether to keep what a checker needs.
         attack: whether to look for counterexamples besides those that the bounds suggest.
         most: parts after which the search gives up.
+        signs: whether the signs of ReLUs are split, or else the inputs; by the number of inputs
+            unless said.
     """
     began = time.monotonic()
     graph, unsafe = simplified(graph), Unsafe.of(disjuncts)
@@ -79,8 +82,9 @@ def prove(
     if attack and (witness := sought(graph, unsafe, low, high, deadline)) is not None:
         return Decision("sat", witness, None, 0, time.monotonic() - began)
     with torch.no_grad():
-        signs = low.numel() > FEW and any(node.is_relu for node in graph.nodes)
-        kind = ReluSplits if signs else InputSplits
+        signs = low.numel() > FEW if signs is None else signs
+        relus = any(node.is_relu for node in graph.nodes)
+        kind = ReluSplits if signs and relus else InputSplits
         search = kind(graph, unsafe, low, high, deadline, record)
         answer = search.run(most)
         taken = time.monotonic() - began

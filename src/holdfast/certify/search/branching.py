@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor
 
@@ -12,9 +10,11 @@ from holdfast.certify.search.signs import Signed
 from holdfast.certify.search.splits import Splits
 from holdfast.ops.interval import TINY
 
-KEPT = 2  # candidates of each kind for which neurons are bounded anew
-LESSER = 0.2  # weight of the better half in the choice
-LOSS = 0.02  # weight of what planes lose against what the bounds are
+# Choices, not results: any value is sound and decides in the end, only how many parts it takes
+# differs. No experiment stands behind their values; that `influence` is asked at all does matter.
+KEPT = 2  # candidates of each kind for which neurons are bounded anew, which is what costs
+LESSER = 0.2  # weight of the better half: 0 looks at the worse one alone, 1 at both alike
+LOSS = 0.02  # weight of what planes still lose, small: it tells apart halves of equal bounds
 
 
 def lost(signed: Signed, parts: Splits, seen: dict[int, Tensor]) -> list[Tensor]:
@@ -37,7 +37,13 @@ def chord(low: Tensor, high: Tensor) -> Tensor:
 
 
 def influence(signed: Signed, parts: Splits) -> list[Tensor]:
-    """`(N, n)` per ReLU: how far its looseness may travel to the outputs asked about."""
+    """`(N, n)` per ReLU: how far its looseness may travel to the outputs asked about.
+
+    Unlike `lost`, it sees what a neuron does to the bounds of neurons behind it, which are bounded
+    anew: a width added to its output is carried forward by absolute slopes, ReLUs scaling it by
+    the slope of their chord, and the derivative of what arrives is multiplied with what the
+    neuron's own planes leave open.
+    """
     graph, root = signed.graph, signed.root
     count = len(parts)
     none = torch.zeros(count, dtype=torch.long)
@@ -57,12 +63,9 @@ def influence(signed: Signed, parts: Splits) -> list[Tensor]:
             elif not inputs:
                 widths.append(torch.zeros(count, *node.shape, dtype=torch.float64))
             else:
-                planes = root.planes[i].take(none)
+                above = root.planes[i].take(none).above
                 widths.append(
-                    sum(
-                        (s.abs() * w for s, w in zip(planes.above, inputs, strict=True)),
-                        torch.zeros(()),
-                    )
+                    torch.stack([s.abs() * w for s, w in zip(above, inputs, strict=True)]).sum(0)
                 )
         weight = signed.unsafe.c.abs().sum(0).reshape(graph.nodes[graph.output].shape)
         total = (widths[graph.output] * weight).sum()
@@ -94,10 +97,13 @@ def each(scores: list[Tensor]) -> Tensor:
 
 
 def best_of(signed: Signed, parts: Splits, index: Tensor, keep: int) -> tuple[Splits, Tensor]:
-    """The halves of each part by the best of its candidates `(N, C)`, and `(N, keep)` the best."""
+    """The halves of each part by the best of its candidates `(N, C)`, and `(N, keep)` the best.
+
+    All halves are bounded once; a candidate is good where its worse half is good.
+    """
     count, tries = index.shape
     rows = torch.arange(count).repeat_interleave(tries)
-    both, empty = signed.renewed(Splits.join(half_of(signed, parts.take(rows), index.flatten())))
+    both, empty = signed.renewed(halves_of(signed, parts.take(rows), index.flatten()))
     both.bound.masked_fill_(empty[:, None], torch.inf)
     value = both.bound.clamp(max=0).sum(1)
     if bool(both.open.any()):
@@ -129,23 +135,17 @@ def divided(signed: Signed, parts: Splits) -> tuple[Splits, Tensor]:
     return halves, index[:, 0]
 
 
-def half_of(signed: Signed, parts: Splits, index: Tensor) -> tuple[Splits, Splits]:
-    """Each part with the neuron `index` (counted over all ReLUs) not positive, not negative."""
-    found = []
-    for sign in (-1, 1):
-        start = 0
-        signs, low, high = {}, {}, {}
-        for p in signed.relus.values():
-            flat = parts.signs[p].flatten(1).clone()
-            own = ((index >= start) & (index < start + flat.shape[1])).nonzero().flatten()
-            ends = [parts.low[p].flatten(1).clone(), parts.high[p].flatten(1).clone()]
-            at = (own, index[own] - start)
-            flat[at] = sign
-            ends[0 if sign > 0 else 1][at] = 0.0
-            start += flat.shape[1]
-            shape = parts.signs[p].shape
-            signs[p] = flat.reshape(shape)
-            low[p], high[p] = (end.reshape(shape) for end in ends)
-        new = parts.take(slice(None))
-        found.append(replace(new, signs=signs, low=low, high=high, bound=parts.bound.clone()))
-    return found[0], found[1]
+def halves_of(signed: Signed, parts: Splits, index: Tensor) -> Splits:
+    """`(2 N)`: each part with a neuron (counted over all ReLUs) not positive, then not negative."""
+    both, count, start = Splits.join([parts, parts]), len(parts), 0
+    for p in signed.relus.values():
+        shape = both.signs[p].shape
+        # Clones, as flattening alone may give a view or not.
+        signs, low, high = (v[p].flatten(1).clone() for v in (both.signs, both.low, both.high))
+        place = index - start
+        rows = ((place >= 0) & (place < signs.shape[1])).nonzero().flatten()
+        place, start = place[rows], start + signs.shape[1]
+        signs[rows, place], high[rows, place] = -1, 0.0
+        signs[rows + count, place], low[rows + count, place] = 1, 0.0
+        both.signs[p], both.low[p], both.high[p] = (v.reshape(shape) for v in (signs, low, high))
+    return both

@@ -30,7 +30,10 @@ def boxed(question: Question, threat: Threat) -> None:
         )
 
 
-def decided(question: Question, row: int, level: float, seconds: float, parts: int) -> Decision:
+def decided(
+    question: Question, row: int, level: float, seconds: float, parts: int,
+    *, signs: bool | None = None,
+) -> Decision:  # fmt: skip
     """Decide whether the margin of a row can reach a level.
 
     Args:
@@ -39,6 +42,7 @@ def decided(question: Question, row: int, level: float, seconds: float, parts: i
         level: of the margin.
         seconds: limit.
         parts: limit.
+        signs: as of `prove`.
     """
     graph, region, c, constant = question
     low, high = region.box.low[row], region.box.high[row]
@@ -48,7 +52,7 @@ def decided(question: Question, row: int, level: float, seconds: float, parts: i
         if bool(constant[row, w] > -torch.inf)
     ]
     end = time.monotonic() + seconds
-    return prove(graph, low, high, ways, deadline=end, most=parts)
+    return prove(graph, low, high, ways, deadline=end, most=parts, signs=signs)
 
 
 @register(
@@ -121,7 +125,8 @@ class MILP(Certifier):
     What a solver returns in floating point is no proof: it may violate constraints by its
     tolerance. So its number, raised by `slack`, is proved as an upper bound by branch and bound
     with outward rounding; a row on which that fails keeps the bound of alpha-CROWN. Where it
-    succeeds the bound is exact up to `slack`.
+    succeeds the bound is exact up to `slack`. Signs are split whatever the number of inputs: so
+    close to the truth boxes of inputs would have to be about as small as `slack`.
 
     Args:
         slack: by how much the bound may lie above the solver's number.
@@ -160,6 +165,7 @@ class MILP(Certifier):
             if worst is None or worst + self.slack >= float(margin[row]):
                 continue
             level = worst + self.slack
-            if decided(question, row, level, self.seconds, self.parts).answer == "unsat":
+            found = decided(question, row, level, self.seconds, self.parts, signs=True)
+            if found.answer == "unsat":
                 margin[row] = level
         return Certificate(model, threat, margin)
