@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from holdfast.certify.properties.property import Case, Property
 from holdfast.certify.search.unsafe import Disjuncts, Unsafe
-from holdfast.certify.search.witness import MANY, seek
+from holdfast.certify.search.witness import seek
 from holdfast.core.dice import Dice
 from holdfast.core.goal import logits
 from holdfast.core.kinds import Model
@@ -20,7 +20,9 @@ from holdfast.core.quiet import quiet
 from holdfast.ops.interval import Box
 
 SAMPLES, NUMBERS = 2**17, 2**20  # random points: at most; and numbers in all of them
-STARTS, FEWER, STEPS = 256, 64, 60  # descents (where there are many inputs), and how far they go
+MANY = 1000  # inputs above which fewer points are tried at once
+AT_ONCE, FEWER = 512, 128
+STEPS = 60  # of each of half as many descents
 Replay = Callable[[Tensor], Sequence[float]]
 
 
@@ -78,7 +80,7 @@ class Question:
 
     def attack(self, case: Case, deadline: float, rounds: int) -> bool:
         """Look for a witness of a case in the model itself; whether one was found."""
-        start, few = time.monotonic(), self.prop.inputs <= MANY
+        start, most = time.monotonic(), AT_ONCE if self.prop.inputs <= MANY else FEWER
         ends = (end.to(self.dtype).reshape(self.shape) for end in (case.low, case.high))
         network, disjuncts = self.joint(case)
         with quiet(self.model):
@@ -86,8 +88,8 @@ class Question:
                 self.accepts(case, x)
                 for tried in seek(
                     network, Unsafe.of(disjuncts), Box(*ends), self.dice.generator("witness"),
-                    samples=max(STARTS, min(SAMPLES, NUMBERS // self.prop.inputs)),
-                    starts=STARTS if few else FEWER, steps=STEPS, rounds=rounds,
+                    samples=max(most, min(SAMPLES, NUMBERS // self.prop.inputs)),
+                    at_once=most, starts=most // 2, steps=STEPS, rounds=rounds,
                     deadline=min(deadline, self.deadline),
                 )
                 for x in tried.witnesses

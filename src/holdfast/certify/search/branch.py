@@ -20,7 +20,8 @@ from holdfast.ops.interval import Box
 
 Answer = Literal["unsat", "sat", "unknown"]
 FEW = 20  # inputs up to which dividing the box of inputs is the better way
-SAMPLES, NUMBERS = 2**17, 2**25  # random points: at most; and values of all nodes together
+SAMPLES, BATCHES = 2**17, 16  # random points at most, and batches of them
+NUMBERS = 2**21  # values of all nodes held at once when points are tried
 STARTS, STEPS = 64, 40  # descents from the best of them, and how far they go
 
 
@@ -96,9 +97,10 @@ def sought(
     graph: Graph, unsafe: Unsafe, low: Tensor, high: Tensor, deadline: float
 ) -> Tensor | None:
     """A counterexample, looked for before anything is bounded; None if none was met."""
-    most = min(SAMPLES, NUMBERS // sum(prod(node.shape) for node in graph.nodes))
+    part = max(STARTS, NUMBERS // sum(prod(node.shape) for node in graph.nodes))
     every = seek(
         graph, unsafe, Box(low, high), torch.Generator().manual_seed(0),
-        samples=max(STARTS, most), starts=STARTS, steps=STEPS, deadline=deadline,
+        samples=min(SAMPLES, BATCHES * part), at_once=part, starts=STARTS, steps=STEPS,
+        deadline=deadline,
     )  # fmt: skip
     return next((tried.witness for tried in every if tried.witness is not None), None)

@@ -15,8 +15,6 @@ from holdfast.ops.batch import chunks, fit, pick
 from holdfast.ops.interval import Box
 
 WIDE, NARROW = 0.5, 0.002  # first and last step, in half widths of the box
-MANY = 1000  # inputs above which fewer rows are tried at once
-ROWS, FEWER = 512, 128
 TAKEN = 10  # candidates of a batch that are worth a replay
 Network = Callable[[Tensor], Tensor]
 
@@ -112,7 +110,7 @@ def descend(
 
 def seek(
     network: Network, unsafe: Unsafe, box: Box, draws: torch.Generator, *,
-    samples: int, starts: int, steps: int, rounds: int = 1, deadline: float = inf,
+    samples: int, at_once: int, starts: int, steps: int, rounds: int = 1, deadline: float = inf,
 ) -> Iterator[Tried]:  # fmt: skip
     """Search a box: random points first, then descents from the best of them, then from others.
 
@@ -123,6 +121,7 @@ def seek(
         draws: of the points.
         samples: how many points; the centre is one of them, some are corners. They take half of
             the time at most.
+        at_once: how many of them.
         starts: descents at once.
         steps: of each.
         rounds: of descents, the first from the best points, the others from new ones.
@@ -134,7 +133,7 @@ def seek(
     """
     unsafe, now = unsafe.levelled(), time.monotonic()
     pool = Tried(box.low[:0].reshape(0, *box.low.shape), torch.empty(0, unsafe.count).double())
-    for rows in chunks(samples, ROWS if box.low.numel() <= MANY else FEWER):
+    for rows in chunks(samples, at_once):
         tried = probe(network, unsafe, _points(box, rows.stop - rows.start, draws))
         yield tried
         pool = Tried(torch.cat([pool.x, tried.x]), torch.cat([pool.margins, tried.margins]))
