@@ -107,7 +107,7 @@ class Rough(Carried):
         error = self.bounds.errors[i]
         if error is None or (isinstance(node.operator, Operator) and node.operator.exact):
             return
-        self.error = self.error + dot(a.abs(), self.columns(i, error))
+        self.error = self.error + dot(a.abs(), error)
 
     def finish(self, a: Tensor) -> Linear:
         """The gathered function; twice the error covers the roundings of the error itself."""
