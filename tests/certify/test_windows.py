@@ -9,6 +9,7 @@ from torch import nn
 
 import holdfast.certify.linear.questions as asking
 import holdfast.certify.linear.refine as refine
+from holdfast.certify.linear.alive import living
 from holdfast.certify.linear.backward import backward, evaluated
 from holdfast.certify.linear.bounds import margins, propagate
 from holdfast.certify.linear.coefficients import Bounds
@@ -17,6 +18,7 @@ from holdfast.certify.linear.region import region
 from holdfast.certify.linear.rough import Single, lower, roughly, worthwhile
 from holdfast.certify.linear.windows import view
 from holdfast.certify.reading.reader import read
+from holdfast.ops.interval import Box
 from holdfast.threats.norms import L2, LInf
 
 
@@ -141,6 +143,18 @@ def test_float32_proves_nothing_out_of_its_range() -> None:
         assert not (below > inner[some.rows[:, None], some.unit]).any()
 
 
+def test_a_neuron_that_barely_fires_is_not_left_out() -> None:
+    x = torch.zeros(1, 2).double()
+    model = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 2), nn.ReLU(),
+                          nn.Linear(2, 1)).double()  # fmt: skip
+    bounds = propagate(read(model, x), region(LInf(radius=0.9), x), "ibp")
+    ends = torch.tensor([[[-9.0, -1.0, -1e-35]], [[-1.0, 1.0, 1e-90]]], dtype=torch.float64)
+    bounds.boxes[1] = Box(*ends)
+    bounds.planes[2] = bounds.graph.nodes[2].operator.planes([bounds.boxes[1]])
+    for known in (bounds, roughly(bounds, 3)):
+        assert living(known, 3).graph.nodes[2].shape == (2,)
+
+
 def test_float32_only_where_it_is_float32() -> None:
     bounds = known(0)
     assert worthwhile(bounds)
@@ -177,13 +191,13 @@ def test_what_is_left_out_changes_no_bound(monkeypatch) -> None:
         with torch.no_grad():
             return margins(propagate(read(model, x), region(threat, x), "crown"), c, d, relax=True)
 
-    def living(bounds: Bounds, start: int) -> Bounds:
+    def watched(bounds: Bounds, start: int) -> Bounds:
         part = original(bounds, start)
         taken.append(part is not bounds)
         return part
 
     original = asking.living
-    monkeypatch.setattr(asking, "living", living)
+    monkeypatch.setattr(asking, "living", watched)
     fast = found()
     assert any(taken)
     monkeypatch.setattr(asking, "living", lambda bounds, start: bounds)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
+import torch
 from torch import Tensor
 
 from holdfast.certify.linear.coefficients import Bounds
@@ -18,8 +19,8 @@ def living(bounds: Bounds, start: int) -> Bounds:
 
     What is left out is zero on the whole region, as the model computes it, and adding zeros
     rounds nothing: every value behind it is the same sum with fewer terms. What rounding may
-    lose in the model is still that of all. Planes say which they are: those of a ReLU that is
-    off are zero.
+    lose in the model is still that of all. Where there are no boxes, planes say which they are:
+    those of a ReLU that is off are zero.
 
     Args:
         bounds: what is known of the nodes up to `start`.
@@ -35,7 +36,7 @@ def living(bounds: Bounds, start: int) -> Bounds:
         alone = sum(before in other.parents for other in nodes) == 1
         if not alone or not all(isinstance(nodes[j].operator, Dense) for j in (before, *users)):
             continue
-        on = _alive(bounds, i)
+        on = _alive(bounds, i, before)
         if len(on) == node.shape[0]:
             continue
         kept[before] = kept[i] = on
@@ -60,11 +61,15 @@ def _few(kept: dict[int, Tensor], i: int, values: Tensor) -> Tensor:
     return values[:, kept[i]] if i in kept else values
 
 
-def _alive(bounds: Bounds, i: int) -> Tensor:
+def _alive(bounds: Bounds, i: int, before: int) -> Tensor:
     """Coordinates of a ReLU that is on somewhere, one at least."""
-    planes = bounds.planes[i]
-    on = sum((part != 0).any(0) for part in (*planes.below, *planes.above, planes.above_offset))
-    found: Tensor = on.nonzero().flatten()  # type: ignore[union-attr]
+    if bounds.boxes:
+        on = ~(bounds.boxes[before].high <= 0)  # what is not a number may be on
+    else:
+        planes = bounds.planes[i]
+        parts = (*planes.below, *planes.above, planes.above_offset)
+        on = torch.stack([part != 0 for part in parts]).any(0)
+    found = on.any(0).nonzero().flatten()
     return found if len(found) else found.new_zeros(1)
 
 
