@@ -11,16 +11,16 @@ import pytest
 import torch
 from torch import nn
 
-from holdfast.certify.linear import tighten
 from holdfast.certify.linear.alive import living
 from holdfast.certify.linear.alpha import AlphaCROWN
 from holdfast.certify.linear.ascent import ascend
 from holdfast.certify.linear.bounds import propagate
 from holdfast.certify.linear.crown import CROWN
 from holdfast.certify.linear.draft import Draft
+from holdfast.certify.linear.refine import refined
 from holdfast.certify.linear.region import region
-from holdfast.certify.linear.seen import windows
 from holdfast.certify.linear.tighten import tightened
+from holdfast.certify.linear.windows import view
 from holdfast.certify.reading.reader import read
 from holdfast.claims.alpha_crown import least, net
 from holdfast.core.dice import dice_or
@@ -120,12 +120,12 @@ def test_windows_give_the_bounds_of_the_whole_network(threat, padding: int) -> N
     x = torch.rand(2, 2, 15, 15, generator=torch.Generator().manual_seed(0)).double()
     with torch.no_grad():
         bounds = propagate(read(model, x), region(threat, x), "crown")
-        small = windows(bounds, bounds.graph.bent[1]) is not None
+        small = view(bounds, bounds.graph.bent[1]) is not None
         assert small == (not padding or isinstance(threat, LInf))
         for steps in (0, 2):
-            own = [tighten.climbed(bounds, i, steps) for i in bounds.graph.bent[1:]]
-            with patch("holdfast.certify.linear.tighten.windows", lambda b, i: None):
-                full = [tighten.climbed(bounds, i, steps) for i in bounds.graph.bent[1:]]
+            own = [refined(bounds, i, steps=steps) for i in bounds.graph.bent[1:]]
+            with patch("holdfast.certify.linear.questions.view", lambda b, i: None):
+                full = [refined(bounds, i, steps=steps) for i in bounds.graph.bent[1:]]
             for i, a, b in zip(bounds.graph.bent[1:], own, full, strict=True):
                 asked = (bounds.boxes[i].low < 0) & (bounds.boxes[i].high > 0)
                 for one, other in zip(a, b, strict=True):
@@ -140,9 +140,9 @@ def test_dead_neurons_change_nothing() -> None:
         part = living(bounds, 5)
         assert part.graph.nodes[2].shape[0] < 30
         for steps in (0, 3):
-            own = tighten.climbed(bounds, 5, steps)
-            with patch("holdfast.certify.linear.tighten.living", lambda b, i: b):
-                full = tighten.climbed(bounds, 5, steps)
+            own = refined(bounds, 5, steps=steps)
+            with patch("holdfast.certify.linear.questions.living", lambda b, i: b):
+                full = refined(bounds, 5, steps=steps)
             for one, other in zip(own, full, strict=True):
                 assert torch.allclose(one, other, rtol=0, atol=1e-4 if steps else 1e-9)
 

@@ -10,6 +10,7 @@ import torch
 from scipy.optimize import linprog
 from torch import nn
 
+from holdfast.certify.linear.alive import living
 from holdfast.certify.linear.alpha import AlphaCROWN
 from holdfast.certify.linear.ascent import ascend
 from holdfast.certify.linear.bounds import propagate
@@ -19,7 +20,6 @@ from holdfast.certify.linear.region import region
 from holdfast.certify.reading.reader import read
 from holdfast.certify.search.branch import prove
 from holdfast.certify.search.complete import MILP, BetaCROWN
-from holdfast.certify.search.slim import slimmed
 from holdfast.core.dice import dice_or
 from holdfast.core.goal import Untargeted
 from holdfast.testing.worlds import TinyReLU
@@ -186,8 +186,8 @@ def test_a_network_without_its_silent_neurons_computes_the_same() -> None:
     model, x, _ = cases(3)
     space = region(LInf(radius=0.05), x[:1])
     bounds = propagate(read(model, x), space, "crown")
-    slim = slimmed(bounds)
-    assert slim.kept
+    slim = living(bounds, bounds.graph.output)
+    assert slim.graph.nodes[2].shape < bounds.graph.nodes[2].shape
     low, high = space.box
     share = torch.rand(500, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     points = low + share * (high - low)

@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-import holdfast.certify.linear.coefficients as coefficients
 import holdfast.certify.linear.questions as asking
 import holdfast.certify.linear.refine as refine
+from holdfast.certify.linear.alive import living
 from holdfast.certify.linear.backward import backward, evaluated
 from holdfast.certify.linear.bounds import margins, propagate
 from holdfast.certify.linear.coefficients import Bounds
@@ -18,16 +18,18 @@ from holdfast.certify.linear.region import region
 from holdfast.certify.linear.rough import Single, lower, roughly, worthwhile
 from holdfast.certify.linear.windows import view
 from holdfast.certify.reading.reader import read
+from holdfast.ops.interval import Box
 from holdfast.threats.norms import L2, LInf
 
 
 class Net(nn.Module):
     """Strides, dilation, groups, batch norm, two shortcuts, a smooth bend, a dense end."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, bend=torch.sigmoid, padding: int = 1) -> None:
         super().__init__()
+        self.bend = bend
         g = torch.Generator().manual_seed(seed)
-        self.a, self.n = nn.Conv2d(2, 4, 3, 2, 1), nn.BatchNorm2d(4)
+        self.a, self.n = nn.Conv2d(2, 4, 3, 2, padding), nn.BatchNorm2d(4)
         self.b = nn.Conv2d(4, 4, 3, padding=2, dilation=2, groups=2)
         self.c, self.s = nn.Conv2d(4, 6, (3, 2), (2, 1), (1, 0)), nn.Conv2d(4, 6, (1, 2), (2, 1))
         self.d = nn.Conv2d(6, 3, 2)
@@ -41,7 +43,7 @@ class Net(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         z = F.relu(self.n(self.a(x)))
-        z = torch.sigmoid(z + self.b(z))
+        z = self.bend(z + self.b(z))
         z = F.relu(self.s(z) + self.c(z))
         return self.out(F.relu(self.d(z)).flatten(1))
 
@@ -67,11 +69,41 @@ def both(bounds: Bounds, i: int, *, places: bool) -> torch.Tensor:
 def test_windows_give_the_bounds_of_the_whole(seed: int, monkeypatch) -> None:
     monkeypatch.setattr("holdfast.certify.linear.windows.LEAST", 0.1)
     bounds = known(seed)
-    seen = [i for i in bounds.graph.bent if view(bounds.graph, i) is not None]
+    seen = [i for i in bounds.graph.bent if view(bounds, i) is not None]
     assert len(seen) >= 3
     for i in seen:
         near, far = both(bounds, i, places=True), both(bounds, i, places=False)
         assert torch.allclose(near, far, atol=1e-9, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("bend", "threat", "padding"),
+    [(torch.relu, LInf(radius=0.05), 1), (torch.relu, L2(radius=0.2), 0),
+     (torch.relu, L2(radius=0.2), 1), (torch.sigmoid, LInf(radius=0.05), 1)],
+    ids=["box", "ball", "padded-ball", "curved"],
+)  # fmt: skip
+def test_an_ascent_in_windows_gives_the_bounds_of_the_whole(
+    bend, threat, padding: int, monkeypatch
+) -> None:
+    monkeypatch.setattr("holdfast.certify.linear.windows.LEAST", 0.1)
+    monkeypatch.setattr(refine, "worthwhile", lambda bounds: False)
+    n = 17 - 2 * padding
+    x = torch.rand(2, 2, n, n - 2, generator=torch.Generator().manual_seed(7)).double()
+    taken = []
+    original = asking.view
+    with torch.no_grad():
+        bounds = propagate(read(Net(1, bend, padding), x), region(threat, x), "ibp")
+        for i in bounds.graph.bent[1:]:
+            for steps in (0, 2):
+                monkeypatch.setattr(
+                    asking, "view", lambda *a: taken.append(original(*a)) or taken[-1]
+                )
+                near = refine.refined(bounds, i, steps=steps)
+                monkeypatch.setattr(asking, "view", lambda bounds, i: None)
+                far = refine.refined(bounds, i, steps=steps)
+                for one, other in zip(near, far, strict=True):
+                    assert torch.allclose(one, other, rtol=0, atol=1e-4 if steps else 1e-9)
+    assert any(taken) == (not padding or isinstance(threat, LInf))
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -111,6 +143,18 @@ def test_float32_proves_nothing_out_of_its_range() -> None:
         assert not (below > inner[some.rows[:, None], some.unit]).any()
 
 
+def test_a_neuron_that_barely_fires_is_not_left_out() -> None:
+    x = torch.zeros(1, 2).double()
+    model = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 2), nn.ReLU(),
+                          nn.Linear(2, 1)).double()  # fmt: skip
+    bounds = propagate(read(model, x), region(LInf(radius=0.9), x), "ibp")
+    ends = torch.tensor([[[-9.0, -1.0, -1e-35]], [[-1.0, 1.0, 1e-90]]], dtype=torch.float64)
+    bounds.boxes[1] = Box(*ends)
+    bounds.planes[2] = bounds.graph.nodes[2].operator.planes([bounds.boxes[1]])
+    for known in (bounds, roughly(bounds, 3)):
+        assert living(known, 3).graph.nodes[2].shape == (2,)
+
+
 def test_float32_only_where_it_is_float32() -> None:
     bounds = known(0)
     assert worthwhile(bounds)
@@ -147,17 +191,17 @@ def test_what_is_left_out_changes_no_bound(monkeypatch) -> None:
         with torch.no_grad():
             return margins(propagate(read(model, x), region(threat, x), "crown"), c, d, relax=True)
 
-    original = coefficients.Carried.live
+    def watched(bounds: Bounds, start: int) -> Bounds:
+        part = original(bounds, start)
+        taken.append(part is not bounds)
+        return part
 
-    def live(*args, **named):
-        taken.append(original(*args, **named))
-        return taken[-1]
-
-    monkeypatch.setattr(coefficients.Carried, "live", live)
+    original = asking.living
+    monkeypatch.setattr(asking, "living", watched)
     fast = found()
-    assert any(rows is not None for rows in taken)
-    monkeypatch.setattr(coefficients.Carried, "live", lambda *a, **n: None)
+    assert any(taken)
+    monkeypatch.setattr(asking, "living", lambda bounds, start: bounds)
     monkeypatch.setattr(refine, "worthwhile", lambda bounds: False)
-    monkeypatch.setattr(asking, "view", lambda graph, i: None)
+    monkeypatch.setattr(asking, "view", lambda bounds, i: None)
     slow = found()
     assert torch.allclose(fast, slow, atol=1e-9, rtol=1e-9)

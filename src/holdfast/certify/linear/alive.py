@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from functools import partial
 
+import torch
 from torch import Tensor
 
 from holdfast.certify.linear.coefficients import Bounds
-from holdfast.certify.network.graph import Graph
+from holdfast.certify.network.graph import Graph, Node
 from holdfast.certify.network.operators import Dense
 from holdfast.ops.interval import Box
 
@@ -16,40 +17,72 @@ from holdfast.ops.interval import Box
 def living(bounds: Bounds, start: int) -> Bounds:
     """The same up to `start`, without ReLUs between dense layers that are off in all rows.
 
-    What is left out is zero on the whole region, as the model computes it, so that every value
-    behind it is the same sum with fewer terms; what rounding may lose is still that of all.
+    What is left out is zero on the whole region, as the model computes it, and adding zeros
+    rounds nothing: every value behind it is the same sum with fewer terms. What rounding may
+    lose in the model is still that of all. Where there are no boxes, planes say which they are:
+    those of a ReLU that is off are zero.
 
     Args:
         bounds: what is known of the nodes up to `start`.
         start: position of the last node, which stays whole.
     """
-    nodes, boxes = list(bounds.graph.nodes[: start + 1]), list(bounds.boxes[: start + 1])
-    errors = list(bounds.errors[: start + 1])
-    planes = {i: p for i, p in bounds.planes.items() if i <= start}
+    nodes = list(bounds.graph.nodes[: start + 1])
+    kept: dict[int, Tensor] = {}
     for i, node in enumerate(nodes):
         users = [j for j, other in enumerate(nodes) if i in other.parents]
-        before = node.parents[0] if node.is_relu else 0
-        alone = sum(before in other.parents for other in nodes) == 1
-        dense = all(isinstance(nodes[j].operator, Dense) for j in (before, *users))
-        if not (node.is_relu and users and alone and dense and len(node.shape) == 1):
+        if not node.is_relu or not users or len(node.shape) > 1:
             continue
-        on = (boxes[before].high > 0).any(0).nonzero().flatten()
-        for j in (before, i):
-            nodes[j] = replace(nodes[j], shape=(len(on),))
-            boxes[j] = Box(*(end[:, on] for end in boxes[j]))
-            errors[j] = _kept(errors[j], on)
-        op: Any = nodes[before].operator
-        bias = None if op.bias is None else op.bias[on]
-        nodes[before] = replace(nodes[before], operator=Dense(op.weight[on], bias))
-        planes[i] = node.operator.planes([boxes[before]])  # type: ignore[union-attr]
+        before = node.parents[0]
+        alone = sum(before in other.parents for other in nodes) == 1
+        if not alone or not all(isinstance(nodes[j].operator, Dense) for j in (before, *users)):
+            continue
+        on = _alive(bounds, i, before)
+        if len(on) == node.shape[0]:
+            continue
+        kept[before] = kept[i] = on
+        nodes[before], nodes[i] = _rows(nodes[before], on), replace(node, shape=(len(on),))
         for j in users:
-            op = nodes[j].operator
-            nodes[j] = replace(nodes[j], operator=replace(op, weight=op.weight[:, on]))
+            nodes[j] = _columns(nodes[j], on)
+    if not kept:
+        return bounds
+
+    few = partial(_few, kept)
     return replace(
-        bounds, graph=Graph(tuple(nodes), start), boxes=boxes, errors=errors, planes=planes,
-        peaks=bounds.peaks[: start + 1], masses=[],
-    )  # fmt: skip
+        bounds,
+        graph=Graph(tuple(nodes), start),
+        boxes=[Box(few(i, box.low), few(i, box.high)) for i, box in enumerate(bounds.boxes)],
+        planes={i: planes.each(partial(few, i)) for i, planes in bounds.planes.items()},
+        errors=[None if e is None else few(i, e) for i, e in enumerate(bounds.errors)],
+        masses=[],
+    )
 
 
-def _kept(error: Tensor | None, on: Tensor) -> Tensor | None:
-    return None if error is None else error[:, on]
+def _few(kept: dict[int, Tensor], i: int, values: Tensor) -> Tensor:
+    return values[:, kept[i]] if i in kept else values
+
+
+def _alive(bounds: Bounds, i: int, before: int) -> Tensor:
+    """Coordinates of a ReLU that is on somewhere, one at least."""
+    if bounds.boxes:
+        on = ~(bounds.boxes[before].high <= 0)  # what is not a number may be on
+    else:
+        planes = bounds.planes[i]
+        parts = (*planes.below, *planes.above, planes.above_offset)
+        on = torch.stack([part != 0 for part in parts]).any(0)
+    found = on.any(0).nonzero().flatten()
+    return found if len(found) else found.new_zeros(1)
+
+
+def _rows(node: Node, keep: Tensor) -> Node:
+    op = node.operator
+    if not isinstance(op, Dense):
+        return node
+    bias = None if op.bias is None else op.bias.expand(node.shape)[keep]
+    return replace(node, operator=Dense(op.weight[keep], bias), shape=(len(keep),))
+
+
+def _columns(node: Node, keep: Tensor) -> Node:
+    op = node.operator
+    if not isinstance(op, Dense):
+        return node
+    return replace(node, operator=Dense(op.weight[:, keep], op.bias))

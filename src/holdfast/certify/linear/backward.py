@@ -81,7 +81,7 @@ def backward(
     """
     planes, push = planes or bounds.planes, push or {}
     carried = Carried if a.dtype == torch.float64 else Rough
-    state = carried.start(bounds, start, a, push)
+    state = carried.start(bounds, start, a)
     for i in range(start, -1, -1):
         if i not in state.waiting:
             continue

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from math import prod
 from typing import ClassVar, NamedTuple, Self
@@ -13,10 +12,8 @@ from torch import Tensor
 from holdfast.certify.linear.region import Region
 from holdfast.certify.network.bends import Planes, Relu
 from holdfast.certify.network.graph import Graph, Node
-from holdfast.certify.network.operators import Dense, Operator
+from holdfast.certify.network.operators import Operator
 from holdfast.ops.interval import TINY, UNIT, Box, Index, gamma
-
-FLAT, WIDE, MANY, SHARE = 3, 128, 0.85, 8  # columns are dropped of wide vectors, if many are dead
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,13 +82,11 @@ class Carried:
     mass: Tensor  # of absolute terms of the offset
     error: Tensor  # of the arithmetic here
     theirs: Tensor  # of the model's own arithmetic
-    pushed: Collection[int] = ()  # where coefficients will be added
-    kept: dict[int, Tensor] = field(default_factory=dict)  # columns, where others were dropped
 
     @classmethod
-    def start(cls, bounds: Bounds, start: int, a: Tensor, pushed: Collection[int] = ()) -> Self:
+    def start(cls, bounds: Bounds, start: int, a: Tensor) -> Self:
         none = torch.zeros(a.shape[:2], dtype=a.dtype, device=a.device)
-        return cls(bounds, {start: a}, {}, none, none, none, none, pushed)
+        return cls(bounds, {start: a}, {}, none, none, none, none)
 
     @torch.no_grad()
     def charge(self, i: int, node: Node, a: Tensor, total: Tensor) -> None:
@@ -105,21 +100,13 @@ class Carried:
         self.mass = self.mass + reach
         error = bounds.errors[i]
         if error is not None:
-            self.theirs = self.theirs + dot(a.detach().abs(), self.columns(i, error))
-
-    def columns(self, i: int, values: Tensor) -> Tensor:
-        """Values `(B, ...)` of a node, for the columns that are carried."""
-        return values[:, self.kept[i]] if i in self.kept else values
+            self.theirs = self.theirs + dot(a.detach().abs(), error)
 
     def affine(self, i: int, node: Node, a: Tensor, size: Tensor, known: Tensor | None) -> None:
         """Hand coefficients to the parents of an affine node."""
         op = node.operator
         if not isinstance(op, Operator):
             return
-        if isinstance(op, Dense) and i in self.kept:
-            rows = self.kept[i]
-            op = Dense(op.weight.index_select(0, rows), None if op.bias is None else op.bias[rows])
-            node = replace(node, shape=(len(rows),))
         lead = a.shape[:2]
         found = op.back(a.flatten(0, 1)) if known is None else (known.flatten(0, 1),)
         for parent, part in zip(node.parents, found, strict=True):
@@ -130,10 +117,6 @@ class Carried:
 
     def bend(self, node: Node, a: Tensor, size: Tensor, planes: Planes) -> None:
         """Hand coefficients to the parents of a bend, by the plane that lies below."""
-        live = self.live(node, a, planes)
-        if live is not None:
-            self.kept[node.parents[0]] = live
-            a, planes = a.index_select(2, live), planes.each(lambda v: v[:, live])
         down = a.clamp(max=0)
         for parent, below, above in zip(node.parents, planes.below, planes.above, strict=True):
             low, high = _row(below, a), _row(above, a)
@@ -147,22 +130,6 @@ class Carried:
             low = planes.below_offset
             self.offset, high = self.offset + dot(a, low), high - low
         self.offset = self.offset + dot(down, high)
-
-    def live(self, node: Node, a: Tensor, planes: Planes) -> Tensor | None:
-        """The columns of a ReLU that is not dead in all rows, where dropping the others pays."""
-        size, parent = node.shape[-1], node.parents[0]
-        few = size < WIDE or a.shape[0] * a.shape[1] * SHARE < size
-        parts = (*planes.below, *planes.above, planes.above_offset)
-        own = any(part.dim() == FLAT for part in parts)  # of each question
-        if few or not node.is_relu or a.dim() != FLAT or own:
-            return None
-        graph = self.bounds.graph
-        if graph.uses[parent] > 1 or parent in self.pushed:
-            return None
-        if not isinstance(graph.nodes[parent].operator, Dense):
-            return None
-        live = torch.stack([(part != 0).any(0) for part in parts]).any(0).nonzero().flatten()
-        return live if len(live) < MANY * size else None
 
     def stop(self, i: int, a: Tensor) -> None:
         """Bound what reaches a bend by its box."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from holdfast.certify.linear.coefficients import Bounds
 from holdfast.certify.linear.minima import Minima
-from holdfast.certify.linear.single import behind, single
 from holdfast.certify.network.bends import Bend, Choice, Planes, Relu
 from holdfast.ops.interval import Box
 
@@ -43,7 +43,7 @@ class Draft:
     def __init__(self, bounds: Bounds, start: int, m: int) -> None:
         self.bounds, self.start = bounds, start
         self.nodes = bounds.graph.nodes[: start + 1]
-        self.operators = [single(node.operator) for node in self.nodes]
+        self.operators: list[Any] = [node.operator for node in bounds.graph.single.nodes]
         self.free: list[Tensor] = []
         self.usual: list[Tensor] = []  # the choices that are made without an ascent
         self.slots: dict[int, slice] = {}
@@ -99,7 +99,9 @@ class Draft:
             for i, p in self.passed.items()
         }
         if rows is not None:
-            found.bounds, found.minima = self.bounds.take(rows), self.minima.take(rows)
+            if len(self.fixed) < len(self.slots):  # boxes of other bends than ReLUs are needed
+                found.bounds = self.bounds.take(rows)
+            found.minima = self.minima.take(rows)
             found.fixed = {i: tuple(p[rows] for p in line) for i, line in self.fixed.items()}
         return found
 
@@ -122,7 +124,7 @@ class Draft:
                 if first is not None and i == self.start:
                     parts = [first]
                 else:
-                    parts = [p.unflatten(0, lead) for p in behind(op, a.flatten(0, 1))]
+                    parts = [p.unflatten(0, lead) for p in op.back(a.flatten(0, 1))]
                 if op.bias is not None:
                     offset = offset + a.flatten(2) @ op.bias.expand(node.shape).flatten()
             for parent, part in zip(node.parents, parts, strict=True):

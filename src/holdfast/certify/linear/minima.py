@@ -17,7 +17,7 @@ class Minima:
     """Of `a . x` over each row's region; of its box and its ball, the one that says more.
 
     Args:
-        region: the regions.
+        region: the regions; of a box only that it is one counts.
         centre: `(B, 1, ...)` of the box.
         half: `(B, 1, ...)` half widths of the box.
     """
@@ -34,7 +34,8 @@ class Minima:
 
     def take(self, rows: Tensor) -> Minima:
         """Those of a selection of rows."""
-        return Minima(self.region.take(rows), self.centre[rows], self.half[rows])
+        region = self.region if self.region.radius is None else self.region.take(rows)
+        return Minima(region, self.centre[rows], self.half[rows])
 
     def value(self, a: Tensor) -> Tensor:
         """The minima of linear functions on the region."""

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from holdfast.certify.linear.alive import living
 from holdfast.certify.linear.coefficients import Bounds
 from holdfast.certify.linear.first import rows_of
 from holdfast.certify.linear.windows import view
@@ -57,7 +58,13 @@ def limit(graph: Graph) -> int:
 
 
 def questions(
-    bounds: Bounds, i: int, asked: Tensor, sides: float, *, places: bool = False
+    bounds: Bounds,
+    i: int,
+    asked: Tensor,
+    sides: float,
+    *,
+    places: bool = False,
+    alive: bool = False,
 ) -> Iterator[Questions]:
     """All coordinates that are asked about, in portions.
 
@@ -68,12 +75,15 @@ def questions(
         sides: coefficient rows in float64 per coordinate.
         places: whether to look at places of images one by one where that is less work; the
             answers are then functions of windows of the input.
+        alive: whether to leave out neurons that are always off; the answers then say nothing of
+            them.
     """
-    seen = view(bounds.graph, i) if places and bounds.region.boxed else None
+    seen = view(bounds, i) if places else None
     most = max(1, int(limit(bounds.graph if seen is None else seen.graph) / sides))
     if seen is None:
         for rows, units in _groups(asked, most):
             part = bounds.take(rows if len(rows) > 1 else slice(int(rows), int(rows) + 1))
+            part = living(part, i) if alive else part
             for few in chunks(units.shape[1], max(1, most // len(units))):
                 yield Questions(part, rows, units[:, few], i, units[:, few])
         return

@@ -13,7 +13,7 @@ from holdfast.certify.linear.backward import backward, evaluated
 from holdfast.certify.linear.coefficients import Bounds
 from holdfast.certify.linear.questions import Questions, questions
 from holdfast.certify.linear.rough import Single, lower, roughly, worthwhile
-from holdfast.certify.network.bends import Relu
+from holdfast.certify.network.bends import Bend, Relu
 from holdfast.ops.interval import Box, intersect
 
 
@@ -24,8 +24,19 @@ def refined(
     steps: int = 0,
     chosen: dict[int, dict[int, Tensor]] | None = None,
     until: float = inf,
+    least: float = 0.0,
 ) -> Box:
-    """The box of a node, tightened by backward bounds where a bend behind it would gain."""
+    """The box of a node, tightened by backward bounds where a bend behind it would gain.
+
+    Args:
+        bounds: what is known of the nodes up to `i`.
+        i: position of the node.
+        shares: as in `propagate`.
+        steps: moves by which the planes for each coordinate are optimised.
+        chosen: as in `propagate`.
+        until: of `time.monotonic()`: what is not bounded by then keeps its interval.
+        least: a coordinate stops when two moves gain less than this share of its whole gain.
+    """
     box = bounds.boxes[i]
     if not steps and worthwhile(bounds):
         box = screened(bounds, i, box)
@@ -36,12 +47,13 @@ def refined(
     if shares is not None:
         shares[i] = low.new_zeros(*low.shape, prod(bounds.graph.nodes[0].shape))
     asked = gains(bounds, i, box)
-    places = not steps and shares is None
-    for some in questions(bounds, i, asked, sides=2, places=places):
+    whole = shares is not None or chosen is not None
+    places = not whole and not (steps and _curved(bounds, i))
+    for some in questions(bounds, i, asked, 2, places=places, alive=chosen is None):
         if time.monotonic() > until:
             break
         own: dict[int, Tensor] | None = None if chosen is None else {}
-        below, above, slope = _both(some, steps, own)
+        below, above, slope = _both(some, steps, own, least)
         rows, unit, m = some.rows, some.unit, some.unit.shape[1]
         for j, slopes in (own or {}).items():
             for k, at in enumerate((unit, unit + low.shape[1])):
@@ -62,6 +74,12 @@ def gains(bounds: Bounds, i: int, box: Box) -> Tensor:
     return found.flatten(1)
 
 
+def _curved(bounds: Bounds, i: int) -> bool:
+    """Whether a bend before a value is no ReLU: chosen anew, its planes are not zero off images."""
+    nodes = bounds.graph.nodes[:i]
+    return any(isinstance(node.operator, Bend) and not node.is_relu for node in nodes)
+
+
 def screened(bounds: Bounds, i: int, box: Box) -> Box:
     """The box of a node before ReLUs, cut at zero where float32 suffices to tell the sign.
 
@@ -73,7 +91,7 @@ def screened(bounds: Bounds, i: int, box: Box) -> Box:
     low, high = (end.flatten(1).clone() for end in box)
     asked = gains(bounds, i, box)
     sign = torch.where(high > -low, 1.0, -1.0)
-    for some in questions(roughly(bounds, i), i, asked, sides=0.5, places=True):
+    for some in questions(roughly(bounds, i), i, asked, 0.5, places=True, alive=True):
         own = sign[some.rows[:, None], some.unit]
         a, first = (
             None if v is None else v * own.float().reshape(*own.shape, *[1] * (v.dim() - 2))
@@ -99,7 +117,7 @@ def _default(bounds: Bounds, i: int) -> dict[int, Tensor]:
 
 
 def _both(
-    some: Questions, steps: int, chosen: dict[int, Tensor] | None
+    some: Questions, steps: int, chosen: dict[int, Tensor] | None, least: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Bounds `(N, m)` of coordinates from below and above, and their mean slope."""
     one, first = some.coefficients()
@@ -107,7 +125,9 @@ def _both(
     both = torch.cat([one, -one], 1)
     first = None if first is None else torch.cat([first, -first], 1)
     if steps:
-        found = ascend(some.bounds, some.start, both, steps, first=first, chosen=chosen)
+        found = ascend(
+            some.bounds, some.start, both, steps, first=first, chosen=chosen, least=least
+        )
         return found[:, :most], -found[:, most:], both[:, :0]
     line = backward(some.bounds, some.start, both, first=first)
     found = evaluated(some.bounds, line)

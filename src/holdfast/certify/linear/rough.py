@@ -89,11 +89,17 @@ def roughly(bounds: Bounds, upto: int) -> Single:
         weight = gamma(count + 16 + 2 * len(graph.nodes), UNIT) * mass
         weight = weight if error is None else weight + error
         errors.append((weight + FLOOR * sums.reshape(-1, *[1] * (mass.dim() - 1))).float())
-    planes = {i: p.each(Tensor.float) for i, p in bounds.planes.items() if i <= upto}
+    planes = {i: p.each(_rounded) for i, p in bounds.planes.items() if i <= upto}
     return Single(
         graph, bounds.region, [], planes, [], errors, bounds.overflow, [],
         centre.float(), reach.float(), lost,
     )  # fmt: skip
+
+
+def _rounded(values: Tensor) -> Tensor:
+    """In float32, and zero only where it was: by that, neurons that are off are told."""
+    found = values.float()
+    return found.masked_fill_((found == 0) & (values != 0), torch.finfo(torch.float32).tiny)
 
 
 class Rough(Carried):
@@ -107,7 +113,7 @@ class Rough(Carried):
         error = self.bounds.errors[i]
         if error is None or (isinstance(node.operator, Operator) and node.operator.exact):
             return
-        self.error = self.error + dot(a.abs(), self.columns(i, error))
+        self.error = self.error + dot(a.abs(), error)
 
     def finish(self, a: Tensor) -> Linear:
         """The gathered function; twice the error covers the roundings of the error itself."""

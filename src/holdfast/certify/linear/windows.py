@@ -37,12 +37,14 @@ class View:
         origin: for each of its nodes the position in the whole network.
         frames: for each of its nodes the window.
         places: height and width of the value.
+        inside: whether no convolution pads the input, so that nothing outside is ever multiplied.
     """
 
     graph: Graph
     origin: tuple[int, ...]
     frames: tuple[Frame, ...]
     places: tuple[int, int]
+    inside: bool
 
     def laid(self, k: int, values: Tensor) -> Tensor:
         """`(B, H', W', h, w, C)`: the windows of values `(B, C, H, W)` of node k for all places.
@@ -60,7 +62,7 @@ class View:
         return image.movedim(3, 5)
 
     def behind(self, whole: Bounds) -> Bounds:
-        """What is known of the small networks, with rows `(B, H', W')`."""
+        """What is known of the small networks, with rows `(B, H', W')`: take a few of them."""
         planes = {
             k: whole.planes[j].each(partial(self.laid, k))
             for k, j in enumerate(self.origin) if j in whole.planes
@@ -71,14 +73,16 @@ class View:
             whole, graph=self.graph, planes=planes, errors=errors, boxes=[], masses=[],
             overflow=self.spread(whole.overflow),
         )  # fmt: skip
-        box = whole.region.box
+        region = whole.region
         if isinstance(known, Single):
-            centre, reach = (v.reshape(box.low.shape) for v in (known.centre, known.reach))
+            centre, reach = (v.reshape(region.centre.shape) for v in (known.centre, known.reach))
             return replace(known, centre=self.laid(0, centre), reach=self.laid(0, reach),
                            lost=self.spread(known.lost))  # fmt: skip
-        ends = Box(self.laid(0, box.low), self.laid(0, box.high))
-        return replace(known, region=Region(ends, self.laid(0, whole.region.centre)),
-                       peaks=[self.spread(whole.peaks[j]) for j in self.origin])  # fmt: skip
+        boxes = [Box(*(self.laid(k, v) for v in whole.boxes[j])) for k, j in enumerate(self.origin)]
+        radius = None if region.radius is None else self.spread(region.radius)
+        peaks = [self.spread(whole.peaks[j]) for j in self.origin]
+        own = Region(boxes[0], self.laid(0, region.centre), radius, region.norm)
+        return replace(known, region=own, boxes=boxes, peaks=peaks)
 
     def spread(self, values: Tensor) -> Tensor:
         """`(B, H', W')`: values `(B,)` for all places."""
@@ -89,7 +93,18 @@ LEAST = 2  # times that the windows must be smaller than the whole
 VIEWS: WeakKeyDictionary[Graph, dict[int, View | None]] = WeakKeyDictionary()
 
 
-def view(graph: Graph, i: int) -> View | None:
+def view(bounds: Bounds, i: int) -> View | None:
+    """The network behind each place of a value, if it is smaller and its inputs are a region.
+
+    Coefficients on padding of the input would count in the norm that measures a ball.
+    """
+    found, region = within(bounds.graph, i), bounds.region
+    if found is None or type(region) is not Region:
+        return None
+    return found if found.inside or region.radius is None else None
+
+
+def within(graph: Graph, i: int) -> View | None:
     """The network behind each place of a value; None where it is no smaller than the whole."""
     known = VIEWS.setdefault(graph, {})
     if i not in known:
@@ -112,10 +127,15 @@ def _view(graph: Graph, i: int) -> View | None:
         )
         for j in order
     )  # fmt: skip
-    height, width = graph.nodes[i].shape[1:]
-    return View(
-        Graph(nodes, len(nodes) - 1), order, tuple(frames[j] for j in order), (height, width)
-    )
+    (height, width), windows = graph.nodes[i].shape[1:], tuple(frames[j] for j in order)
+    inside = not any(_pads_input(graph, j) for j in order)
+    return View(Graph(nodes, len(nodes) - 1), order, windows, (height, width), inside)
+
+
+def _pads_input(graph: Graph, j: int) -> bool:
+    node = graph.nodes[j]
+    op = node.operator
+    return isinstance(op, Convolution) and any(op.padding) and graph.nodes[node.parents[0]].is_input
 
 
 def _between(graph: Graph, j: int, frames: dict[int, Frame]) -> Operator | Bend | None:

@@ -14,7 +14,7 @@ from holdfast.certify.network.operators import Convolution, Operator
 
 @dataclass(frozen=True, eq=False)
 class Rows(Operator):
-    """A convolution without padding, backward as products with the matrix of one row of places.
+    """A convolution without padding, as products with the matrix of one row of places.
 
     Narrow kernels make poor matrix products; all places of a row together make good ones, though
     most of the matrix is zero.
@@ -48,10 +48,19 @@ class Rows(Operator):
         return self.convolution.terms
 
     def linear(self, xs: Sequence[Tensor]) -> Tensor:
-        return self.convolution.linear([x.movedim(3, 1) for x in xs]).movedim(1, 3)
+        return self._forth(xs[0], self.matrix)
 
     def spread(self, rs: Sequence[Tensor]) -> Tensor:
-        return self.convolution.spread([r.movedim(3, 1) for r in rs]).movedim(1, 3)
+        return self._forth(rs[0], self.matrix.abs())
+
+    def _forth(self, x: Tensor, matrix: Tensor) -> Tensor:
+        op = self.convolution
+        taps, step, apart = op.weight.shape[2], op.stride[0], op.dilation[0]
+        height = (op.size[0] - apart * (taps - 1) - 1) // step + 1
+        ends = [i * apart + (height - 1) * step + 1 for i in range(taps)]
+        lines = torch.stack([x[:, i * apart : end : step] for i, end in enumerate(ends)], 2)
+        found = lines.reshape(len(x) * height, -1) @ matrix.T
+        return found.reshape(len(x), height, -1, op.weight.shape[0])
 
     def back(self, a: Tensor) -> tuple[Tensor, ...]:
         op, (count, height) = self.convolution, a.shape[:2]

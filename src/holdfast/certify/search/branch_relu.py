@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from holdfast.certify.linear.alive import living
 from holdfast.certify.linear.backward import backward, evaluated
 from holdfast.certify.linear.bounds import propagate
 from holdfast.certify.linear.coefficients import Bounds
@@ -17,7 +18,6 @@ from holdfast.certify.network.graph import Graph
 from holdfast.certify.network.operators import Dense, Operator
 from holdfast.certify.search.branching import divided
 from holdfast.certify.search.signs import Signed
-from holdfast.certify.search.slim import slimmed
 from holdfast.certify.search.splits import Splits
 from holdfast.certify.search.stack import Pace, pop
 from holdfast.certify.search.tree import Tree
@@ -101,9 +101,9 @@ class ReluSplits:
         self.least = min([torch.inf, *rows[0][rows[0] > 0].tolist()])
         graph, renew = self.graph, self.tree is None and _dense(self.graph)
         if renew:
-            slim = slimmed(bounds)
-            graph = slim.graph
-            bounds = propagate(graph, region, "crown", dict(enumerate(slim.boxes)))
+            part = living(bounds, graph.output)
+            graph = part.graph
+            bounds = propagate(graph, region, "crown", dict(enumerate(part.boxes)))
         self.signed = Signed(graph, bounds, self.unsafe, renew=renew)
         parts = self.signed.whole(rows)
         if self.tree is None or not bool(parts.open.any()):
