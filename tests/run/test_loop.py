@@ -123,6 +123,7 @@ def test_interrupt_finishes_the_step_and_can_be_resumed(tmp_path) -> None:
 
     whole, model = net(), net()
     Training(epochs=2)(whole, data())
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job may ignore it
     with pytest.raises(KeyboardInterrupt):
         Training(epochs=2)(model, data(), control=Control(folder=tmp_path, progress=press))
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
