@@ -21,7 +21,6 @@ from holdfast.core.kinds import Certifier, Model, Threat
 from holdfast.core.records import Reading, Subject
 from holdfast.core.table import table
 from holdfast.defend.smoothed import Smoothed
-from holdfast.report.numbers import amount, interval
 from holdfast.run.bracket import Bracket, bracket
 from holdfast.run.reading import proportion
 from holdfast.run.writing import plain
@@ -143,35 +142,6 @@ def _quantiles(found: Proved) -> dict[str, float] | None:
     low, middle, high = torch.quantile(radius.double().cpu(), at).tolist()
     return {"lower quartile": low, "median": middle, "upper quartile": high,
             "mean": float(radius.double().mean())}  # fmt: skip
-
-
-def lines(told: dict[str, Any]) -> list[str]:
-    """For people: what is proved, what breaks, what is left open."""
-    kind = f"n={told['n']} · {told['threat']} · seed {told['seed']}"
-    sure = told["confidence"]
-    held = "" if sure == 1 else f", each row with probability {sure:g}"
-    made = [
-        f"Proved          {_number(told['proved'])}   lower bound{held} · {told['name']} · {kind}",
-        f"Standing        {_number(told['standing'])}   upper bound: what PGD leaves",
-        f"Clean accuracy  {_number(told['clean'])}",
-        f"{told['open']} rows are neither proved nor broken; "
-        f"{told['witnesses']} proved rows were attacked in vain.",
-    ]
-    if told["radius"]:
-        made.append("Proved radius   " + ", ".join(f"{k} {v:.4g}"
-                                                   for k, v in told["radius"].items()))  # fmt: skip
-    made += [f"  ! {note}" for note in told["notes"]]
-    made.append(
-        f"{told['seconds']:.1f} s, {told['seconds'] / max(told['n'], 1) * 1e3:.1f} ms a row"
-    )
-    if "written" in told:
-        made.append(f"wrote {told['written']}")
-    return made
-
-
-def _number(reading: dict[str, Any]) -> str:
-    part = amount(reading["value"], reading["unit"])
-    return f"{part} {interval(reading['low'], reading['high'], reading['unit'])}"
 
 
 def save(found: Proved, told: dict[str, Any], place: Path) -> str:
