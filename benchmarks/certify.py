@@ -1,21 +1,17 @@
-"""Linear bounds, their optimisation and complete verification: seconds, tightness, answers.
+"""Linear bounds and their optimisation: seconds, tightness, memory.
 
 Run `python benchmarks/certify.py`; it prints its section of `docs/benchmarks.md` and rewrites it.
-`HOLDFAST_ORACLE` names a folder with frozen bounds of another engine (`linear_bounds_*.pt`),
-`HOLDFAST_BENCH` one with ONNX and VNN-LIB instances and their `index.csv`; what is not there is
-left out. `HOLDFAST_BENCH_ONLY` names families, `HOLDFAST_BENCH_SECONDS` the limit per instance.
-All times are CPU seconds of one thread.
+`HOLDFAST_ORACLE` names a folder with frozen bounds of another engine (`linear_bounds_*.pt`);
+without it only the first verdict is timed. All times are CPU seconds of one thread.
 """
 
 from __future__ import annotations
 
-import csv
 import os
 import resource
 import subprocess
 import sys
 import time
-from collections import defaultdict
 from itertools import pairwise
 from pathlib import Path
 
@@ -28,10 +24,7 @@ from holdfast.certify.linear.ascent import ascend
 from holdfast.certify.linear.bounds import margins, propagate
 from holdfast.certify.linear.region import region
 from holdfast.certify.linear.tighten import tightened
-from holdfast.certify.properties.verify import verify
 from holdfast.certify.reading.reader import read
-from holdfast.readers.onnx import read_onnx
-from holdfast.readers.vnnlib import read_property
 from holdfast.threats.norms import LInf
 
 ROWS = {"mlp": 20, "cnn": 10, "res": 4}
@@ -120,41 +113,6 @@ def bounded(
     return -margins(bounds, -spec, torch.zeros(spec.shape[:2]).double(), relax=True)
 
 
-def families(folder: Path) -> list[str]:
-    """Answers per family of instances."""
-    only = os.environ.get("HOLDFAST_BENCH_ONLY", "").split()
-    limit = float(os.environ.get("HOLDFAST_BENCH_SECONDS", "60"))
-    rows = list(csv.DictReader((folder / "index.csv").open()))
-    counts: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
-    for row in rows:
-        name, files = row["benchmark"], (folder / row["onnx"], folder / row["vnnlib"])
-        if (only and name not in only) or not all(file.exists() for file in files):
-            continue
-        start = time.process_time()
-        try:
-            answer = verify(read_onnx(files[0]), read_property(files[1]), timeout=limit).answer
-        except Exception as error:
-            answer = type(error).__name__
-        spent, count = time.process_time() - start, counts[name]
-        count["instances"] += 1
-        count["solved"] += answer == row["expected"]
-        count["wrong"] += answer in ("sat", "unsat") and answer != row["expected"]
-        count["seconds"] += spent
-        count["longest"] = max(count["longest"], spent)
-        sys.stderr.write(f"{name} {files[0].name} {files[1].name} {answer} {spent:.1f}\n")
-    lines = [
-        f"At most {limit:g} s of wall clock each.", "",
-        "| family | instances | solved | wrong | seconds in all | longest |",
-        "|---|---|---|---|---|---|",
-    ]  # fmt: skip
-    for name, count in sorted(counts.items()):
-        lines.append(
-            f"| {name} | {count['instances']:.0f} | {count['solved']:.0f} | {count['wrong']:.0f} "
-            f"| {count['seconds']:.0f} | {count['longest']:.1f} |"
-        )
-    return lines
-
-
 FIRST = """
 import resource, torch
 torch.set_num_threads(1)
@@ -181,10 +139,8 @@ def main() -> None:
     lines = [first(), ""]
     if folder := os.environ.get("HOLDFAST_ORACLE"):
         lines += [*tightness(Path(folder)), ""]
-    if folder := os.environ.get("HOLDFAST_BENCH"):
-        lines += [*families(Path(folder)), ""]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    write("Certificates", "\n".join([*lines, f"Peak memory of this run: {peak:.0f} MB."]))
+    write("Certify: linear bounds", "\n".join([*lines, f"Peak memory of this run: {peak:.0f} MB."]))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 Run `python benchmarks/certify_soundness.py [--certifiers crown ibp beta-crown:attack=false]`.
 Settings stand behind the name, separated by commas; anything that looks for counterexamples must
-be switched off there, or it finds what was planted. Prints one line per certifier and ends with
+be switched off there, or it finds what was planted. Writes one line per certifier and ends with
 exit code 1 if one of them proved a net that has a counterexample, or bounded it too low.
 """
 
@@ -14,6 +14,7 @@ import time
 from collections import Counter
 
 import torch
+from page import write
 
 from holdfast.attacks.pgd import PGD
 from holdfast.core.catalog import build, entries, find
@@ -56,24 +57,24 @@ def main() -> int:
     kinds = Counter(case.name.split()[0] for case in cases)
     bad = [case.name for case in cases if not case.truth]
     spent = time.perf_counter() - start
-    print(
+    lines = [
         f"{len(cases)} planted rows ({dict(kinds)}), {hidden(cases)} of them hidden from ascents, "
-        f"{spent:.0f} s to make; not as planned: {bad or 'none'}"
-    )
-    print("| certifier | false proofs | bounds too low | proved when easy | refused | s |")
-    print("|---|---|---|---|---|---|")
-    wrong = bool(bad)
+        f"{spent:.0f} s to make; not as planned: {bad or 'none'}.", "",
+        "| certifier | false proofs | bounds too low | proved when easy | refused | s |",
+        "|---|---|---|---|---|---|",
+    ]  # fmt: skip
+    wrong = list(bad)
     for text in given.certifiers:
         start = time.perf_counter()
         found = soundness(certifier(text), cases)
-        wrong |= bool(found.false or found.bounded)
-        print(
+        wrong += [f"{text}: {name}" for name in sorted({*found.false, *found.bounded})]
+        lines.append(
             f"| {text} | {len(found.false)} | {len(found.bounded)} | {found.proved} of "
             f"{found.asked - found.refused} | {found.refused} | {time.perf_counter() - start:.1f} |"
         )
-        for name in sorted({*found.false, *found.bounded}):
-            print(f"  wrong on: {name}")
-    return int(wrong)
+    lines += ["", "Wrong: " + ("; ".join(wrong) or "none") + "."]
+    write("Certify: planted counterexamples", "\n".join(lines))
+    return int(bool(wrong))
 
 
 if __name__ == "__main__":
