@@ -53,7 +53,7 @@ def tent(*asserted, low=0.0, high=2.0):
 )
 def test_a_network_of_which_everything_is_known(asserted, answer):
     prop = tent(*asserted)
-    found = verify(Tent(), prop, timeout=10)
+    found = verify(Tent(), prop, timeout=60)
     assert found.answer == answer
     if found.witness is not None:
         assert prop.holds(found.witness.x, found.witness.y)
