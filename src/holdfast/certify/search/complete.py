@@ -20,14 +20,22 @@ from holdfast.core.goal import Goal
 from holdfast.core.kinds import Certifier, Model, Threat
 
 
-def boxed(question: Question, threat: Threat) -> None:
-    """Refuse regions that are no boxes."""
+def begun(model: Model, x: Tensor, goal: Goal, threat: Threat) -> tuple[Question | None, Tensor]:
+    """The question, None for an empty batch, and the margins that alpha-CROWN proves.
+
+    Raises:
+        Unsupported: for a region that is no box, and what else cannot be bounded.
+    """
+    question = prepare(model, x, goal, threat)
+    if question is None:
+        return None, x.new_zeros(0).double()
     if question.region.radius is not None:
         raise Unsupported(
             f"complete verification does not cover {threat.spec}",
             fix="Certify a ball in the maximum norm such as linf:8/255, or use alpha-crown.",
             code="E0312",
         )
+    return question, AlphaCROWN(steps=3, last=10)(model, x, goal, threat).margin
 
 
 def decided(
@@ -100,11 +108,9 @@ class BetaCROWN(Certifier):
         Raises:
             Unsupported: for an operator, goal or threat that cannot be bounded.
         """
-        question = prepare(model, x, goal, threat)
+        question, margin = begun(model, x, goal, threat)
         if question is None:
-            return Certificate(model, threat, x.new_zeros(0).double())
-        boxed(question, threat)
-        margin = AlphaCROWN(steps=3, last=10)(model, x, goal, threat).margin
+            return Certificate(model, threat, margin)
         for row in (~(margin < 0)).nonzero().flatten().tolist():
             found = decided(question, row, 0.0, self.seconds, self.parts)
             if found.answer == "unsat":
@@ -155,11 +161,9 @@ class MILP(Certifier):
         Raises:
             Unsupported: for an operator, goal or threat that cannot be bounded.
         """
-        question = prepare(model, x, goal, threat)
+        question, margin = begun(model, x, goal, threat)
         if question is None:
-            return Certificate(model, threat, x.new_zeros(0).double())
-        boxed(question, threat)
-        margin = AlphaCROWN(steps=3, last=10)(model, x, goal, threat).margin
+            return Certificate(model, threat, margin)
         for row in range(len(x)):
             worst = worst_way(question, row, self.seconds)
             if worst is None or worst + self.slack >= float(margin[row]):
