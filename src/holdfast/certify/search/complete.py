@@ -20,19 +20,28 @@ from holdfast.core.goal import Goal
 from holdfast.core.kinds import Certifier, Model, Threat
 
 
-def begun(model: Model, x: Tensor, goal: Goal, threat: Threat) -> tuple[Question | None, Tensor]:
+def begun(
+    model: Model, x: Tensor, goal: Goal, threat: Threat, *, linear: bool = False
+) -> tuple[Question | None, Tensor]:
     """The question, None for an empty batch, and the margins that alpha-CROWN proves.
 
+    Args:
+        model: to be read.
+        x: `(B, ...)` inputs.
+        goal: linear in the logits.
+        threat: a norm ball.
+        linear: whether the region must be a polytope.
+
     Raises:
-        Unsupported: for a region that is no box, and what else cannot be bounded.
+        Unsupported: where it is none though it must be, and for what else cannot be bounded.
     """
     question = prepare(model, x, goal, threat)
     if question is None:
         return None, x.new_zeros(0).double()
-    if question.region.radius is not None:
+    if linear and question.region.norm not in (1, torch.inf):
         raise Unsupported(
-            f"complete verification does not cover {threat.spec}",
-            fix="Certify a ball in the maximum norm such as linf:8/255, or use alpha-crown.",
+            f"{threat.spec} is round, and mixed-integer programs have flat sides",
+            fix="Use beta-crown, which covers it, or certify linf:8/255 or l1:2.",
             code="E0312",
         )
     return question, AlphaCROWN(steps=3, last=10)(model, x, goal, threat).margin
@@ -53,14 +62,16 @@ def decided(
         signs: as of `prove`.
     """
     graph, region, c, constant = question
-    low, high = region.box.low[row], region.box.high[row]
+    one = region.take(slice(row, row + 1))
+    low, high = one.box.low[0], one.box.high[0]
+    ball = None if one.radius is None else one
     ways = [
         (-c[row, w : w + 1], constant[row, w : w + 1] - level)
         for w in range(c.shape[1])
         if bool(constant[row, w] > -torch.inf)
     ]
     end = time.monotonic() + seconds
-    return prove(graph, low, high, ways, deadline=end, most=parts, signs=signs)
+    return prove(graph, low, high, ways, deadline=end, most=parts, signs=signs, ball=ball)
 
 
 @register(
@@ -76,7 +87,8 @@ class BetaCROWN(Certifier):
     Sound because the parts cover the region and each is closed by a linear bound rounded outward;
     the sign of a split neuron enters with a multiplier, any value of which gives a bound that
     holds. Complete for ReLU networks, given time: then a row that is not proved can be broken,
-    up to rounding.
+    up to rounding. Only where many inputs meet an L2 ball are multipliers of parts without an
+    open sign sought by ascent, which may leave a close row undecided.
 
     Unlike the paper, networks with few inputs are divided along the input that answers for most
     of the looseness, and where no sign is left open the multipliers come from a linear program.
@@ -102,7 +114,7 @@ class BetaCROWN(Certifier):
             model: in eval mode, made of the operators that can be read.
             x: `(B, ...)` inputs.
             goal: linear in the logits.
-            threat: a ball in the maximum norm.
+            threat: a norm ball.
             dice: not used.
 
         Raises:
@@ -155,13 +167,13 @@ class MILP(Certifier):
             model: in eval mode, made of affine operators and ReLU.
             x: `(B, ...)` inputs.
             goal: linear in the logits.
-            threat: a ball in the maximum norm.
+            threat: a ball in the maximum norm or in L1.
             dice: not used.
 
         Raises:
             Unsupported: for an operator, goal or threat that cannot be bounded.
         """
-        question, margin = begun(model, x, goal, threat)
+        question, margin = begun(model, x, goal, threat, linear=True)
         if question is None:
             return Certificate(model, threat, margin)
         for row in range(len(x)):

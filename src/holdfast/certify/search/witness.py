@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from holdfast.certify.linear.region import Region
 from holdfast.certify.search.unsafe import Unsafe
 from holdfast.ops.batch import chunks, fit, pick
 from holdfast.ops.interval import Box
@@ -51,6 +52,11 @@ class Tried(NamedTuple):
         )
         order = margins.flatten().argsort(stable=True)[:count]
         return rows.flatten()[order], order % among
+
+
+def through(network: Network, region: Region) -> Network:
+    """The network behind the map that draws a box into a region of one row: any point will do."""
+    return network if region.radius is None else lambda x: network(region.pulled(x))
 
 
 @torch.no_grad()
