@@ -17,7 +17,7 @@ from holdfast.certify.linear.coefficients import Bounds, Linear
 from holdfast.certify.linear.region import Region
 from holdfast.certify.network.bends import Planes
 from holdfast.certify.network.graph import Graph
-from holdfast.certify.search.leaf import solved
+from holdfast.certify.search.leaf import pressed, solved
 from holdfast.certify.search.pairs import Mixtures, Pairs
 from holdfast.certify.search.splits import Splits
 from holdfast.certify.search.unsafe import Unsafe
@@ -26,7 +26,6 @@ from holdfast.ops.linear import relu_lines
 
 SLOPE_RATE, BETA_RATE, MIX_RATE = 0.3, 2.0, 0.3  # first steps of the ascent
 LARGEST = 1e6  # of a multiplier
-PRESSES, LASTING = 300, 0.98  # evaluations of one pair, and what each step is of the one before
 
 
 class Signed:
@@ -187,14 +186,6 @@ class Signed:
             pairs.betas[p][0, 0] = parts.betas[p][row, j] = beta
         value = pairs.below(*pairs.line())[0, 0]
         if self.root.region.norm == 2 and not value > 0:  # no linear program sees this ball
-            value = self.pressed(pairs)
+            value = pressed(pairs, [BETA_RATE * self.scale[i] for i in self.relus], LARGEST)
         parts.bound[row, j] = torch.maximum(parts.bound[row, j], value)
         return bool(value > 0), found[0]
-
-    def pressed(self, pairs: Pairs) -> Tensor:
-        """The best bound of one pair by a long ascent of its multipliers."""
-        free, rates = list(pairs.betas.values()), [BETA_RATE * self.scale[i] for i in self.relus]
-        best = Ascent(free, [(0.0, LARGEST)] * len(free), rates, LASTING).run(
-            lambda: pairs.below(*pairs.line()), PRESSES, done=lambda seen: bool((seen > 0).all())
-        )
-        return best[0, 0]
