@@ -71,7 +71,8 @@ class Region:
         away = torch.maximum(self.box.low - self.centre, self.centre - self.box.high)
         away = away.clamp(min=0).flatten(1)
         size = torch.linalg.vector_norm(away, ord=self.norm, dim=1)
-        return size * (1 - 4 * gamma(away.shape[1] + 8)) > self.radius
+        apart: Tensor = size * (1 - 4 * gamma(away.shape[1] + 8)) > self.radius
+        return apart
 
     def pulled(self, x: Tensor) -> Tensor:
         """Points `(N, ...)` of the box, drawn to the centre until the ball holds them; one row."""
@@ -80,7 +81,8 @@ class Region:
         change = (x - self.centre).flatten(1)
         size = torch.linalg.vector_norm(change, ord=self.norm, dim=1, keepdim=True)
         share = (self.radius / size.clamp(min=TINY)).clamp(max=1)
-        return self.centre + (change * share).reshape(x.shape)
+        drawn: Tensor = self.centre + (change * share).reshape(x.shape)
+        return drawn
 
 
 def region(threat: Threat, x: Tensor) -> Region:

@@ -61,7 +61,8 @@ class TinyReLU:
         solid = torch.linalg.det(pairs).abs() > 1e-12
         points = torch.linalg.solve(pairs[solid], values[solid])
         far = torch.linalg.vector_norm(points - centre, ord=order, dim=1)
-        return points[far <= radius + 1e-12]
+        kept: Tensor = points[far <= radius + 1e-12]
+        return kept
 
     def rim(self, row: int, radius: float) -> Tensor:
         """`(M, 2)`: where a margin may be largest in the Euclidean ball of one row.
@@ -69,7 +70,9 @@ class TinyReLU:
         Vertices of the pieces inside, kinks on the circle, and on it the way that each margin
         rises on each piece.
         """
-        first, last, centre = *(self.model[k] for k in (0, 2)), self.x[row]
+        first: Any = self.model[0]
+        last: Any = self.model[2]
+        centre = self.x[row]
         a, b = first.weight.detach(), -first.bias.detach()
         size = a.norm(dim=1, keepdim=True)
         foot = (b[:, None] / size - (a / size) @ centre[:, None]) * a / size
@@ -81,7 +84,8 @@ class TinyReLU:
         up = up[up.norm(dim=1) > 0]
         ways = torch.cat([foot + along, foot - along, radius * up / up.norm(dim=1, keepdim=True)])
         points = torch.cat([self.corners(row, radius), centre + ways])
-        return points[(points - centre).norm(dim=1) <= radius + 1e-12]
+        kept: Tensor = points[(points - centre).norm(dim=1) <= radius + 1e-12]
+        return kept
 
     def worst(self, radius: float, order: float = torch.inf) -> Tensor:
         """`(B,)`: exact largest margin in the ball of order 1, 2 or inf (inside the box)."""
