@@ -49,7 +49,7 @@ def begun(
 
 def decided(
     question: Question, row: int, level: float, seconds: float, parts: int,
-    *, signs: bool | None = None,
+    *, signs: bool | None = None, attack: bool = True,
 ) -> Decision:  # fmt: skip
     """Decide whether the margin of a row can reach a level.
 
@@ -60,6 +60,7 @@ def decided(
         seconds: limit.
         parts: limit.
         signs: as of `prove`.
+        attack: as of `prove`.
     """
     graph, region, c, constant = question
     one = region.take(slice(row, row + 1))
@@ -71,7 +72,9 @@ def decided(
         if bool(constant[row, w] > -torch.inf)
     ]
     end = time.monotonic() + seconds
-    return prove(graph, low, high, ways, deadline=end, most=parts, signs=signs, ball=ball)
+    return prove(
+        graph, low, high, ways, deadline=end, attack=attack, most=parts, signs=signs, ball=ball
+    )
 
 
 @register(
@@ -181,7 +184,10 @@ class MILP(Certifier):
             if worst is None or worst + self.slack >= float(margin[row]):
                 continue
             level = worst + self.slack
-            found = decided(question, row, level, self.seconds, self.parts, signs=True)
+            # Nothing to look for: the solver says that no input reaches the level.
+            found = decided(
+                question, row, level, self.seconds, self.parts, signs=True, attack=False
+            )
             if found.answer == "unsat":
                 margin[row] = level
         return Certificate(model, threat, margin)
