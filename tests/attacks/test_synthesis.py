@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from holdfast.attacks.pgd import PGD
-from holdfast.attacks.synthesis import inpaint, paint, psnr, super_resolve, synthesize, translate
+from holdfast.attacks.synthesis import inpaint, paint, psnr, super_resolve, synthesize
 from holdfast.ops.gaussians import ClassGaussians
 from holdfast.testing.worlds import Images, two_class
 from holdfast.threats.norms import L2
@@ -46,8 +46,7 @@ def test_the_first_step_is_the_normalised_gradient():
 def test_it_goes_on_after_it_has_won():
     """Rows that already show the class move on: certainty is wanted, not the answer alone."""
     made = synthesize(WORLD.model, WORLD.x, WORLD.y, threat=L2(radius=0.5), attack=ascent(10))
-    moved = translate(WORLD.model, WORLD.x, WORLD.y, threat=L2(radius=0.5), attack=ascent(10))
-    assert (made != WORLD.x).flatten(1).any(1).all() and torch.equal(made, moved)
+    assert (made != WORLD.x).flatten(1).any(1).all()
 
 
 def test_what_is_known_stays():

@@ -67,6 +67,31 @@ def residual(path, seed=0):
     return save(path, nodes, weights, [1, 2, 4, 4], [1, 3])
 
 
+def shared(path, inputs=24, width=10, seed=0):
+    """One value that goes into two ReLUs, of which one is used twice."""
+    rng = np.random.default_rng(seed)
+
+    def draw(*shape):
+        return (rng.normal(size=shape) / 2).astype(np.float32)
+
+    weights = {"w0": draw(width, inputs), "b0": draw(width), "w1": draw(width, width),
+               "b1": draw(width), "w2": draw(2, width), "w3": draw(2, width), "b3": draw(2),
+               "w4": draw(2, width)}  # fmt: skip
+    nodes = [
+        ("Gemm", ["x", "w0", "b0"], ["z0"], {"transB": 1}),
+        ("Relu", ["z0"], ["v0"], {}),
+        ("Relu", ["z0"], ["u0"], {}),
+        ("Gemm", ["v0", "w1", "b1"], ["z1"], {"transB": 1}),
+        ("Relu", ["z1"], ["v1"], {}),
+        ("Gemm", ["v1", "w3", "b3"], ["y0"], {"transB": 1}),
+        ("Gemm", ["v0", "w2"], ["y1"], {"transB": 1}),
+        ("Gemm", ["u0", "w4"], ["y2"], {"transB": 1}),
+        ("Add", ["y0", "y1"], ["y3"], {}),
+        ("Add", ["y3", "y2"], ["y"], {}),
+    ]
+    return save(path, nodes, weights, [1, inputs], [1, 2])
+
+
 def specification(path, low, high, *outputs, count):
     """A box and assertions about the outputs."""
     lines = [f"(declare-const X_{i} Real)" for i in range(len(low))]

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.certify.onnx_nets import mlp, residual, save, specification
+from tests.certify.onnx_nets import mlp, residual, save, shared, specification
 
 import holdfast.certify.checker as package
 from holdfast.certify.checker import Rejected, check
@@ -110,6 +110,23 @@ def test_many_inputs_and_several_alternatives_are_proved_and_accepted(tmp_path):
     with np.load(path) as file:
         assert (file["nodes"][:, 1] == 2).any()  # signs of ReLUs were split
     assert check(network, spec, path).alternatives == 3
+
+
+@pytest.mark.parametrize(("inputs", "radius", "gap"), [(2, 1.0, 0.05), (24, 0.05, 0.5)])
+def test_a_value_before_two_relus_is_split_once_and_accepted(inputs, radius, gap, tmp_path):
+    """Few inputs are split themselves, of many the signs; either proof must reach the checker."""
+    network = shared(tmp_path / "net.onnx", inputs)
+    low, high = torch.full((inputs,), -radius), torch.full((inputs,), radius)
+    limit = top(read_onnx(network), low, high) + gap
+    spec = specification(tmp_path / "s.vnnlib", low.tolist(), high.tolist(),
+                         f"(>= Y_0 {limit!r})", count=2)  # fmt: skip
+    path = proved(tmp_path, network, spec)
+    assert path is not None
+    with np.load(path) as file:
+        kinds, betas = file["nodes"][:, 1], file["betas"]
+    assert (kinds == (2 if inputs > 20 else 1)).any()
+    assert len(betas) or inputs < 20
+    assert check(network, spec, path).alternatives == 1
 
 
 def test_what_has_no_unsafe_inputs_needs_no_refutation(tmp_path):

@@ -19,11 +19,13 @@ from holdfast.certify.linear.first import rows_of
 from holdfast.certify.linear.region import region
 from holdfast.certify.reading.reader import read
 from holdfast.certify.search.branch import prove
-from holdfast.certify.search.complete import MILP, BetaCROWN
+from holdfast.certify.search.complete import MILP, BetaCROWN, begun, decided
 from holdfast.core.dice import dice_or
+from holdfast.core.errors import Unsupported
 from holdfast.core.goal import Untargeted
+from holdfast.core.kinds import Threat
 from holdfast.testing.worlds import TinyReLU
-from holdfast.threats.norms import L2, LInf
+from holdfast.threats.norms import L1, L2, LInf
 
 
 def net(seed: int, sizes=(6, 12, 12, 3)) -> nn.Sequential:
@@ -110,16 +112,39 @@ def test_alpha_reaches_the_linear_program_and_never_passes_it() -> None:
         assert exact - 2e-3 <= found <= exact + 1e-7
 
 
-def test_complete_methods_agree_with_enumeration() -> None:
-    for seed in range(3):
-        world = TinyReLU.make(seed=seed, rows=3)
-        for radius in (0.05, 0.2):
-            threat, worst = LInf(radius=radius), world.worst(radius)
-            beta = BetaCROWN()(world.model, world.x, world.goal, threat)
-            assert torch.equal(beta.proved, worst < 0)
-            assert (beta.margin >= worst).all()
-            exact = MILP(slack=1e-6)(world.model, world.x, world.goal, threat).margin
-            assert (exact >= worst).all() and (exact <= worst + 1.1e-6).all()
+def enumerable(threat: Threat, seed: int, signs: bool | None = None) -> None:
+    """Branch and bound proves exactly the rows that enumeration does not break."""
+    world = TinyReLU.make(seed=seed, rows=2)
+    worst = world.worst(threat.radius, threat.order)
+    question, _ = begun(world.model, world.x, world.goal, threat)
+    for row in range(2):
+        found = decided(question, row, 0.0, 30.0, 500, signs=signs)
+        assert found.answer == ("sat" if worst[row] > 0 else "unsat")
+    beta = BetaCROWN()(world.model, world.x, world.goal, threat)
+    assert torch.equal(beta.proved, worst < 0)
+    assert (beta.margin >= worst).all()
+
+
+@pytest.mark.parametrize("signs", [False, True])
+@pytest.mark.parametrize("kind", [LInf, L2, L1])
+def test_branch_and_bound_agrees_with_enumeration(kind: type[Threat], signs: bool) -> None:
+    for seed, radius in ((0, 0.15), (1, 0.25)):
+        enumerable(kind(radius=radius), seed, signs)
+
+
+@pytest.mark.parametrize("kind", [LInf, L1])
+def test_mixed_integer_programs_agree_with_enumeration(kind: type[Threat]) -> None:
+    for seed, radius in ((0, 0.05), (1, 0.2)):
+        world = TinyReLU.make(seed=seed, rows=2)
+        worst = world.worst(radius, kind.order)
+        exact = MILP(slack=1e-6)(world.model, world.x, world.goal, kind(radius=radius)).margin
+        assert (exact >= worst).all() and (exact <= worst + 1.1e-6).all()
+
+
+def test_mixed_integer_programs_refuse_what_is_round() -> None:
+    world = TinyReLU.make(rows=1)
+    with pytest.raises(Unsupported, match="beta-crown"):
+        MILP()(world.model, world.x, world.goal, L2(radius=0.1))
 
 
 @pytest.mark.parametrize("signs", [False, True])

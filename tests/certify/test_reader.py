@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from holdfast.certify.linear.crown import CROWN
 from holdfast.certify.linear.ibp import IBP
+from holdfast.certify.reading.reader import read
+from holdfast.certify.reading.recorder import Recorder
 from holdfast.core.errors import Unsupported
 from holdfast.core.goal import Untargeted
 from holdfast.threats.norms import LInf
@@ -188,3 +190,19 @@ def test_layers_used_twice_are_bounded() -> None:
         for _ in range(200):
             move = 0.05 * (2 * torch.rand(X.shape, generator=g) - 1).double().sign()
             assert (GOAL(model((X + move).clamp(0, 1))) <= found).all()
+
+
+def test_the_compiler_of_torch_stays_out() -> None:
+    """It is not loaded by reading, and where a model brings it along it sees the model only."""
+    assert not hasattr(Recorder.__torch_dispatch__, "__wrapped__"), "torch would load it: seconds"
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)).eval()
+    x, compiled = torch.rand(2, 3), []
+
+    def backend(graph, inputs):
+        compiled.append(graph)
+        return graph.forward
+
+    kinds = [type(node.operator) for node in read(model, x).nodes]
+    whole = torch.compile(model, backend=backend)
+    assert [type(node.operator) for node in read(whole, x).nodes] == kinds
+    assert len(compiled) <= 1

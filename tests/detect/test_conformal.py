@@ -7,8 +7,9 @@ from scipy.stats import binom
 from holdfast.core.data import Batches
 from holdfast.core.errors import ShapeError, Unsupported
 from holdfast.core.row_keys import row_keys
-from holdfast.detect.conformal import Conformal, tuned
+from holdfast.detect.conformal import Conformal
 from holdfast.detect.conformal_band import Band
+from holdfast.detect.conformal_tuning import tuned
 from holdfast.measures.outputs.sets import set_coverage
 from holdfast.run.guard import Guard
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 from scipy.optimize import linprog, minimize
 
+from holdfast.ops.filling import fill_l2
 from holdfast.ops.geometry import (
-    fill_l2,
     norm,
     project_l1,
     project_l2,

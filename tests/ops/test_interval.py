@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+import numpy as np
+import pytest
 import torch
+from scipy.optimize import linprog
 
 from holdfast.certify.network.operators import Dense
 from holdfast.ops.interval import Box, affine, around, gamma, intersect, relu
-from holdfast.ops.linear import lower_on_ball, lower_on_box, relu_lines
+from holdfast.ops.linear import lower_on_ball, lower_on_both, lower_on_box, relu_lines
 
 
 def test_affine_holds_the_exact_image() -> None:
@@ -79,6 +82,32 @@ def test_linear_minima_are_attained() -> None:
         exact = (a * c).sum(1) - 0.3 * torch.linalg.vector_norm(a, dual, dim=1)
         found = lower_on_ball(a[:, None], c, radius, norm)[:, 0]
         assert (found <= exact + 1e-15).all() and (exact - found).max() < 1e-13
+
+
+@pytest.mark.parametrize("radius", [0.1, 0.5, 4.0])
+def test_linear_minima_over_balls_cut_by_boxes_are_attained(radius: float) -> None:
+    """L1 against a linear program; L2 against a scale found by bisection, cut at the box."""
+    g = torch.Generator().manual_seed(3)
+    a, c = (torch.randn(6, 5, generator=g, dtype=torch.float64) for _ in range(2))
+    down, up = (0.6 * torch.rand(6, 5, generator=g, dtype=torch.float64) for _ in range(2))
+    down[:, 0] = 0  # as of a black pixel
+    box, every = Box(c - down, c + up), torch.full((6,), radius, dtype=torch.float64)
+    found = {norm: lower_on_both(a[:, None], box, c, every, norm)[:, 0] for norm in (1, 2)}
+    one = np.eye(5)
+    rows = np.vstack([np.hstack([one, -one]), np.hstack([-one, -one]), [[0.0] * 5 + [1.0] * 5]])
+    for i in range(6):
+        free = [*zip(box.low[i].tolist(), box.high[i].tolist(), strict=True), *[(0, None)] * 5]
+        limits = np.concatenate([c[i], -c[i], [radius]])
+        exact = linprog(np.append(a[i], np.zeros(5)), rows, limits, bounds=free).fun
+        assert exact - 1e-12 <= found[1][i] <= exact + 1e-12
+        room = torch.where(a[i] > 0, down[i], up[i])
+        less, more = 0.0, 1e6
+        for _ in range(200):
+            middle = (less + more) / 2
+            inside = torch.minimum(middle * a[i].abs(), room).norm() <= radius
+            less, more = (middle, more) if inside else (less, middle)
+        exact = float(a[i] @ c[i] - a[i].abs() @ torch.minimum(less * a[i].abs(), room))
+        assert exact - 1e-12 <= found[2][i] <= exact + 1e-12
 
 
 def test_intersect_and_gamma() -> None:

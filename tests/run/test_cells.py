@@ -19,6 +19,7 @@ from holdfast.core.errors import ConfigError
 from holdfast.core.fields import Ingredient, ingredient, settings
 from holdfast.core.goal import Targeted, Untargeted
 from holdfast.core.kinds import Check
+from holdfast.readers.onnx_model import OnnxModel
 from holdfast.run import source
 from holdfast.run.cells import Cells, cell_key, parts, subject_key
 from holdfast.run.looked import looked
@@ -177,6 +178,20 @@ def test_the_sources_behind_a_method_are_part_of_the_key(edited, module, clean, 
     edited(module)
     after = [key(c) for c in checks]
     assert [a != b for a, b in zip(before, after, strict=True)] == [clean, worst]
+
+
+@pytest.mark.parametrize(("module", "counts"), [
+    ("holdfast.readers.onnx_operators.elementwise", True),  # computes what the file names
+    ("holdfast.readers.onnx", True),
+    ("holdfast.merge.soup", False),
+])  # fmt: skip
+def test_the_code_that_carries_out_an_onnx_file_is_part_of_the_key(edited, module, counts):
+    assert importlib.util.find_spec(module), "moved: name its new place here"
+    read, plain_ = subject(model=OnnxModel(nn.Linear(4, 3))), subject()
+    before = [subject_key(s) for s in (read, plain_)]
+    edited(module)
+    after = [subject_key(s) for s in (read, plain_)]
+    assert [a != b for a, b in zip(before, after, strict=True)] == [counts, False]
 
 
 def test_methods_named_in_the_source_of_a_check_are_reached():

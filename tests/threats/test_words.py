@@ -32,7 +32,10 @@ def test_a_premise_is_one_word_that_nobody_edits():
 
 def test_neighbours_are_the_nearest_by_cosine():
     vectors = torch.tensor([[1.0, 0.0], [0.9, 0.1], [0.0, 2.0], [-1.0, 0.0]])
-    assert nearest_words(vectors, count=2, least=0.1).tolist() == [[1, 0], [0, 2], [1, 2], [3, 3]]
+    table = nearest_words(vectors, count=2, least=0.1)
+    assert table.tolist() == [[1, 0], [0, 2], [1, 2], [3, 3]]
+    choices = Substitutions(table=table).choices(torch.tensor([[2]]))
+    assert set(choices.flatten().tolist()) <= {1, 2}
 
 
 def test_errors_are_of_their_kind():

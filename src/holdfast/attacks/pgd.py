@@ -53,6 +53,7 @@ class PGD(Attack):
     Unlike the paper: the best point is kept, decided rows leave, `soft` cannot underflow, and
     the second half climbs the margin: all classes together lead to the right region, the best
     of them alone then crosses the boundary. The paper's loss throughout is `climb="soft"`.
+    With the goal `least_likely(model, x)` and `FGSM` or `BIM` it is the least-likely-class method.
     """
 
     access: ClassVar[Access] = Access.GRADIENT
@@ -124,7 +125,8 @@ def least_likely(model: Model, x: Tensor) -> Targeted:
     """The goal that each row takes the class that is least likely for it as it stands.
 
     Climbing it one step at a time is the least-likely-class method: its steps do not give away
-    the label, as those against the label can while a model is trained on them.
+    the label, as those against the label can while a model is trained on them:
+    `search(BIM, model, x, least_likely(model, x), LInf(radius=0.03))`.
 
     Args:
         model: inputs -> logits first.

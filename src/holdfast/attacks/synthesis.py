@@ -19,10 +19,9 @@ SYNTHESIS = register(
     "attack", cites="robust-classifier-synthesis", name="synthesis",
     says="Sixty steps of the published length towards a class, from a start without change.",
 )(PGD(steps=60, travel=1.5, start="none", climb="soft"))  # fmt: skip
-TRANSLATION = PGD(steps=200, travel=1.25, start="none", climb="soft")
 INPAINTING = PGD(steps=720, travel=720 * 0.1 / 21.6, start="none", climb="soft")
 SHARPENING = PGD(steps=50, travel=50 / 15, start="none", climb="soft")
-FAR, FARTHER, NEARBY, PAINTED, LARGER = (L2(radius=r) for r in (40.0, 80.0, 21.6, 70.0, 15.0))
+FAR, NEARBY, PAINTED, LARGER = (L2(radius=r) for r in (40.0, 21.6, 70.0, 15.0))
 PAINTING = PGD(steps=140, travel=2.0, start="none", climb="soft")
 
 
@@ -47,11 +46,13 @@ def synthesize(
 
     Climbs the certainty of the class by normalised steps and never leaves the ball around the
     start, nor the range of images. What comes out looks like the class where the model's
-    gradients do, which is so for models trained against an L2 adversary.
+    gradients do, which is so for models trained against an L2 adversary. From images of one
+    domain to another it goes by a classifier of the two, farther and in smaller steps:
+    `threat=L2(radius=80.0), attack=PGD(steps=200, travel=1.25, start="none", climb="soft")`.
 
     Args:
         model: a robust classifier.
-        start: `(B, ...)` draws of `ClassGaussians`, or sketches.
+        start: `(B, ...)` draws of `ClassGaussians`, sketches, or images of another domain.
         y: `(B,)` classes.
         threat: how far the image may be from its start.
         attack: `attack:synthesis` or another gradient ascent without a random start.
@@ -60,23 +61,6 @@ def synthesize(
     Cost: one forward and one backward per step.
     """
     return _climbed(model, start, Towards(y), threat, attack, dice)
-
-
-def translate(
-    model: Model, x: Tensor, y: Tensor, *, threat: Threat = FARTHER,
-    attack: Attack = TRANSLATION, dice: Dice | None = None,
-) -> Tensor:  # fmt: skip
-    """Images moved to another class of a classifier of the two domains; see `synthesize`.
-
-    Args:
-        model: a robust classifier of domains.
-        x: `(B, ...)` images.
-        y: `(B,)` classes to be reached.
-        threat: how far the image may move.
-        attack: the ascent.
-        dice: of attacks that draw.
-    """
-    return _climbed(model, x, Towards(y), threat, attack, dice)
 
 
 def inpaint(

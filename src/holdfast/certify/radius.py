@@ -38,7 +38,7 @@ def certified_radius(
 
     def proved(index: Tensor, numerator: int) -> Tensor:
         certificate = certifier(
-            model, x[index], goal.take(index), threat.scaled(numerator / top),
+            model, x[index], goal.take(index), threat.scaled(numerator / top).take(index),
             dice=rows.part(index.to(rows.keys.device)),
         )  # fmt: skip
         return certificate.proved.to(x.device)

@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-READ = "What is read"
+READ, WRITE = "What is read", "What is written"
 
+Model = Annotated[str | None, typer.Argument(help="Weights, an ONNX file, or module:function.")]
 Data = Annotated[
     str | None,
     typer.Option(help="Folder, file, digits, or module:function.", rich_help_panel=READ),
@@ -36,4 +37,7 @@ Trust = Annotated[
 MaxBytes = Annotated[
     int | None,
     typer.Option(min=1, help="Unpack no file to more; 4 GiB.", rich_help_panel=READ),
+]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document.", rich_help_panel=WRITE)
 ]

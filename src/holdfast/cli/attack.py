@@ -18,13 +18,11 @@ if TYPE_CHECKING:
     from holdfast.core.kinds import Attack
 
 ASK = "How it is attacked"
-WRITE = "What is written"
+WRITE = asked.WRITE
 
 
 def attack(
-    model: Annotated[
-        str | None, typer.Argument(help="Weights, an ONNX file, or module:function.")
-    ] = None,
+    model: asked.Model = None,
     data: asked.Data = None,
     reference: asked.Reference = None,
     arch: asked.Arch = None,
@@ -58,9 +56,7 @@ def attack(
             "--output", "-o", help="A .safetensors of all that was found.", rich_help_panel=WRITE
         ),
     ] = None,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON document.", rich_help_panel=WRITE)
-    ] = False,
+    json: asked.Json = False,
 ) -> int:
     """Attack a model: how many rows survive, which stage of the attack broke them, at what cost.
 

@@ -14,13 +14,11 @@ from holdfast.cli import options as words
 from holdfast.core.errors import ConfigError
 
 ASK = "What is asked"
-WRITE = "What is written"
+WRITE = asked.WRITE
 
 
 def audit(
-    model: Annotated[
-        str | None, typer.Argument(help="Weights, an ONNX file, or module:function.")
-    ] = None,
+    model: asked.Model = None,
     data: asked.Data = None,
     reference: asked.Reference = None,
     arch: asked.Arch = None,
@@ -53,9 +51,7 @@ def audit(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Use no finished cells.", rich_help_panel=ASK)
     ] = False,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON document.", rich_help_panel=WRITE)
-    ] = False,
+    json: asked.Json = False,
     open_: Annotated[
         bool, typer.Option("--open", help="Open the report.", rich_help_panel=WRITE)
     ] = False,

@@ -12,14 +12,12 @@ from holdfast.cli import asked
 from holdfast.cli import options as words
 from holdfast.core.errors import ConfigError
 
-ASK, WRITE = "What is proved", "What is written"
+ASK, WRITE = "What is proved", asked.WRITE
 SHORT = {"alpha": "alpha-crown", "bab": "beta-crown"}
 
 
 def certify(
-    model: Annotated[
-        str | None, typer.Argument(help="Weights, an ONNX file, or module:function.")
-    ] = None,
+    model: asked.Model = None,
     data: asked.Data = None,
     reference: asked.Reference = None,
     arch: asked.Arch = None,
@@ -65,9 +63,7 @@ def certify(
             rich_help_panel=WRITE,
         ),
     ] = None,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON document.", rich_help_panel=WRITE)
-    ] = False,
+    json: asked.Json = False,
 ) -> int:  # fmt: skip
     """Prove rows of a model: on how many of them no admissible change can win.
 

@@ -1,4 +1,4 @@
-"""Minima of linear functions over fields of displacements, smooth ones included."""
+"""Fields of displacements: minima of linear functions over them, and how they are made smooth."""
 
 from __future__ import annotations
 
@@ -84,3 +84,28 @@ def _multipliers(c: Tensor, pairs: Tensor, reach: float, smooth: float) -> Tenso
         return torch.zeros(edges, dtype=c.dtype)
     price = -np.asarray(found.ineqlin.marginals)
     return torch.nan_to_num(torch.from_numpy(price[:edges] - price[edges:]).to(c))
+
+
+def levelled(field: Tensor, most: float) -> Tensor:
+    """The mean of the largest field below and the least above that differ by `most` at most.
+
+    Each is an envelope: the least of all values plus `most` times the number of steps to them,
+    reached by running over rows and columns both ways.
+
+    Args:
+        field: `(B, 2, H, W)`.
+        most: how much neighbours may differ, in either coordinate.
+    """
+    below, above = field, -field
+    for axis in (2, 3):
+        below, above = _envelope(below, most, axis), _envelope(above, most, axis)
+    return (below - above) / 2
+
+
+def _envelope(field: Tensor, most: float, axis: int) -> Tensor:
+    parts = list(field.unbind(axis))
+    for order in (range(1, len(parts)), range(len(parts) - 2, -1, -1)):
+        step = -1 if order.step > 0 else 1
+        for i in order:
+            parts[i] = torch.minimum(parts[i], parts[i + step] + most)
+    return torch.stack(parts, axis) if parts else field

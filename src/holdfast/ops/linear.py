@@ -7,7 +7,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from holdfast.ops.filling import fill_l2
 from holdfast.ops.interval import TINY, UNIT, Box, gamma
+
+NEARLY = 1 - 1e-4  # share of a radius: what a box cuts off beyond it is not worth the search
 
 
 class Lines(NamedTuple):
@@ -84,3 +87,46 @@ def lower_on_ball(a: Tensor, centre: Tensor, radius: Tensor, norm: float) -> Ten
     value = (a @ centre[:, :, None]).squeeze(2) - reach
     found: Tensor = value - 2 * gamma(a.shape[2] + 8) * mass - TINY
     return found
+
+
+def lower_on_both(a: Tensor, box: Box, centre: Tensor, radius: Tensor, norm: int) -> Tensor:
+    """`(B, m)`: numbers below the minima of `a . x` over balls cut by boxes.
+
+    However a is divided into u + v, the minimum of `u . x` over the box and that of `v . x` over
+    the ball add up to a number below. Where the centre lies in the box, the division taken here
+    attains the minimum: in v each coefficient is cut at its share in the dual of the ball where
+    the coordinate meets the end of the box. It is chosen in floats, and holds whatever it is.
+
+    Args:
+        a: `(B, m, n)` coefficients, m functions for each set.
+        box: ends `(B, n)`.
+        centre: `(B, n)` of the ball.
+        radius: `(B,)`.
+        norm: 1 or 2, the order that measures the ball.
+    """
+    reach = torch.minimum(centre - box.low, box.high - centre).amin(1)
+    if bool((reach >= NEARLY * radius).all()):
+        return lower_on_ball(a, centre, radius, norm)
+    size = a.detach().abs().nan_to_num()
+    low, high = (centre - box.low)[:, None], (box.high - centre)[:, None]
+    room = torch.where(a.detach() > 0, low, high).clamp(min=0)
+    cap = (_cap_l1 if norm == 1 else _cap_l2)(size, room, radius)
+    v = torch.where(size > cap, torch.copysign(cap, a.detach()), a)
+    u = a - v
+    lost = UNIT * (u.detach().abs() @ box.magnitude[:, :, None]).squeeze(2)  # by the difference
+    found = lower_on_box(u, box) + lower_on_ball(v, centre, radius, norm) - 2 * lost
+    return found - 2 * UNIT * found.detach().abs()
+
+
+def _cap_l1(size: Tensor, room: Tensor, radius: Tensor) -> Tensor:
+    """`(B, m, 1)`: the size down to which coordinates go to their end until the radius is spent."""
+    sizes, order = size.sort(2, descending=True)
+    spent = room.gather(2, order).cumsum(2) >= radius[:, None, None]
+    last = sizes.gather(2, spent.int().argmax(2, keepdim=True))
+    return last.masked_fill(~spent[:, :, -1:], 0.0)
+
+
+def _cap_l2(size: Tensor, room: Tensor, radius: Tensor) -> Tensor:
+    """`(B, m, n)`: the room over the scale at which `min(scale size, room)` fills the ball."""
+    scale = fill_l2(size.flatten(0, 1), room.flatten(0, 1), radius.repeat_interleave(size.shape[1]))
+    return room / scale.reshape(*size.shape[:2], 1)

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from holdfast.ops.batch import fit
-from holdfast.ops.geometry import fill_l2, norm, towards, wide
+from holdfast.ops.filling import fill_l2
+from holdfast.ops.geometry import norm, towards, wide
 
 STUCK = 1e-6  # room below which a coordinate counts as standing at its wall
 

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from holdfast.core.errors import MissingExtra, Unsupported, UntrustedFile
+from holdfast.core.errors import MissingExtra, Unsupported
 from holdfast.core.nearest import nearest
 from holdfast.readers.onnx_operators import OPERATORS, Step
 from holdfast.readers.onnx_operators.elementwise import TYPES
 from holdfast.readers.onnx_operators.step import MAX_NUMBERS
+from holdfast.readers.onnx_weights import array, refused
 from holdfast.readers.packed import unpacked
 
 MAX_BYTES = 2 << 30  # the format itself ends here
@@ -79,12 +80,12 @@ def read_file(path: Path, *, max_bytes: int = MAX_BYTES) -> OnnxFile:
     try:
         model = onnx.load_model_from_string(raw)
     except Exception as error:
-        raise _refused(path, f"is no ONNX file: {error}") from None
+        raise refused(path, f"is no ONNX file: {error}") from None
     graph = model.graph
     version = max((o.version for o in model.opset_import if o.domain in OWN), default=0)
     if not version or not graph.output:
-        raise _refused(path, "is no ONNX network: it names no operator set or no output")
-    constants = {t.name: _array(onnx, t, path) for t in graph.initializer}
+        raise refused(path, "is no ONNX network: it names no operator set or no output")
+    constants = {t.name: array(onnx, t, path) for t in graph.initializer}
     if graph.sparse_initializer:
         raise Unsupported("sparse weights of an ONNX network", code="E0320")
     entry, shape, dtype, leading = _input(graph, constants)
@@ -142,7 +143,7 @@ def _step(onnx: Any, node: Any, place: int, version: int, path: Path) -> Step:
         if isinstance(value, bytes):
             value = value.decode("utf-8", "replace")
         elif isinstance(value, onnx.TensorProto):
-            value = _array(onnx, value, path)
+            value = array(onnx, value, path)
         elif isinstance(value, onnx.GraphProto):
             raise Unsupported(f"ONNX node {name!r} holds a graph of its own", code="E0321")
         elif not isinstance(value, int | float):
@@ -156,52 +157,9 @@ def _ordered(steps: Iterable[Step], known: set[str], exit_: str, path: Path) -> 
     known = {*known, ""}
     for step in steps:
         if missing := [name for name in step.inputs if name not in known]:
-            raise _refused(path, f"takes {missing[0]!r} in node {step.name!r} before it exists")
+            raise refused(path, f"takes {missing[0]!r} in node {step.name!r} before it exists")
         if twice := [name for name in step.outputs if name and name in known]:
-            raise _refused(path, f"gives {twice[0]!r} a second value in node {step.name!r}")
+            raise refused(path, f"gives {twice[0]!r} a second value in node {step.name!r}")
         known.update(step.outputs)
     if exit_ not in known:
-        raise _refused(path, f"never computes its output {exit_!r}")
-
-
-def _array(onnx: Any, tensor: Any, path: Path) -> Array:
-    """The numbers of a weight."""
-    if prod(tensor.dims) > MAX_NUMBERS or any(d < 0 for d in tensor.dims):
-        raise _refused(path, f"holds a weight of shape {list(tensor.dims)}")
-    if tensor.data_location == onnx.TensorProto.EXTERNAL:
-        tensor = _beside(onnx, tensor, path)
-    try:
-        found: Array = onnx.numpy_helper.to_array(tensor)
-    except Exception as error:
-        raise _refused(path, f"holds a broken weight {tensor.name!r}: {error}") from None
-    if found.dtype.kind not in "fiub":  # formats that numpy does not know, and texts
-        found = found.astype(np.float32) if found.dtype.name == "bfloat16" else found
-    return found
-
-
-def _beside(onnx: Any, tensor: Any, path: Path) -> Any:
-    """A weight whose numbers stand in a second file of the same folder."""
-    where = {entry.key: entry.value for entry in tensor.external_data}
-    location = where.get("location", "")
-    other = (path.parent / location).resolve()
-    if Path(location).name != location or other.parent != path.parent.resolve():
-        raise _refused(path, f"keeps weight {tensor.name!r} in {location!r}, outside its folder")
-    if not other.is_file():
-        raise _refused(path, f"keeps weight {tensor.name!r} in {location!r}, which is missing")
-    size = (
-        prod(tensor.dims)
-        * np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)).itemsize
-    )
-    start = int(where.get("offset", 0))
-    with other.open("rb") as file:
-        file.seek(start)
-        raw = file.read(size)
-    if start < 0 or len(raw) != size:
-        raise _refused(path, f"keeps weight {tensor.name!r} in {location!r}, which is too short")
-    whole = onnx.TensorProto(dims=tensor.dims, data_type=tensor.data_type, name=tensor.name)
-    whole.raw_data = raw
-    return whole
-
-
-def _refused(path: Path, says: str) -> UntrustedFile:
-    return UntrustedFile(f"{path.name} {says}", fix="Check where it comes from.", code="E0416")
+        raise refused(path, f"never computes its output {exit_!r}")

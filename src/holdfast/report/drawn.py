@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from holdfast.report.charts import DRAW, Spec
+from holdfast.report.charts import DRAW
 from holdfast.report.document import Document, mapping, mappings, text
 from holdfast.report.heat import Heat, heat
 from holdfast.report.pictures import Picture, picture, pictured
 from holdfast.report.proofs import Proofs, proofs
 from holdfast.report.stages import Check, Ledger, ledger, panel
 from holdfast.report.tables import Table, table
+from holdfast.report.vega import Spec
 
 
 @dataclass(frozen=True)

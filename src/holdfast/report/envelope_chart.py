@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from holdfast.report.charts import Spec, axis, spec
 from holdfast.report.envelope import LEVELS, Panel, Point
+from holdfast.report.vega import Spec, axis, spec
 
 _LEVEL = f"datum.value ? round(datum.value * {LEVELS}) + '/{LEVELS}' : '0'"
 

@@ -14,11 +14,11 @@ import jinja2
 from markupsafe import Markup
 
 from holdfast.report.body import sections
-from holdfast.report.charts import CONFIG
 from holdfast.report.document import Document, mapping
 from holdfast.report.drawn import Desk, Thrift
 from holdfast.report.screen import screen
 from holdfast.report.stages import timed
+from holdfast.report.vega import CONFIG
 
 LIMIT = 1_500_000
 _HERE = Path(__file__).parent

@@ -100,12 +100,18 @@ def _text(thing: Any) -> str:
 
 
 def code_of(model: Any) -> list[str]:
-    """Sources of the classes and functions that make up a model, where they can be read."""
+    """Sources of the classes and functions that make up a model, where they can be read.
+
+    Of the user's the files in which they stand; of ours, such as the network of an ONNX file,
+    the digest of all modules behind them.
+    """
     things: list[Any] = [type(m) for top in modules_of(model) for m in top.modules()]
     if model is not None and not isinstance(model, torch.nn.Module):
         things.append(model if inspect.isfunction(model) else type(model))
+    places = {str(t.__module__) for t in things}
+    ours = [source_digest(m) for m in sorted(places) if m.startswith("holdfast.")]
     theirs = ("torch.", "holdfast.", "builtins", "functools")
-    return sorted({_text(t) for t in things if not str(t.__module__).startswith(theirs)})
+    return sorted({_text(t) for t in things if not str(t.__module__).startswith(theirs)}) + ours
 
 
 def subject_key(subject: Subject) -> str:

@@ -11,6 +11,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from holdfast.core.data import Batch
+from holdfast.core.dice import Dice
 
 
 def join_group(device: torch.device) -> None:
@@ -43,6 +44,21 @@ def world() -> int:
 def rank() -> int:
     """Which of them this is, from 0."""
     return dist.get_rank() if world() > 1 else 0
+
+
+def seed(dice: Dice, name: str, device: torch.device) -> None:
+    """Make global draws (dropout) depend on seed, name and process alone.
+
+    Args:
+        dice: holds the seed.
+        name: of what draws, such as a step.
+        device: where the model is.
+    """
+    number = dice.generator(f"{name}/rank{rank()}").initial_seed()
+    torch.default_generator.manual_seed(number)
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(number)
 
 
 def mine(batch: Batch) -> Batch:

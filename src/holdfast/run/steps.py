@@ -49,7 +49,7 @@ class Steps:
         try:
             self.keeping = Keeping(self.control.folder, self.plan, self.batches, self.dice)
             with torch.random.fork_rng(devices=devices), Clock(self.control) as clock:
-                self._seed("start")
+                ranks.seed(self.dice, "start", self.device)
                 self._prepare()
                 if not self._resume():
                     self._epochs(clock)
@@ -158,7 +158,7 @@ class Steps:
             nonlocal calls, finite
             for p in parameters:
                 p.grad = None
-            self._seed(f"step{run.step}")
+            ranks.seed(self.dice, f"step{run.step}", self.device)
             first = calls == 0
             objective = Weighted(player.objective, plan.precision, self.hooks, self.scaler, rows)
             with torch.enable_grad(), frozen_statistics(run.model, not first):
@@ -179,14 +179,6 @@ class Steps:
         player.optimizer.step(closure)  # type: ignore[arg-type]
         self.scaler.update(finite)
         return finite
-
-    def _seed(self, name: str) -> None:
-        """Global draws (dropout) depend on the seed, the step and the process alone."""
-        seed = self.dice.generator(f"{name}/rank{ranks.rank()}").initial_seed()
-        torch.default_generator.manual_seed(seed)
-        if self.device.type == "cuda":
-            with torch.cuda.device(self.device):
-                torch.cuda.manual_seed(seed)
 
     def _keep(self, done: bool = False) -> None:
         if self.keeping.file is not None:

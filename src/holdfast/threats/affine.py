@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from holdfast.core.catalog import register
-from holdfast.core.errors import ConfigError, Unsupported
+from holdfast.core.errors import ConfigError
 from holdfast.core.fields import NonNegative, settings
-from holdfast.threats.ball import within
+from holdfast.threats.images import extent, interpolated, precise
 from holdfast.threats.interval import Parameters
 from holdfast.threats.number import box, ends, ordered, read, shown
 
@@ -55,7 +55,7 @@ def warp(x: Tensor, inverse: Tensor, padding: str, low: float, high: float) -> T
         low: least valid value.
         high: largest valid value.
     """
-    kind = x.dtype if x.dtype in (torch.float32, torch.float64) else torch.float32
+    kind = precise(x)
     fill = min(max(0.0, low), high) if padding == "zeros" else 0.0
     if x.numel() == 0:
         return x + 0 * inverse.sum().to(x)
@@ -63,17 +63,7 @@ def warp(x: Tensor, inverse: Tensor, padding: str, low: float, high: float) -> T
     moved = F.grid_sample(
         x.to(kind) - fill, grid, mode="bilinear", padding_mode=padding, align_corners=False
     )
-    ends = x.detach().to(kind)
-    return within(moved + fill, ends.amin().clamp(max=low), ends.amax().clamp(min=high)).to(x.dtype)
-
-
-def _images(x: Tensor, name: str) -> tuple[int, int]:
-    if x.dim() != 4:
-        raise Unsupported(
-            f"{name}: needs images (B, C, H, W), got {tuple(x.shape)}",
-            fix="Use a norm ball such as linf:0.1 for other inputs.",
-        )
-    return x.shape[2], x.shape[3]
+    return interpolated(moved + fill, x, low, high)
 
 
 def _matrix(rows: list[list[Tensor]]) -> Tensor:
@@ -129,7 +119,7 @@ class Rotation(Affine):
         return replace(self, degrees=self.degrees * factor)
 
     def inverse(self, x: Tensor, change: Tensor) -> Tensor:
-        height, width = _images(x, "rotation")
+        height, width = extent(x, "rotation")
         angle = change[:, 0] * (self.degrees * pi / 180)
         c, s, o = angle.cos(), angle.sin(), torch.zeros_like(angle)
         # Coordinates run from -1 to 1 on both axes, downwards on the second: the ratio of the
@@ -173,7 +163,7 @@ class Translation(Affine):
         return replace(self, share=self.share * factor)
 
     def inverse(self, x: Tensor, change: Tensor) -> Tensor:
-        _images(x, "translation")
+        extent(x, "translation")
         right, down = (-2 * self.share * change).unbind(1)
         o = torch.zeros_like(right)
         return _matrix([[o + 1, o, right], [o, o + 1, down], [o, o, o + 1]])

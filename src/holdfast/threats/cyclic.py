@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 from holdfast.core.catalog import register
-from holdfast.core.errors import Unsupported
 from holdfast.core.fields import NonNegative, settings
-from holdfast.threats.ball import within
+from holdfast.threats.images import extent, interpolated, precise
 from holdfast.threats.interval import Parameters
 from holdfast.threats.number import box, number_and_range, ordered, shown
 
@@ -56,14 +55,10 @@ class Cyclic(Parameters):
         return 2
 
     def apply(self, x: Tensor, change: Tensor) -> Tensor:
-        if x.dim() != 4:
-            raise Unsupported(
-                f"{self.spec}: needs images (B, C, H, W), got {tuple(x.shape)}",
-                fix="Use a norm ball such as linf:0.1 for other inputs.",
-            )
+        extent(x, self.spec)
         if not x.numel():
             return x + 0 * change.sum()
-        kind = x.dtype if x.dtype in (torch.float32, torch.float64) else torch.float32
+        kind = precise(x)
         move = change.to(kind) * self.pixels
         whole = move.detach().floor()
         part = (move - whole)[:, :, None, None, None].unbind(1)
@@ -72,9 +67,7 @@ class Cyclic(Parameters):
             for down, other in ((0, 1 - part[1]), (1, part[1])):
                 steps = whole + torch.tensor([right, down]).to(whole)
                 total = total + share * other * _rolled(x.to(kind), steps.long())
-        ends = x.detach().to(kind)
-        inside = within(total, ends.amin().clamp(max=self.low), ends.amax().clamp(min=self.high))
-        return inside.to(x.dtype)
+        return interpolated(total, x, self.low, self.high)
 
     def scaled(self, factor: float) -> Cyclic:
         return replace(self, pixels=self.pixels * factor)

@@ -10,12 +10,14 @@ from torch import Tensor
 
 from holdfast.core.catalog import register
 from holdfast.core.dice import Dice
-from holdfast.core.errors import ConfigError, Unsupported
+from holdfast.core.errors import ConfigError
 from holdfast.core.fields import NonNegative, settings
 from holdfast.core.kinds import Threat
 from holdfast.ops.bilinear import displaced
+from holdfast.ops.fields import levelled
 from holdfast.ops.geometry import norm, project_l1, project_l2, project_linf
-from holdfast.threats.ball import continuous, in_radii, within
+from holdfast.threats.ball import continuous, in_radii
+from holdfast.threats.images import extent, interpolated, precise
 from holdfast.threats.number import box, ends, ordered, read, shown
 
 NORMS = {"linf": torch.inf, "l2": 2.0, "l1": 1.0}
@@ -92,11 +94,7 @@ class Flow(Threat):
         return cls(**more)  # type: ignore[arg-type]
 
     def none(self, x: Tensor) -> Tensor:
-        if x.dim() != 4:
-            raise Unsupported(
-                f"{self.spec}: needs images (B, C, H, W), got {tuple(x.shape)}",
-                fix="Use a norm ball such as linf:0.1 for other inputs.",
-            )
+        extent(x, self.spec)
         return continuous(x, self).new_zeros(len(x), 2, *x.shape[2:])
 
     def sample(self, x: Tensor, dice: Dice) -> Tensor:
@@ -117,7 +115,7 @@ class Flow(Threat):
         clean = torch.nan_to_num(change, nan=0.0)
         if self.smooth is not None:
             clean = clean.clamp(-self.pixels, self.pixels)
-            clean = _smoothed(clean, self.smooth)
+            clean = levelled(clean, self.smooth)
         pixels = _by_pixel(clean)
         radius = torch.full((len(pixels),), self.pixels, dtype=torch.float64, device=x.device)
         far = torch.full_like(pixels, torch.inf)
@@ -132,14 +130,12 @@ class Flow(Threat):
         return clean / most[:, None, None, None]
 
     def apply(self, x: Tensor, change: Tensor) -> Tensor:
-        kind = x.dtype if x.dtype in (torch.float32, torch.float64) else torch.float32
+        kind = precise(x)
         right, down = change.to(kind).unbind(1)
         moved = displaced(x.to(kind), right, down, self.fill)
         if not x.numel():
             return x + 0 * change.sum()
-        ends = x.detach().to(kind)
-        inside = within(moved, ends.amin().clamp(max=self.low), ends.amax().clamp(min=self.high))
-        return inside.to(x.dtype)
+        return interpolated(moved, x, self.low, self.high)
 
     def size(self, x: Tensor, change: Tensor) -> Tensor:
         if not change.numel():
@@ -178,24 +174,3 @@ def _by_pixel(change: Tensor) -> Tensor:
 
 def _as_field(pixels: Tensor, like: Tensor) -> Tensor:
     return pixels.reshape(len(like), *like.shape[2:], 2).movedim(-1, 1)
-
-
-def _smoothed(field: Tensor, most: float) -> Tensor:
-    """The mean of the largest field below and the least above that differ by `most` at most.
-
-    Each is an envelope: the least of all values plus `most` times the number of steps to them,
-    reached by running over rows and columns both ways.
-    """
-    below, above = field, -field
-    for axis in (2, 3):
-        below, above = _envelope(below, most, axis), _envelope(above, most, axis)
-    return (below - above) / 2
-
-
-def _envelope(field: Tensor, most: float, axis: int) -> Tensor:
-    parts = list(field.unbind(axis))
-    for order in (range(1, len(parts)), range(len(parts) - 2, -1, -1)):
-        step = -1 if order.step > 0 else 1
-        for i in order:
-            parts[i] = torch.minimum(parts[i], parts[i + step] + most)
-    return torch.stack(parts, axis) if parts else field

@@ -13,6 +13,7 @@ from holdfast.core.errors import ConfigError, Unsupported
 from holdfast.core.fields import Natural, settings
 from holdfast.core.kinds import Threat
 from holdfast.threats.ball import continuous, within
+from holdfast.threats.images import extent
 from holdfast.threats.number import box, ends, ordered
 from holdfast.threats.places import beside, laid, nearest
 
@@ -75,12 +76,8 @@ class Patch(Threat):
 
     def _sides(self, x: Tensor) -> tuple[int, int, int]:
         """Channels, height and width of the content."""
-        if x.dim() != 4:
-            raise Unsupported(
-                f"{self.spec}: needs images (B, C, H, W), got {tuple(x.shape)}",
-                fix="Use a norm ball such as linf:0.1 for other inputs.",
-            )
-        return x.shape[1], min(self.height, x.shape[2]), min(self.width, x.shape[3])
+        height, width = extent(x, self.spec)
+        return x.shape[1], min(self.height, height), min(self.width, width)
 
     def slices(self, x: Tensor) -> dict[str, slice]:
         """Where content, place and opacity stand in a change."""

@@ -39,7 +39,8 @@ class Substitutions(Edits):
         edits: largest number of tokens replaced in a row.
         vocabulary: number of tokens; that of the table where there is one.
         blank: the token of padding, never edited; -1 if there is none.
-        table: `(V, C)` ids that may replace each token; its own id fills up.
+        table: `(V, C)` ids that may replace each token; its own id fills up. For tokens of an
+            embedding in which neighbours mean the same: `threats.words.nearest_words(vectors)`.
     """
 
     edits: Natural = 1

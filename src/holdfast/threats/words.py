@@ -119,6 +119,8 @@ def _near(word: str, candidates: Candidates | None) -> list[str]:
 def nearest_words(vectors: Tensor, *, count: int = 50, least: float = 0.5) -> Tensor:
     """`(V, count)`: the words nearest to each by the cosine of their vectors, the nearest first.
 
+    This is the table of `Substitutions(edits=2, table=nearest_words(vectors))`.
+
     Args:
         vectors: `(V, D)` one vector per word, of an embedding in which neighbours mean the same.
         count: neighbours of a word.

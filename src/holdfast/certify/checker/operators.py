@@ -74,9 +74,12 @@ def _scaled(net: Values, settings: Settings, given: list[Any], count: int, *, by
 def _relu(net: Values, settings: Settings, given: list[Any], count: int) -> Any:
     if not isinstance(given[0], Known):
         return np.maximum(given[0], 0)
-    net.layers.append(given[0].number)
-    zero = np.zeros(net.size(given[0].number))
-    return net.add([(given[0].number, None)], zero, given[0].shape, None, len(net.layers) - 1)
+    number, shape = given[0].number, given[0].shape
+    if (number, shape) not in net.rectified:  # several ReLUs of one value are one layer
+        net.layers.append(number)
+        zero, layer = np.zeros(net.size(number)), len(net.layers) - 1
+        net.rectified[number, shape] = net.add([(number, None)], zero, shape, None, layer)
+    return net.rectified[number, shape]
 
 
 def _product(net: Values, x: Any, w: Any) -> Any:

@@ -44,6 +44,7 @@ class Values:
     def __init__(self) -> None:
         self.values: list[Value] = []
         self.layers: list[int] = []  # for each ReLU the value that goes into it
+        self.rectified: dict[tuple[int, tuple[int, ...]], Known] = {}  # the ReLU of each value
 
     def add(
         self, parts: list[tuple[int, Matrix]], offset: Array, shape: Sequence[int],

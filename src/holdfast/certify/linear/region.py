@@ -9,8 +9,8 @@ from torch import Tensor
 
 from holdfast.core.errors import Unsupported
 from holdfast.core.kinds import Threat
-from holdfast.ops.interval import Box, Index, around
-from holdfast.ops.linear import lower_on_ball, lower_on_box
+from holdfast.ops.interval import TINY, Box, Index, around, gamma
+from holdfast.ops.linear import lower_on_ball, lower_on_both, lower_on_box
 from holdfast.threats.ball import Ball
 from holdfast.threats.shared import Shared
 
@@ -44,18 +44,45 @@ class Region:
     def lower(self, a: Tensor) -> Tensor:
         """`(B, m)`: numbers below `a . x` for every x of each row's region.
 
-        The minimum over an intersection lies above the minima over its parts, so the larger of
-        the two is taken; each is exact on its part.
+        Exact for balls of order 1 and 2, cut by the box or not. For other orders the larger of
+        the minima over box and ball is taken, below which that over both does not lie.
 
         Args:
             a: `(B, m, n)` coefficients, m questions about each row.
         """
-        bound = lower_on_box(a, self.box.flat())
+        box, centre = self.box.flat(), self.centre.flatten(1)
         if self.radius is None:
-            return bound
-        return torch.maximum(
-            bound, lower_on_ball(a, self.centre.flatten(1), self.radius, self.norm)
-        )
+            return lower_on_box(a, box)
+        if self.norm in (1, 2):
+            return lower_on_both(a, box, centre, self.radius, int(self.norm))
+        ball = lower_on_ball(a, centre, self.radius, self.norm)
+        return torch.maximum(lower_on_box(a, box), ball)
+
+    def part(self, box: Box) -> Region:
+        """What lies in smaller boxes, of a region of one row."""
+        count = len(box.low)
+        radius = None if self.radius is None else self.radius.expand(count)
+        return Region(box, self.centre.expand(count, *self.centre.shape[1:]), radius, self.norm)
+
+    def empty(self) -> Tensor:
+        """`(B,)` bool: where box and ball do not meet."""
+        if self.radius is None:
+            return torch.zeros(len(self.centre), dtype=torch.bool)
+        away = torch.maximum(self.box.low - self.centre, self.centre - self.box.high)
+        away = away.clamp(min=0).flatten(1)
+        size = torch.linalg.vector_norm(away, ord=self.norm, dim=1)
+        apart: Tensor = size * (1 - 4 * gamma(away.shape[1] + 8)) > self.radius
+        return apart
+
+    def pulled(self, x: Tensor) -> Tensor:
+        """Points `(N, ...)` of the box, drawn to the centre until the ball holds them; one row."""
+        if self.radius is None:
+            return x
+        change = (x - self.centre).flatten(1)
+        size = torch.linalg.vector_norm(change, ord=self.norm, dim=1, keepdim=True)
+        share = (self.radius / size.clamp(min=TINY)).clamp(max=1)
+        drawn: Tensor = self.centre + (change * share).reshape(x.shape)
+        return drawn
 
 
 def region(threat: Threat, x: Tensor) -> Region:

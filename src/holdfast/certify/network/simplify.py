@@ -1,4 +1,4 @@
-"""Fewer nodes for the same network: a sum with a constant joins the affine map before it."""
+"""Fewer nodes for the same network: sums with constants join affine maps, twin ReLUs are one."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from holdfast.certify.network.operators import Convolution, Dense, Scale
 
 
 def simplified(graph: Graph) -> Graph:
-    """The same function, bit by bit: only `W x` followed by `+ b` becomes `W x + b`.
+    """The same function, bit by bit: `W x` followed by `+ b` becomes `W x + b`.
 
-    Exported networks write them as two operations. Bends keep their order.
+    Exported networks write them as two operations. ReLUs of one value become one, so that its
+    sign is split once; bends keep their order.
 
     Args:
         graph: any network.
@@ -21,8 +22,12 @@ def simplified(graph: Graph) -> Graph:
     uses = [p for node in graph.nodes for p in node.parents] + [graph.output]
     nodes: list[Node] = []
     place: dict[int, int] = {}
+    rectified: dict[int, int] = {}
     for i, node in enumerate(graph.nodes):
         parents = tuple(place[p] for p in node.parents)
+        if node.is_relu and parents[0] in rectified:
+            place[i] = rectified[parents[0]]
+            continue
         before = nodes[parents[0]] if parents else None
         joined = None
         if before is not None and uses.count(node.parents[0]) == 1:
@@ -30,6 +35,8 @@ def simplified(graph: Graph) -> Graph:
         if joined is None:
             place[i] = len(nodes)
             nodes.append(replace(node, parents=parents))
+            if node.is_relu:
+                rectified[parents[0]] = place[i]
         else:
             place[i] = parents[0]
             nodes[parents[0]] = joined

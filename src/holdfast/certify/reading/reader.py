@@ -9,8 +9,9 @@ rounding that the record predicts, or it is refused as well.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 
 import torch
@@ -31,6 +32,7 @@ from holdfast.ops.interval import Box
 
 TRACED_ROWS = 2
 CHECKED_ROWS = 8
+COMPILER = "torch._dynamo"
 
 
 def training_parts(model: Model) -> list[str]:
@@ -83,13 +85,15 @@ def read(model: Model, x: Tensor, probes: Sequence[Tensor] = ()) -> Graph:
 
 @contextmanager
 def _written_out() -> Iterator[None]:
-    """Attention and recurrent layers as separate operations instead of one fused one."""
+    """Attention and recurrent layers as separate operations, and nothing compiled."""
+    # The compiler, where it is loaded at all, would look at the recorder as well.
+    eager = torch.compiler.set_stance("force_eager") if COMPILER in sys.modules else nullcontext()
     before, fused = torch.backends.mha.get_fastpath_enabled(), torch.backends.mkldnn.enabled
     torch.backends.mha.set_fastpath_enabled(False)
     # Not by its `flags`: they warn about a type that they set as well.
     torch.backends.mkldnn.enabled = False  # type: ignore[assignment]
     try:
-        with torch.backends.cudnn.flags(enabled=False), sdpa_kernel(SDPBackend.MATH):
+        with eager, torch.backends.cudnn.flags(enabled=False), sdpa_kernel(SDPBackend.MATH):
             yield
     finally:
         torch.backends.mkldnn.enabled = fused

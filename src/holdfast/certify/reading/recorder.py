@@ -40,6 +40,11 @@ class Recorder(TorchDispatchMode):
         self._fresh: set[int] = set()  # constants made meanwhile, in memory of their own
         self._alive: list[Tensor] = [x]  # an id names a tensor only while the tensor lives
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """No: torch would load its compiler, seconds of work; the reader keeps it away itself."""
+        return False
+
     def placed(self, value: Any) -> Placed | None:
         """Which value of the graph a tensor is, None for constants."""
         if id(value) in self._lost:

@@ -10,12 +10,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from holdfast.certify.linear.region import Region
 from holdfast.certify.network.graph import Graph
 from holdfast.certify.network.simplify import simplified
 from holdfast.certify.search.branch_input import InputSplits
 from holdfast.certify.search.branch_relu import ReluSplits
 from holdfast.certify.search.unsafe import Disjuncts, Unsafe
-from holdfast.certify.search.witness import seek
+from holdfast.certify.search.witness import seek, through
 from holdfast.ops.interval import Box
 
 Answer = Literal["unsat", "sat", "unknown"]
@@ -59,6 +60,7 @@ def prove(
     attack: bool = True,
     most: int | None = None,
     signs: bool | None = None,
+    ball: Region | None = None,
 ) -> Decision:
     """Decide whether an input of a box reaches an alternative `C z <= d`.
 
@@ -76,31 +78,35 @@ def prove(
         most: parts after which the search gives up.
         signs: whether the signs of ReLUs are split, or else the inputs; by the number of inputs
             unless said.
+        ball: one row, centred in the box; only inputs that lie in it as well are meant.
     """
     began = time.monotonic()
     graph, unsafe = simplified(graph), Unsafe.of(disjuncts)
+    box = Box(low[None].double(), high[None].double())
+    region = Region(box, (box.low + box.high) / 2) if ball is None else ball.part(box)
 
-    if attack and (witness := sought(graph, unsafe, low, high, deadline)) is not None:
+    if attack and (witness := sought(graph, unsafe, region, deadline)) is not None:
         return Decision("sat", witness, None, 0, time.monotonic() - began)
     with torch.no_grad():
         signs = low.numel() > FEW if signs is None else signs
         relus = any(node.is_relu for node in graph.nodes)
         kind = ReluSplits if signs and relus else InputSplits
-        search = kind(graph, unsafe, low, high, deadline, record)
+        search = kind(graph, unsafe, region, deadline, record)
         answer = search.run(most)
         taken = time.monotonic() - began
         proof = search.proof if answer == "unsat" else None
-        return Decision(answer, search.witness, proof, search.domains, taken, search.least)
+        witness = None if search.witness is None else region.pulled(search.witness[None])[0]
+        return Decision(answer, witness, proof, search.domains, taken, search.least)
 
 
-def sought(
-    graph: Graph, unsafe: Unsafe, low: Tensor, high: Tensor, deadline: float
-) -> Tensor | None:
+def sought(graph: Graph, unsafe: Unsafe, region: Region, deadline: float) -> Tensor | None:
     """A counterexample, looked for before anything is bounded; None if none was met."""
     part = max(STARTS, NUMBERS // sum(prod(node.shape) for node in graph.nodes))
     every = seek(
-        graph, unsafe, Box(low, high), torch.Generator().manual_seed(0),
+        through(graph, region), unsafe, Box(region.box.low[0], region.box.high[0]),
+        torch.Generator().manual_seed(0),
         samples=min(SAMPLES, BATCHES * part), at_once=part, starts=STARTS, steps=STEPS,
         deadline=deadline,
     )  # fmt: skip
-    return next((tried.witness for tried in every if tried.witness is not None), None)
+    found = next((tried.witness for tried in every if tried.witness is not None), None)
+    return None if found is None else region.pulled(found[None])[0]

@@ -17,7 +17,7 @@ from holdfast.certify.properties.proofs import Proof
 from holdfast.certify.search.parts import Parts, halved
 from holdfast.certify.search.stack import Pace, pop
 from holdfast.certify.search.unsafe import Unsafe
-from holdfast.certify.search.witness import Tried, descend, polished, probe
+from holdfast.certify.search.witness import Tried, descend, polished, probe, through
 from holdfast.ops.interval import TINY, UNIT, Box
 
 LEAST, MOST = 32, 1024  # parts bounded together
@@ -35,10 +35,10 @@ class InputSplits:
     """
 
     def __init__(
-        self, graph: Graph, unsafe: Unsafe, low: Tensor, high: Tensor, deadline: float, record: bool
+        self, graph: Graph, unsafe: Unsafe, region: Region, deadline: float, record: bool
     ) -> None:
         self.graph, self.unsafe, self.deadline = graph, unsafe, deadline
-        self.root = Box(low[None].double(), high[None].double())
+        self.region, self.network = region, through(graph, region)
         self.witness: Tensor | None = None
         self.proof = Proof(sum(n.is_relu for n in graph.nodes)) if record else None
         self.domains, self.due = 0, LEAST
@@ -48,8 +48,8 @@ class InputSplits:
     def run(self, most: int | None = None) -> Literal["unsat", "sat", "unknown"]:
         """Search until all parts are closed, a counterexample is found or time is up."""
         none = torch.full((1, self.unsafe.count), -torch.inf, dtype=torch.float64)
-        root = 0 if self.proof is None else self.proof.root(*self.root)
-        stack = [Parts(self.root, {}, none, torch.tensor([root]))]
+        root = 0 if self.proof is None else self.proof.root(*self.region.box)
+        stack = [Parts(self.region.box, {}, none, torch.tensor([root]))]
         pace = Pace(LEAST, MOST, 2 * LEAST)
         while stack:
             batch = pop(stack, pace.size, Parts.join)
@@ -77,7 +77,7 @@ class InputSplits:
         """Bounds of a batch, and `(N, n)` slopes of the worst row of each part."""
         self.domains += len(parts)
         centre = (parts.box.low + parts.box.high) / 2
-        region = Region(parts.box, centre)
+        region = self.region.part(parts.box)
         shares: dict[int, Tensor] = {}
         seen: dict[int, Tensor] = {}
         bounds = propagate(self.graph, region, "crown", parts.boxes, shares)
@@ -86,6 +86,7 @@ class InputSplits:
         if self.proof is not None:
             self.afresh(parts, value)
         bound = torch.maximum(unsafe.best(value), parts.bound)
+        bound = bound.masked_fill(region.empty()[:, None], torch.inf)
         self.noted(parts, value)
         boxes = {i: bounds.boxes[i] for i in self.graph.bent}
         # The worst alternative, and of its rows the one that comes nearest to refuting it.
@@ -139,13 +140,13 @@ class InputSplits:
         """Look for a witness at points `(2, N, ...)` of open parts, and go down from the best."""
         if not points.shape[1]:
             return
-        found = probe(self.graph, self.unsafe, points.flatten(0, 1))
+        found = probe(self.network, self.unsafe, points.flatten(0, 1))
         self.witness = found.witness
         if self.witness is None:
             margin, target = found.margins.min(1)
             best = margin.topk(min(CHASED, len(margin)), largest=False).indices
             box = box.take(best % points.shape[1])
-            ended = descend(self.graph, self.unsafe, found.x[best], box, target[best], CHASES)
+            ended = descend(self.network, self.unsafe, found.x[best], box, target[best], CHASES)
             self.witness = ended.witness if ended.witness is not None else self.polished(ended)
 
     def polished(self, ended: Tried) -> Tensor | None:
@@ -153,8 +154,8 @@ class InputSplits:
         if self.domains < self.due:
             return None
         self.due = 2 * self.domains
-        whole = Box(self.root.low[0], self.root.high[0])
-        every = polished(self.graph, self.unsafe, ended, whole, self.deadline, POLISHED)
+        whole = Box(self.region.box.low[0], self.region.box.high[0])
+        every = polished(self.network, self.unsafe, ended, whole, self.deadline, POLISHED)
         return next((tried.witness for tried in every if tried.witness is not None), None)
 
     def scores(
@@ -185,7 +186,7 @@ class InputSplits:
     def first(self, i: int) -> Tensor:
         """`(n, inputs)` absolute slopes of a value that is affine in the input."""
         if i not in self.slopes:
-            x = (self.root.low + self.root.high) / 2
+            x = self.region.centre
             part = Graph(self.graph.nodes[: i + 1], i)
             with torch.enable_grad():
                 found = torch.autograd.functional.jacobian(lambda v: part(v)[0].flatten(), x)

@@ -13,6 +13,7 @@ from holdfast.certify.linear.alive import living
 from holdfast.certify.linear.backward import backward, evaluated
 from holdfast.certify.linear.bounds import propagate
 from holdfast.certify.linear.coefficients import Bounds
+from holdfast.certify.linear.minima import Minima
 from holdfast.certify.linear.region import Region
 from holdfast.certify.network.graph import Graph
 from holdfast.certify.network.operators import Dense, Operator
@@ -22,8 +23,7 @@ from holdfast.certify.search.splits import Splits
 from holdfast.certify.search.stack import Pace, pop
 from holdfast.certify.search.tree import Tree
 from holdfast.certify.search.unsafe import Unsafe
-from holdfast.certify.search.witness import probe
-from holdfast.ops.interval import Box
+from holdfast.certify.search.witness import probe, through
 
 LEAST, MOST = 8, 256  # parts bounded together
 ROOT_STEPS, FIRST_STEPS, STEPS = 8, 40, 10  # evaluations: of each neuron, of the root, of a part
@@ -43,12 +43,12 @@ class ReluSplits:
     """
 
     def __init__(
-        self, graph: Graph, unsafe: Unsafe, low: Tensor, high: Tensor, deadline: float, record: bool
+        self, graph: Graph, unsafe: Unsafe, region: Region, deadline: float, record: bool
     ) -> None:
         self.graph, self.unsafe, self.deadline = graph, unsafe, deadline
-        self.box = Box(low[None].double(), high[None].double())
+        self.region, self.network = region, through(graph, region)
         self.witness: Tensor | None = None
-        self.tree = Tree(graph, unsafe, self.box) if record else None
+        self.tree = Tree(graph, unsafe, region.box) if record else None
         self.proof = None if self.tree is None else self.tree.proof
         self.domains = 0
         self.stuck = False
@@ -79,7 +79,7 @@ class ReluSplits:
 
     def rooted(self) -> Splits | None:
         """The whole region, with what its bounds say about the alternatives."""
-        region = Region(self.box, (self.box.low + self.box.high) / 2)
+        region = self.region
         bounds = propagate(self.graph, region, "crown", until=self.deadline)
         rows = self.values(bounds)
         chosen: dict[int, dict[int, Tensor]] = {}
@@ -126,12 +126,19 @@ class ReluSplits:
         if bool(open_.any()):
             worst = batch.bound[open_].argmin(1)
             down = slope[open_][torch.arange(len(worst)), worst]
-            points = torch.where(down > 0, self.box.low, self.box.high)
-            self.witness = probe(self.graph, self.unsafe, points).witness
+            self.witness = probe(self.network, self.unsafe, self.lowest(down)).witness
         if self.witness is None:
             self.settled(batch)
         self.closed(batch, before)
         return batch.take(batch.open.any(1))
+
+    def lowest(self, a: Tensor) -> Tensor:
+        """`(N, ...)`: points of the box where `a . x` is least, on a ball within it about so."""
+        low, high = self.region.box
+        if self.region.radius is None:
+            return torch.where(a > 0, low, high)
+        found = Minima.of(self.region).where(a.float()[:, None])[:, 0]
+        return torch.clamp(found.double(), low, high)
 
     def settled(self, batch: Splits) -> None:
         """Ask a linear program about parts without an open sign."""
@@ -139,7 +146,7 @@ class ReluSplits:
         for row, j in (batch.open & known[:, None]).nonzero().tolist():
             done, x = self.signed.settle(batch, row, j)
             if not done:
-                self.witness = probe(self.graph, self.unsafe, x[None]).witness
+                self.witness = probe(self.network, self.unsafe, x[None]).witness
                 self.stuck = True
                 return
 

@@ -20,19 +20,36 @@ from holdfast.core.goal import Goal
 from holdfast.core.kinds import Certifier, Model, Threat
 
 
-def boxed(question: Question, threat: Threat) -> None:
-    """Refuse regions that are no boxes."""
-    if question.region.radius is not None:
+def begun(
+    model: Model, x: Tensor, goal: Goal, threat: Threat, *, linear: bool = False
+) -> tuple[Question | None, Tensor]:
+    """The question, None for an empty batch, and the margins that alpha-CROWN proves.
+
+    Args:
+        model: to be read.
+        x: `(B, ...)` inputs.
+        goal: linear in the logits.
+        threat: a norm ball.
+        linear: whether the region must be a polytope.
+
+    Raises:
+        Unsupported: where it is none though it must be, and for what else cannot be bounded.
+    """
+    question = prepare(model, x, goal, threat)
+    if question is None:
+        return None, x.new_zeros(0).double()
+    if linear and question.region.norm not in (1, torch.inf):
         raise Unsupported(
-            f"complete verification does not cover {threat.spec}",
-            fix="Certify a ball in the maximum norm such as linf:8/255, or use alpha-crown.",
+            f"{threat.spec} is round, and mixed-integer programs have flat sides",
+            fix="Use beta-crown, which covers it, or certify linf:8/255 or l1:2.",
             code="E0312",
         )
+    return question, AlphaCROWN(steps=3, last=10)(model, x, goal, threat).margin
 
 
 def decided(
     question: Question, row: int, level: float, seconds: float, parts: int,
-    *, signs: bool | None = None,
+    *, signs: bool | None = None, attack: bool = True,
 ) -> Decision:  # fmt: skip
     """Decide whether the margin of a row can reach a level.
 
@@ -43,16 +60,21 @@ def decided(
         seconds: limit.
         parts: limit.
         signs: as of `prove`.
+        attack: as of `prove`.
     """
     graph, region, c, constant = question
-    low, high = region.box.low[row], region.box.high[row]
+    one = region.take(slice(row, row + 1))
+    low, high = one.box.low[0], one.box.high[0]
+    ball = None if one.radius is None else one
     ways = [
         (-c[row, w : w + 1], constant[row, w : w + 1] - level)
         for w in range(c.shape[1])
         if bool(constant[row, w] > -torch.inf)
     ]
     end = time.monotonic() + seconds
-    return prove(graph, low, high, ways, deadline=end, most=parts, signs=signs)
+    return prove(
+        graph, low, high, ways, deadline=end, attack=attack, most=parts, signs=signs, ball=ball
+    )
 
 
 @register(
@@ -68,7 +90,8 @@ class BetaCROWN(Certifier):
     Sound because the parts cover the region and each is closed by a linear bound rounded outward;
     the sign of a split neuron enters with a multiplier, any value of which gives a bound that
     holds. Complete for ReLU networks, given time: then a row that is not proved can be broken,
-    up to rounding.
+    up to rounding. Only where many inputs meet an L2 ball are multipliers of parts without an
+    open sign sought by ascent, which may leave a close row undecided.
 
     Unlike the paper, networks with few inputs are divided along the input that answers for most
     of the looseness, and where no sign is left open the multipliers come from a linear program.
@@ -94,17 +117,15 @@ class BetaCROWN(Certifier):
             model: in eval mode, made of the operators that can be read.
             x: `(B, ...)` inputs.
             goal: linear in the logits.
-            threat: a ball in the maximum norm.
+            threat: a norm ball.
             dice: not used.
 
         Raises:
             Unsupported: for an operator, goal or threat that cannot be bounded.
         """
-        question = prepare(model, x, goal, threat)
+        question, margin = begun(model, x, goal, threat)
         if question is None:
-            return Certificate(model, threat, x.new_zeros(0).double())
-        boxed(question, threat)
-        margin = AlphaCROWN(steps=3, last=10)(model, x, goal, threat).margin
+            return Certificate(model, threat, margin)
         for row in (~(margin < 0)).nonzero().flatten().tolist():
             found = decided(question, row, 0.0, self.seconds, self.parts)
             if found.answer == "unsat":
@@ -149,23 +170,24 @@ class MILP(Certifier):
             model: in eval mode, made of affine operators and ReLU.
             x: `(B, ...)` inputs.
             goal: linear in the logits.
-            threat: a ball in the maximum norm.
+            threat: a ball in the maximum norm or in L1.
             dice: not used.
 
         Raises:
             Unsupported: for an operator, goal or threat that cannot be bounded.
         """
-        question = prepare(model, x, goal, threat)
+        question, margin = begun(model, x, goal, threat, linear=True)
         if question is None:
-            return Certificate(model, threat, x.new_zeros(0).double())
-        boxed(question, threat)
-        margin = AlphaCROWN(steps=3, last=10)(model, x, goal, threat).margin
+            return Certificate(model, threat, margin)
         for row in range(len(x)):
             worst = worst_way(question, row, self.seconds)
             if worst is None or worst + self.slack >= float(margin[row]):
                 continue
             level = worst + self.slack
-            found = decided(question, row, level, self.seconds, self.parts, signs=True)
+            # Nothing to look for: the solver says that no input reaches the level.
+            found = decided(
+                question, row, level, self.seconds, self.parts, signs=True, attack=False
+            )
             if found.answer == "unsat":
                 margin[row] = level
         return Certificate(model, threat, margin)

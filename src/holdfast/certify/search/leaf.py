@@ -1,4 +1,4 @@
-"""Parts on which every ReLU is linear: a linear program, whose multipliers prove its value."""
+"""Parts on which every ReLU is linear: multipliers of a linear program prove its value."""
 
 from __future__ import annotations
 
@@ -6,16 +6,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from holdfast.certify.linear.ascent import Ascent
 from holdfast.certify.linear.backward import backward
 from holdfast.certify.linear.coefficients import Bounds
+from holdfast.certify.linear.region import Region
+from holdfast.certify.search.pairs import Pairs
 
 ELASTIC = 1e5  # price of violating a sign, against coefficients of the objective
+PRESSES, LASTING = 300, 0.98  # evaluations of one pair, and what each step is of the one before
 
 
 def solved(
     bounds: Bounds, slope: Tensor, signs: dict[int, Tensor]
 ) -> tuple[Tensor, dict[int, Tensor]] | None:
     """Minimise a linear function over the inputs at which the signs are as they should be.
+
+    The inputs are a box, cut by an L1 ball where there is one. A ball of another norm is left
+    out: then the multipliers are those of the box, and hold all the same.
 
     The signs may be violated at a price, so that the program always has a solution: where no
     input has all signs, the multipliers show that.
@@ -46,17 +53,46 @@ def solved(
     a = torch.cat(rows).numpy()
     price = ELASTIC * max(1e-12, float(slope.abs().max()))
     low, high = (end.flatten().tolist() for end in bounds.region.box)
+    a, most = np.hstack([a, -np.ones((len(a), 1))]), torch.cat(limits).numpy()
+    ball, reach = within(bounds.region)
+    extra = ball.shape[1] - a.shape[1]  # distances of an L1 ball
     found = linprog(
-        np.append(slope.flatten().numpy(), price),
-        A_ub=np.hstack([a, -np.ones((len(a), 1))]), b_ub=torch.cat(limits).numpy(),
-        bounds=[*zip(low, high, strict=True), (0, None)], method="highs",
+        np.concatenate([slope.flatten().numpy(), [price], np.zeros(extra)]),
+        A_ub=np.vstack([np.pad(a, ((0, 0), (0, extra))), ball]), b_ub=np.append(most, reach),
+        bounds=[*zip(low, high, strict=True), *[(0, None)] * (1 + extra)], method="highs",
     )  # fmt: skip
     if found.x is None:
         return None
     betas = {p: torch.zeros(sign.numel(), dtype=torch.float64) for p, sign in signs.items()}
-    for (p, k), value in zip(places, -found.ineqlin.marginals, strict=True):
+    for (p, k), value in zip(places, -found.ineqlin.marginals[: len(places)], strict=True):
         betas[p][k] = max(0.0, float(value))
-    x = torch.from_numpy(np.asarray(found.x[:-1])).reshape(slope.shape)
+    x = torch.from_numpy(np.asarray(found.x[: slope.numel()])).reshape(slope.shape)
     low_, high_ = bounds.region.box
     point = torch.clamp(x, low_[0], high_[0])
     return point, {p: b.reshape(signs[p].shape) for p, b in betas.items()}
+
+
+def within(region: Region) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the L1 ball of a region of one row: inputs, a column for the price, distances."""
+    n = region.centre.numel()
+    if region.radius is None or region.norm != 1:
+        return np.zeros((0, n + 1)), np.zeros(0)
+    centre, one, none = region.centre.flatten().numpy(), np.eye(n), np.zeros((n, 1))
+    rows = [np.hstack([sign * one, none, -one]) for sign in (1.0, -1.0)]
+    total = np.append(np.zeros(n + 1), np.ones(n))
+    return np.vstack([*rows, total]), np.concatenate([centre, -centre, region.radius.numpy()])
+
+
+def pressed(pairs: Pairs, rates: list[float], largest: float) -> Tensor:
+    """The best bound of one pair by a long ascent of its multipliers, where no program has them.
+
+    Args:
+        pairs: one part and one alternative.
+        rates: first step of the multipliers before each ReLU.
+        largest: of a multiplier.
+    """
+    free = list(pairs.betas.values())
+    best = Ascent(free, [(0.0, largest)] * len(free), rates, LASTING).run(
+        lambda: pairs.below(*pairs.line()), PRESSES, done=lambda seen: bool((seen > 0).all())
+    )
+    return best[0, 0]

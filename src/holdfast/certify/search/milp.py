@@ -66,6 +66,14 @@ class Program:
         self.at_most({a: 1.0, d: -high}, 0.0)
         return {a: 1.0}
 
+    def within(self, centre: list[float], radius: float) -> None:
+        """Keep the input in an L1 ball: `t >= x - c`, `t >= c - x`, and the t add up to it."""
+        away = [self.variable(0.0, radius) for _ in centre]
+        for k, (c, t) in enumerate(zip(centre, away, strict=True), INTERCEPT + 1):
+            self.at_most({k: 1.0, t: -1.0}, c)
+            self.at_most({k: -1.0, t: -1.0}, -c)
+        self.at_most(dict.fromkeys(away, 1.0), radius)
+
 
 def written(bounds: Bounds, row: int) -> tuple[Program, Tensor]:
     """The program of one row, and `(V, K)` its logits as affine expressions of the variables.
@@ -74,8 +82,11 @@ def written(bounds: Bounds, row: int) -> tuple[Program, Tensor]:
         Unsupported: where something else than affine operators and ReLU is in the network.
     """
     graph = bounds.graph
-    low, high = (end[row].flatten().tolist() for end in bounds.region.box)
+    region = bounds.region.take(slice(row, row + 1))
+    low, high = (end.flatten().tolist() for end in region.box)
     program = Program([1.0, *low], [1.0, *high], [0] * (len(low) + 1))
+    if region.radius is not None:
+        program.within(region.centre.flatten().tolist(), float(region.radius))
     first = torch.eye(len(low) + 1, dtype=torch.float64)[:, 1:]
     values = [first.reshape(-1, *graph.nodes[0].shape)]
     for node in graph.nodes[1:]:

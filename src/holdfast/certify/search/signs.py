@@ -17,7 +17,7 @@ from holdfast.certify.linear.coefficients import Bounds, Linear
 from holdfast.certify.linear.region import Region
 from holdfast.certify.network.bends import Planes
 from holdfast.certify.network.graph import Graph
-from holdfast.certify.search.leaf import solved
+from holdfast.certify.search.leaf import pressed, solved
 from holdfast.certify.search.pairs import Mixtures, Pairs
 from holdfast.certify.search.splits import Splits
 from holdfast.certify.search.unsafe import Unsafe
@@ -185,5 +185,7 @@ class Signed:
         for p, beta in found[1].items():
             pairs.betas[p][0, 0] = parts.betas[p][row, j] = beta
         value = pairs.below(*pairs.line())[0, 0]
+        if self.root.region.norm == 2 and not value > 0:  # no linear program sees this ball
+            value = pressed(pairs, [BETA_RATE * self.scale[i] for i in self.relus], LARGEST)
         parts.bound[row, j] = torch.maximum(parts.bound[row, j], value)
         return bool(value > 0), found[0]

@@ -7,14 +7,14 @@ from math import pi, sqrt
 import torch
 from torch import Tensor
 
-from holdfast.certify.smoothing.randomized import one_answer, safe_classes, two_norm_only
+from holdfast.certify.smoothing.randomized import one_answer, safe_classes, two_norm_and_one_class
 from holdfast.certify.smoothing.votes import votes
 from holdfast.core.catalog import register
 from holdfast.core.certificate import Certificate
 from holdfast.core.dice import Dice, dice_or
 from holdfast.core.errors import Unsupported
 from holdfast.core.fields import Count, Inner, settings
-from holdfast.core.goal import Goal, Targeted, Untargeted
+from holdfast.core.goal import Goal
 from holdfast.core.kinds import Certifier, Model, Threat
 from holdfast.core.quiet import quiet
 from holdfast.defend.dual import DualSmoothed
@@ -99,13 +99,7 @@ class DualRadius(Certifier):
                 fix="Pass DualSmoothing(sigma=0.25)(model).",
                 code="E0312",
             )
-        ball = two_norm_only(threat, who)
-        if not isinstance(goal, Untargeted | Targeted):
-            raise Unsupported(
-                f"{who} knows which class wins, not {type(goal).__name__}",
-                fix="Use an untargeted or targeted goal.",
-                code="E0312",
-            )
+        ball = two_norm_and_one_class(threat, goal, who)
         rows = dice_or(dice, len(x))
         with quiet(model), torch.no_grad():
             sides = [(side, rows.spawn(f"half{k}")) for k, side in enumerate(model.sides)]

@@ -98,6 +98,15 @@ def smoothed_only(model: Model, threat: Threat, goal: Goal, who: str) -> tuple[S
             fix="Pass smoothed(model, sigma=0.25), and attack that model as well.",
             code="E0312",
         )
+    return model, two_norm_and_one_class(threat, goal, who)
+
+
+def two_norm_and_one_class(threat: Threat, goal: Goal, who: str) -> L2:
+    """The threat, if it is an L2 ball and the goal is about the class that wins.
+
+    Raises:
+        Unsupported: otherwise, naming what is not covered.
+    """
     ball = two_norm_only(threat, who)
     if not isinstance(goal, Untargeted | Targeted):
         raise Unsupported(
@@ -105,7 +114,7 @@ def smoothed_only(model: Model, threat: Threat, goal: Goal, who: str) -> tuple[S
             fix="Use an untargeted or targeted goal.",
             code="E0312",
         )
-    return model, ball
+    return ball
 
 
 def two_norm_only(threat: Threat, who: str) -> L2:

@@ -20,7 +20,7 @@ from holdfast.testing.laws import LawBroken
 from holdfast.testing.laws.certifier_scenes import KEYS, World, ask, forms, same, scenes
 from holdfast.testing.traces import no_trace, stopped_anywhere
 from holdfast.testing.worlds import TinyReLU, three_class
-from holdfast.threats.norms import L2, LInf
+from holdfast.threats.norms import L1, L2, LInf
 
 
 def law_no_change_beats_it(certifier: Certifier) -> None:
@@ -46,13 +46,14 @@ def law_no_change_beats_it(certifier: Certifier) -> None:
 
 def law_exact_worlds_lie_below(certifier: Certifier) -> None:
     """On a net small enough to enumerate, the exact worst margin does not exceed the bound."""
-    world, radius = TinyReLU.make(), 0.05
-    try:
-        found = certifier(world.model, world.x, world.goal, LInf(radius=radius))
-    except Unsupported:
-        return
-    if bool((world.worst(radius) > found.margin).any()):
-        raise LawBroken(f"{certifier!r} bounds a net below its exact worst margin")
+    world = TinyReLU.make()
+    for threat in (LInf(radius=0.05), L2(radius=0.1), L1(radius=0.1)):
+        try:
+            found = certifier(world.model, world.x, world.goal, threat)
+        except Unsupported:
+            continue
+        if bool((world.worst(threat.radius, threat.order) > found.margin).any()):
+            raise LawBroken(f"{certifier!r} on {threat.spec}: a bound below the exact worst margin")
 
 
 def law_larger_threats_are_harder(certifier: Certifier) -> None:

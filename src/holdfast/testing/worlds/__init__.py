@@ -6,6 +6,7 @@ Inputs lie well inside [0, 1], so that small balls do not touch the box.
 """
 
 from holdfast.testing.worlds.data import Bowl, Data, Quadratic, grid, mixture, separable
+from holdfast.testing.worlds.experts import Experts
 from holdfast.testing.worlds.language import Language, LookupModel
 from holdfast.testing.worlds.linear import (
     Linear,
@@ -28,6 +29,7 @@ __all__ = [
     "BagModel",
     "Bowl",
     "Data",
+    "Experts",
     "Images",
     "Language",
     "Linear",

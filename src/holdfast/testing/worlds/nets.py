@@ -46,28 +46,53 @@ class TinyReLU:
         """Any other class."""
         return Untargeted(self.y)
 
-    def corners(self, row: int, radius: float) -> Tensor:
-        """`(M, 2)`: all vertices of the linear pieces within the LInf ball of one row.
+    def corners(self, row: int, radius: float, order: float = torch.inf) -> Tensor:
+        """`(M, 2)`: all vertices of the linear pieces within the ball of one row, order 1 or inf.
 
         They are intersections of two lines out of the kinks of the units and the four sides.
         """
         first: Any = self.model[0]
-        a = torch.cat([first.weight.detach(), torch.eye(2).double(), torch.eye(2).double()])
-        centre = self.x[row]
-        b = torch.cat([-first.bias.detach(), centre - radius, centre + radius])
+        side = torch.tensor([[1.0, 1.0], [1.0, -1.0]]) if order == 1 else torch.eye(2)
+        side, centre = side.double(), self.x[row]
+        a = torch.cat([first.weight.detach(), side, side])
+        b = torch.cat([-first.bias.detach(), side @ centre - radius, side @ centre + radius])
         i, j = torch.combinations(torch.arange(len(b))).T
         pairs, values = torch.stack([a[i], a[j]], 1), torch.stack([b[i], b[j]], 1)
         solid = torch.linalg.det(pairs).abs() > 1e-12
         points = torch.linalg.solve(pairs[solid], values[solid])
-        kept: Tensor = points[((points - centre).abs() <= radius + 1e-12).all(1)]
+        far = torch.linalg.vector_norm(points - centre, ord=order, dim=1)
+        kept: Tensor = points[far <= radius + 1e-12]
         return kept
 
-    def worst(self, radius: float) -> Tensor:
-        """`(B,)`: exact largest margin in the LInf ball (inside the box)."""
+    def rim(self, row: int, radius: float) -> Tensor:
+        """`(M, 2)`: where a margin may be largest in the Euclidean ball of one row.
+
+        Vertices of the pieces inside, kinks on the circle, and on it the way that each margin
+        rises on each piece.
+        """
+        first: Any = self.model[0]
+        last: Any = self.model[2]
+        centre = self.x[row]
+        a, b = first.weight.detach(), -first.bias.detach()
+        size = a.norm(dim=1, keepdim=True)
+        foot = (b[:, None] / size - (a / size) @ centre[:, None]) * a / size
+        half = (radius**2 - foot.square().sum(1, keepdim=True)).clamp(min=0).sqrt()
+        along = torch.stack([-a[:, 1], a[:, 0]], 1) / size * half
+        signs = torch.cartesian_prod(*[torch.tensor([0.0, 1.0], dtype=a.dtype)] * len(a))
+        weight = last.weight.detach()
+        up = ((weight[:, None] - weight)[:, :, None] * signs).flatten(0, 2) @ a
+        up = up[up.norm(dim=1) > 0]
+        ways = torch.cat([foot + along, foot - along, radius * up / up.norm(dim=1, keepdim=True)])
+        points = torch.cat([self.corners(row, radius), centre + ways])
+        kept: Tensor = points[(points - centre).norm(dim=1) <= radius + 1e-12]
+        return kept
+
+    def worst(self, radius: float, order: float = torch.inf) -> Tensor:
+        """`(B,)`: exact largest margin in the ball of order 1, 2 or inf (inside the box)."""
         found = []
         with torch.no_grad():
             for row in range(len(self.x)):
-                points = self.corners(row, radius)
+                points = self.rim(row, radius) if order == 2 else self.corners(row, radius, order)
                 goal = Untargeted(self.y[row].expand(len(points)))
                 found.append(goal(self.model(points)).max())
         return torch.stack(found)
