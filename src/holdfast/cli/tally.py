@@ -118,7 +118,9 @@ def lines(told: dict[str, Any]) -> list[str]:
     if told["resumed"]:
         made.append(f"went on from an earlier attempt, which had done {told['resumed']:,} rows")
     if told["median_size"] is not None:
-        made.append(f"the median change that turned a row has {told['median_size']:.3g} radii")
+        made.append(
+            f"the median change that turned a row is {told['median_size']:.3g} times the radius"
+        )
     if "written" in told:
         made.append(f"wrote {told['written']['file']}   ({', '.join(told['written']['tensors'])})")
     return made

@@ -11,18 +11,19 @@ from torch import Tensor
 from holdfast.certify.linear.backward import backward, evaluated
 from holdfast.certify.linear.bounds import propagate
 from holdfast.certify.linear.coefficients import Bounds, Linear
-from holdfast.certify.linear.region import Region
+from holdfast.certify.linear.region import Region, through
 from holdfast.certify.network.graph import Graph
 from holdfast.certify.properties.proofs import Proof
 from holdfast.certify.search.parts import Parts, halved
 from holdfast.certify.search.stack import Pace, pop
 from holdfast.certify.search.unsafe import Unsafe
-from holdfast.certify.search.witness import descend, probe, through
+from holdfast.certify.search.witness import Tried, descend, polished, probe
 from holdfast.ops.interval import TINY, UNIT, Box
 
 LEAST, MOST = 32, 1024  # parts bounded together
 LINEAR = 0.3  # weight of the linear part of a bound in the choice of the input
 CHASED, CHASES = 16, 6  # points of a batch that are followed downhill, and how far
+POLISHED = 1  # of their ends that linear programs go on from
 
 
 class InputSplits:
@@ -40,7 +41,7 @@ class InputSplits:
         self.region, self.network = region, through(graph, region)
         self.witness: Tensor | None = None
         self.proof = Proof(sum(n.is_relu for n in graph.nodes)) if record else None
-        self.domains = 0
+        self.domains, self.due = 0, LEAST
         self.least = torch.inf
         self.slopes: dict[int, Tensor] = {}
 
@@ -145,9 +146,17 @@ class InputSplits:
             margin, target = found.margins.min(1)
             best = margin.topk(min(CHASED, len(margin)), largest=False).indices
             box = box.take(best % points.shape[1])
-            self.witness = descend(
-                self.network, self.unsafe, found.x[best], box, target[best], CHASES
-            ).witness
+            ended = descend(self.network, self.unsafe, found.x[best], box, target[best], CHASES)
+            self.witness = ended.witness if ended.witness is not None else self.polished(ended)
+
+    def polished(self, ended: Tried) -> Tensor | None:
+        """Go on from the best by linear programs, whenever twice as many parts were bounded."""
+        if self.domains < self.due:
+            return None
+        self.due = 2 * self.domains
+        whole = Box(self.region.box.low[0], self.region.box.high[0])
+        every = polished(self.network, self.unsafe, ended, whole, self.deadline, POLISHED)
+        return next((tried.witness for tried in every if tried.witness is not None), None)
 
     def scores(
         self, bounds: Bounds, shares: dict[int, Tensor], seen: dict[int, Tensor], slope: Tensor

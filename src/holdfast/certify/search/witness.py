@@ -1,4 +1,4 @@
-"""The search for inputs that reach an unsafe set: samples, then steps downhill from the best."""
+"""The search for inputs that reach an unsafe set: samples, steps downhill, linear programs."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from holdfast.certify.linear.region import Region
+from holdfast.certify.search.polish import polish
 from holdfast.certify.search.unsafe import Unsafe
 from holdfast.ops.batch import chunks, fit, pick
 from holdfast.ops.interval import Box
 
 WIDE, NARROW = 0.5, 0.002  # first and last step, in half widths of the box
 TAKEN = 10  # candidates of a batch that are worth a replay
+POLISHED, STEPS, ROWS = 5, 12, 256  # candidates, their linear programs, rows of one at most
 Network = Callable[[Tensor], Tensor]
 
 
@@ -52,11 +53,6 @@ class Tried(NamedTuple):
         )
         order = margins.flatten().argsort(stable=True)[:count]
         return rows.flatten()[order], order % among
-
-
-def through(network: Network, region: Region) -> Network:
-    """The network behind the map that draws a box into a region of one row: any point will do."""
-    return network if region.radius is None else lambda x: network(region.pulled(x))
 
 
 @torch.no_grad()
@@ -120,6 +116,9 @@ def seek(
 ) -> Iterator[Tried]:  # fmt: skip
     """Search a box: random points first, then descents from the best of them, then from others.
 
+    Where an alternative has several rows, the ends of descents that came nearest are polished by
+    linear programs: where rows pull in different directions, a descent goes to and fro.
+
     Args:
         network: inputs -> outputs `(B, K)`.
         unsafe: what to reach.
@@ -152,9 +151,39 @@ def seek(
     for number in range(1, rounds + 1):
         if time.monotonic() > deadline:
             return
-        yield descend(network, unsafe, x, box, target, steps, deadline)
+        found = descend(network, unsafe, x, box, target, steps, deadline)
+        yield found
+        yield from polished(network, unsafe, found, box, deadline)
         x = _points(box, starts, draws)
         target = (torch.arange(starts) + number * starts) % unsafe.count
+
+
+def polished(
+    network: Network, unsafe: Unsafe, found: Tried, box: Box, deadline: float = inf,
+    most: int = POLISHED,
+) -> Iterator[Tried]:  # fmt: skip
+    """What linear programs make of the best inputs, one alternative after the other.
+
+    Args:
+        network, unsafe, box, deadline: as of `seek`.
+        found: where to start.
+        most: of them are taken; those that head for an alternative of one row are left out.
+    """
+    margins, target = found.margins.min(1)
+    best = margins.topk(min(most, len(margins)), largest=False).indices
+    for way in target[best].unique().tolist():
+        rows = unsafe.rows(way)
+        if not 1 < len(rows) <= ROWS:
+            continue
+
+        def values(x: Tensor, rows: Tensor = rows) -> Tensor:
+            return unsafe.values(network(x))[:, rows]
+
+        try:
+            x = polish(values, found.x[best[target[best] == way]], box, STEPS, deadline)
+        except RuntimeError:  # an operation without a gradient
+            return
+        yield probe(network, unsafe, x)
 
 
 def _points(box: Box, count: int, draws: torch.Generator) -> Tensor:
