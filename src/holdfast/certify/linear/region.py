@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -113,3 +114,8 @@ def region(threat: Threat, x: Tensor) -> Region:
     reach = torch.linalg.vector_norm(centre.flatten(1), ord=inner.order, dim=1) + inner.radius
     radius = inner.radius * (1 + 32 * eps) + eps * reach
     return Region(box, centre, radius, inner.order)
+
+
+def through(network: Callable[[Tensor], Tensor], region: Region) -> Callable[[Tensor], Tensor]:
+    """The network behind the map that draws a box into a region of one row: any point will do."""
+    return network if region.radius is None else lambda x: network(region.pulled(x))

@@ -10,13 +10,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from holdfast.certify.linear.region import Region
+from holdfast.certify.linear.region import Region, through
 from holdfast.certify.network.graph import Graph
 from holdfast.certify.network.simplify import simplified
 from holdfast.certify.search.branch_input import InputSplits
 from holdfast.certify.search.branch_relu import ReluSplits
 from holdfast.certify.search.unsafe import Disjuncts, Unsafe
-from holdfast.certify.search.witness import seek, through
+from holdfast.certify.search.witness import seek
 from holdfast.ops.interval import Box
 
 Answer = Literal["unsat", "sat", "unknown"]

@@ -11,13 +11,13 @@ from torch import Tensor
 from holdfast.certify.linear.backward import backward, evaluated
 from holdfast.certify.linear.bounds import propagate
 from holdfast.certify.linear.coefficients import Bounds, Linear
-from holdfast.certify.linear.region import Region
+from holdfast.certify.linear.region import Region, through
 from holdfast.certify.network.graph import Graph
 from holdfast.certify.properties.proofs import Proof
 from holdfast.certify.search.parts import Parts, halved
 from holdfast.certify.search.stack import Pace, pop
 from holdfast.certify.search.unsafe import Unsafe
-from holdfast.certify.search.witness import Tried, descend, polished, probe, through
+from holdfast.certify.search.witness import Tried, descend, polished, probe
 from holdfast.ops.interval import TINY, UNIT, Box
 
 LEAST, MOST = 32, 1024  # parts bounded together

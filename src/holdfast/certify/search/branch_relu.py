@@ -14,7 +14,7 @@ from holdfast.certify.linear.backward import backward, evaluated
 from holdfast.certify.linear.bounds import propagate
 from holdfast.certify.linear.coefficients import Bounds
 from holdfast.certify.linear.minima import Minima
-from holdfast.certify.linear.region import Region
+from holdfast.certify.linear.region import Region, through
 from holdfast.certify.network.graph import Graph
 from holdfast.certify.network.operators import Dense, Operator
 from holdfast.certify.search.branching import divided
@@ -23,7 +23,7 @@ from holdfast.certify.search.splits import Splits
 from holdfast.certify.search.stack import Pace, pop
 from holdfast.certify.search.tree import Tree
 from holdfast.certify.search.unsafe import Unsafe
-from holdfast.certify.search.witness import probe, through
+from holdfast.certify.search.witness import probe
 
 LEAST, MOST = 8, 256  # parts bounded together
 ROOT_STEPS, FIRST_STEPS, STEPS = 8, 40, 10  # evaluations: of each neuron, of the root, of a part

@@ -10,7 +10,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from holdfast.certify.linear.region import Region
 from holdfast.certify.search.polish import polish
 from holdfast.certify.search.unsafe import Unsafe
 from holdfast.ops.batch import chunks, fit, pick
@@ -54,11 +53,6 @@ class Tried(NamedTuple):
         )
         order = margins.flatten().argsort(stable=True)[:count]
         return rows.flatten()[order], order % among
-
-
-def through(network: Network, region: Region) -> Network:
-    """The network behind the map that draws a box into a region of one row: any point will do."""
-    return network if region.radius is None else lambda x: network(region.pulled(x))
 
 
 @torch.no_grad()
@@ -165,8 +159,9 @@ def seek(
 
 
 def polished(
-    network: Network, unsafe: Unsafe, found: Tried, box: Box, deadline: float, most: int = POLISHED
-) -> Iterator[Tried]:
+    network: Network, unsafe: Unsafe, found: Tried, box: Box, deadline: float = inf,
+    most: int = POLISHED,
+) -> Iterator[Tried]:  # fmt: skip
     """What linear programs make of the best inputs, one alternative after the other.
 
     Args:
