@@ -103,7 +103,8 @@ def best_of(signed: Signed, parts: Splits, index: Tensor, keep: int) -> tuple[Sp
     """
     count, tries = index.shape
     rows = torch.arange(count).repeat_interleave(tries)
-    both, empty = signed.renewed(halves_of(signed, parts.take(rows), index.flatten()))
+    halves = halves_of(signed, parts.take(rows), index.flatten())
+    both, empty = signed.renewed(halves, index.flatten().repeat(2))
     both.bound.masked_fill_(empty[:, None], torch.inf)
     value = both.bound.clamp(max=0).sum(1)
     if bool(both.open.any()):
