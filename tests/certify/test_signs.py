@@ -11,6 +11,7 @@ from torch import nn
 
 from holdfast.certify.network.simplify import simplified
 from holdfast.certify.reading.reader import read
+from holdfast.certify.search.branch import prove
 from holdfast.certify.search.branch_relu import ReluSplits
 from holdfast.certify.search.branching import halves_of
 from holdfast.certify.search.climb import Climb
@@ -103,3 +104,20 @@ def test_slopes_of_bounds_are_those_of_differentiation() -> None:
     assert torch.allclose(found.double(), exact, atol=1e-4)
     for one, two in zip(slopes, torch.autograd.grad(exact.sum(), free), strict=True):
         assert torch.allclose(one.double(), two, atol=1e-4)
+
+
+@torch.no_grad()
+def test_networks_of_other_bends_too_are_decided() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Linear(4, 12), nn.Sigmoid(), nn.Linear(12, 12), nn.ReLU(), nn.Linear(12, 12), nn.ReLU(),
+        nn.Linear(12, 2),
+    ).double()  # fmt: skip
+    with torch.enable_grad():
+        graph = read(model, torch.rand(2, 4).double())
+    low, high = torch.zeros(4).double(), torch.ones(4).double()
+    least = float(graph(torch.rand(20000, 4).double())[:, 0].min())
+    rows = [(torch.tensor([[1.0, 0.0]]), torch.tensor([least - 0.004]))]
+    end = time.monotonic() + 30
+    found = prove(graph, low, high, rows, deadline=end, attack=False, most=500, signs=True)
+    assert found.answer in ("unsat", "unknown") and found.domains > 0

@@ -107,5 +107,6 @@ def ascend(
     """
     planes = proposed(bounds, start, a, steps, first=first, usual=chosen is not None, least=least)
     if chosen is not None:
-        chosen |= {i: p.below[0] for i, p in planes.items()}
+        nodes = bounds.graph.nodes
+        chosen |= {i: p.below[0] for i, p in planes.items() if nodes[i].is_relu}
     return evaluated(bounds, backward(bounds, start, a, first=first, planes=planes))
