@@ -14,8 +14,8 @@ from holdfast.ops.interval import TINY
 # differs. Tried on one dense network of four layers only: 185 parts, and twice as many or more with
 # KEPT 1 or 4 or LESSER 0. That `influence` is asked at all does matter.
 KEPT = 2  # candidates of each kind for which neurons are bounded anew, which is what costs
-MORE = 12  # others tried where that is cheap: one convolutional network needs 289 parts; with 4 more
-# than 1000, with none more than 2700
+MORE = 12  # others tried where that is cheap: a convolutional network takes 289 parts, over 1000
+# with 4 of them and over 2700 with none
 LESSER = 0.2  # weight of the better half: 0 looks at the worse one alone, 1 at both alike
 LOSS = 0.02  # weight of what planes still lose, small: it tells apart halves of equal bounds
 
