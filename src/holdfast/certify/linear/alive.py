@@ -14,7 +14,7 @@ from holdfast.certify.network.operators import Dense
 from holdfast.ops.interval import Box
 
 
-def living(bounds: Bounds, start: int) -> Bounds:
+def living(bounds: Bounds, start: int, kept: dict[int, Tensor] | None = None) -> Bounds:
     """The same up to `start`, without ReLUs between dense layers that are off in all rows.
 
     What is left out is zero on the whole region, as the model computes it, and adding zeros
@@ -25,26 +25,20 @@ def living(bounds: Bounds, start: int) -> Bounds:
     Args:
         bounds: what is known of the nodes up to `start`.
         start: position of the last node, which stays whole.
+        kept: what `alive` found, if it was asked before.
     """
-    nodes = list(bounds.graph.nodes[: start + 1])
-    kept: dict[int, Tensor] = {}
-    for i, node in enumerate(nodes):
-        users = [j for j, other in enumerate(nodes) if i in other.parents]
-        if not node.is_relu or not users or len(node.shape) > 1:
-            continue
-        before = node.parents[0]
-        alone = sum(before in other.parents for other in nodes) == 1
-        if not alone or not all(isinstance(nodes[j].operator, Dense) for j in (before, *users)):
-            continue
-        on = _alive(bounds, i, before)
-        if len(on) == node.shape[0]:
-            continue
-        kept[before] = kept[i] = on
-        nodes[before], nodes[i] = _rows(nodes[before], on), replace(node, shape=(len(on),))
-        for j in users:
-            nodes[j] = _columns(nodes[j], on)
+    kept = alive(bounds, start) if kept is None else kept
     if not kept:
         return bounds
+    nodes = list(bounds.graph.nodes[: start + 1])
+    for i, on in kept.items():
+        if nodes[i].is_relu:
+            nodes[i] = replace(nodes[i], shape=(len(on),))
+        else:
+            nodes[i] = _rows(nodes[i], on)
+        for j, node in enumerate(nodes):
+            if i in node.parents and nodes[i].is_relu:
+                nodes[j] = _columns(node, on)
 
     few = partial(_few, kept)
     return replace(
@@ -55,6 +49,24 @@ def living(bounds: Bounds, start: int) -> Bounds:
         errors=[None if e is None else few(i, e) for i, e in enumerate(bounds.errors)],
         masses=[],
     )
+
+
+def alive(bounds: Bounds, start: int) -> dict[int, Tensor]:
+    """Of ReLUs with silent neurons, and of the values before them, the coordinates to keep."""
+    nodes = bounds.graph.nodes[: start + 1]
+    kept: dict[int, Tensor] = {}
+    for i, node in enumerate(nodes):
+        users = [j for j, other in enumerate(nodes) if i in other.parents]
+        if not node.is_relu or not users or len(node.shape) > 1:
+            continue
+        before = node.parents[0]
+        alone = sum(before in other.parents for other in nodes) == 1
+        if not alone or not all(isinstance(nodes[j].operator, Dense) for j in (before, *users)):
+            continue
+        on = _alive(bounds, i, before)
+        if len(on) < node.shape[0]:
+            kept[before] = kept[i] = on
+    return kept
 
 
 def _few(kept: dict[int, Tensor], i: int, values: Tensor) -> Tensor:

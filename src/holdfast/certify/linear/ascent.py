@@ -21,7 +21,7 @@ class Ascent:
     """Adam on tensors that are clamped to an interval after each step.
 
     Each entry moves on its own, so that rows do not disturb each other. The best values seen per
-    row are what counts; they can be kept, to start from another time.
+    row are what counts.
 
     Args:
         free: the tensors.
@@ -34,63 +34,49 @@ class Ascent:
     rates: list[float]
     decay: float = DECAY
 
+    @torch.no_grad()
     def run(
         self,
         value: Callable[[], Tensor],
+        slopes: Callable[[], Sequence[Tensor]],
         steps: int,
-        *,
-        keep: bool = False,
-        done: Callable[[Tensor], bool] | None = None,
-    ) -> Tensor:
-        """The best value `(B, m)` of each row; with `keep` the tensors then hold what gave it.
+        done: Callable[[Tensor], bool],
+    ) -> None:
+        """Climb; the tensors then hold what gave the best value `(B, m)` of each row.
 
         Args:
-            value: evaluates the tensors as they are, differentiably.
+            value: evaluates the tensors as they are; their shapes start with `(B, m)`.
+            slopes: those of the last value in each tensor.
             steps: evaluations, one more than moves.
-            keep: whether to hold on to the best; its shape must start with `(B, m)`.
-            done: stops early.
+            done: of the best values, whether to stop early.
         """
         first = [torch.zeros_like(v) for v in self.free]
         second = [torch.zeros_like(v) for v in self.free]
         best: Tensor | None = None
-        kept = [v.clone() for v in self.free] if keep else []
+        kept = [v.clone() for v in self.free]
         for step in range(steps):
-            last = step == steps - 1
-            for v in self.free:
-                v.requires_grad_(not last)
-            with torch.set_grad_enabled(not last):
-                now = value()
-                total = now.nan_to_num(0.0, 0.0, 0.0).sum()
-            seen = now.detach().nan_to_num(-torch.inf, torch.inf, -torch.inf)
+            seen = value().nan_to_num(-torch.inf, torch.inf, -torch.inf)
             better = seen > best if best is not None else torch.ones_like(seen, dtype=torch.bool)
             best = seen if best is None else torch.maximum(best, seen)
-            for k, v in zip(kept, self.free, strict=False):
+            for k, v in zip(kept, self.free, strict=True):
                 mask = better.reshape(*better.shape, *[1] * (v.dim() - better.dim()))
-                k.copy_(torch.where(mask, v.detach(), k))
-            if last or not total.requires_grad or (done is not None and done(best)):
+                k.copy_(torch.where(mask, v, k))
+            if step == steps - 1 or done(best):
                 break
-            slopes = torch.autograd.grad(total, self.free, allow_unused=True)
-            self._move(slopes, first, second, step + 1)
-        for v in self.free:
-            v.requires_grad_(False)
-        for k, v in zip(kept, self.free, strict=False):
+            self._move(slopes(), first, second, step + 1)
+        for k, v in zip(kept, self.free, strict=True):
             v.copy_(k)
-        return torch.empty(0) if best is None else best
 
-    @torch.no_grad()
     def _move(
-        self, slopes: Sequence[Tensor | None], first: list[Tensor], second: list[Tensor], step: int
+        self, slopes: Sequence[Tensor], first: list[Tensor], second: list[Tensor], step: int
     ) -> None:
         pace = self.decay ** (step - 1) / (1 - MEAN**step)
         for v, g, m, s, rate, (low, high) in zip(
             self.free, slopes, first, second, self.rates, self.ends, strict=True
         ):
-            if g is None:
-                continue
             m.lerp_(g, 1 - MEAN)
             s.lerp_(g * g, 1 - SQUARE)
             size = (s / (1 - SQUARE**step)).sqrt_().add_(SMALL)
-            v.requires_grad_(False)
             v.addcdiv_(m, size, value=rate * pace).clamp_(low, high)
 
 
@@ -121,5 +107,6 @@ def ascend(
     """
     planes = proposed(bounds, start, a, steps, first=first, usual=chosen is not None, least=least)
     if chosen is not None:
-        chosen |= {i: p.below[0] for i, p in planes.items()}
+        nodes = bounds.graph.nodes
+        chosen |= {i: p.below[0] for i, p in planes.items() if nodes[i].is_relu}
     return evaluated(bounds, backward(bounds, start, a, first=first, planes=planes))

@@ -19,7 +19,7 @@ from torch import Tensor
 from holdfast.certify.linear.backward import lower_bound
 from holdfast.certify.linear.coefficients import Bounds
 from holdfast.certify.linear.questions import limit
-from holdfast.certify.linear.refine import refined
+from holdfast.certify.linear.refine import Slopes, refined
 from holdfast.certify.linear.region import Region
 from holdfast.certify.network.bends import Bend
 from holdfast.certify.network.graph import Graph, Node
@@ -39,6 +39,8 @@ def propagate(
     steps: int = 0,
     chosen: dict[int, dict[int, Tensor]] | None = None,
     until: float = inf,
+    after: Tensor | None = None,
+    slopes: Mapping[int, Slopes] | None = None,
 ) -> Bounds:
     """Boxes of all nodes in order of evaluation.
 
@@ -59,6 +61,9 @@ def propagate(
         chosen: receives, for each value so bounded, the slopes `(B, 2 n, *shape)` below each ReLU
             before it: first for the lower bounds of its n coordinates, then for the upper ones.
         until: of `time.monotonic()`: what is not bounded backward by then keeps its interval.
+        after: `(B,)` positions of the last values whose known boxes changed since the others were
+            bounded: only values behind them can gain, and only these are bounded backward.
+        slopes: for values, those below the ReLUs before them that are taken for their bounds.
     """
     known = known or {}
     overflow = torch.zeros(len(region.centre), dtype=torch.bool, device=region.centre.device)
@@ -92,7 +97,9 @@ def propagate(
         # The sum of absolute terms bounds every partial sum, in any order.
         bounds.overflow.logical_or_(~(peak < torch.finfo(node.dtype).max / 4))
         if i in unsure and (intermediate == "crown" or i in graph.affine):
-            bounds.boxes[i] = refined(bounds, i, shares, until=until)
+            rows = None if after is None else after < i
+            given = (slopes or {}).get(i)
+            bounds.boxes[i] = refined(bounds, i, shares, until=until, rows=rows, slopes=given)
             if steps and intermediate == "crown":
                 bounds.boxes[i] = refined(bounds, i, steps=steps, chosen=chosen, until=until)
     return bounds

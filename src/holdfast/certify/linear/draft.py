@@ -48,7 +48,9 @@ class Draft:
         self.usual: list[Tensor] = []  # the choices that are made without an ascent
         self.slots: dict[int, slice] = {}
         self.fixed: dict[int, tuple[Tensor, ...]] = {}  # of a ReLU: open, slope and offset above
+        self.push: dict[int, Tensor] = {}  # coefficients `(B, m, *shape)` that are added on the way
         self.passed: dict[int, Passed] = {}
+        self.values: dict[int, Tensor] = {}  # at the minimum, of the planes taken
         self.minima, self.last = Minima.of(bounds.region), torch.empty(0)
         for i in (i for i in bounds.planes if i <= start):
             bend, boxes = self._bend(i)
@@ -114,6 +116,8 @@ class Draft:
             if i not in waiting:
                 continue
             node, a = self.nodes[i], waiting.pop(i)
+            if i in self.push:
+                a = a + self.push[i]
             if node.is_input:
                 break
             if i in self.slots:
@@ -147,11 +151,14 @@ class Draft:
         self.passed[i] = Passed(a, positive, slopes)
         return [a * slope for slope in slopes], more
 
-    def up(self) -> list[Tensor]:
-        """The slope of each bound of the last pass down in each choice, of the shape of `free`."""
+    def up(self, *, whole: bool = False) -> list[Tensor]:
+        """The slope of each bound of the last pass down in each choice, of the shape of `free`.
+
+        `values` holds those in what was pushed and, if `whole`, in what was asked about.
+        """
         found = [torch.zeros(0)] * len(self.free)
-        last = max(self.passed, default=0)
-        values: dict[int, Tensor] = {0: self.minima.where(self.last)}
+        last = self.start if whole else max((*self.passed, *self.push), default=0)
+        values = self.values = {0: self.minima.where(self.last)}
         lead = self.last.shape[:2]
         for i in range(1, last + 1):
             node, op = self.nodes[i], self.operators[i]

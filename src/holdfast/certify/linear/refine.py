@@ -13,8 +13,10 @@ from holdfast.certify.linear.backward import backward, evaluated
 from holdfast.certify.linear.coefficients import Bounds
 from holdfast.certify.linear.questions import Questions, questions
 from holdfast.certify.linear.rough import Single, lower, roughly, worthwhile
-from holdfast.certify.network.bends import Bend, Relu
+from holdfast.certify.network.bends import Bend, Planes, Relu
 from holdfast.ops.interval import Box, intersect
+
+Slopes = dict[int, Tensor]  # by position of a ReLU, `(2, n, *shape)`: for lower and upper bounds
 
 
 def refined(
@@ -25,6 +27,8 @@ def refined(
     chosen: dict[int, dict[int, Tensor]] | None = None,
     until: float = inf,
     least: float = 0.0,
+    rows: Tensor | None = None,
+    slopes: Slopes | None = None,
 ) -> Box:
     """The box of a node, tightened by backward bounds where a bend behind it would gain.
 
@@ -36,9 +40,12 @@ def refined(
         chosen: as in `propagate`.
         until: of `time.monotonic()`: what is not bounded by then keeps its interval.
         least: a coordinate stops when two moves gain less than this share of its whole gain.
+        rows: `(B,)` bool: which rows are bounded anew after a small change, by which few signs
+            become known, so that no sign is told in float32 first; None for the first time.
+        slopes: below the ReLUs before the node, instead of those of `bounds`.
     """
     box = bounds.boxes[i]
-    if not steps and worthwhile(bounds):
+    if not steps and rows is None and worthwhile(bounds):
         box = screened(bounds, i, box)
     low, high = (end.flatten(1).clone() for end in box)
     every: dict[int, Tensor] = {}
@@ -47,20 +54,23 @@ def refined(
     if shares is not None:
         shares[i] = low.new_zeros(*low.shape, prod(bounds.graph.nodes[0].shape))
     asked = gains(bounds, i, box)
-    whole = shares is not None or chosen is not None
+    if rows is not None:
+        asked &= rows[:, None]
+    whole = shares is not None or chosen is not None or slopes is not None
     places = not whole and not (steps and _curved(bounds, i))
-    for some in questions(bounds, i, asked, 2, places=places, alive=chosen is None):
+    for some in questions(bounds, i, asked, 2, places=places, alive=chosen is slopes is None):
         if time.monotonic() > until:
             break
         own: dict[int, Tensor] | None = None if chosen is None else {}
-        below, above, slope = _both(some, steps, own, least)
-        rows, unit, m = some.rows, some.unit, some.unit.shape[1]
-        for j, slopes in (own or {}).items():
-            for k, at in enumerate((unit, unit + low.shape[1])):
-                every[j][rows[:, None], at] = slopes[:, k * m : (k + 1) * m]
-        if shares is not None:
+        below, above, line = _both(some, steps, own, least, slopes)
+        at, unit, m = some.rows[:, None], some.unit, some.unit.shape[1]
+        for j, found in (own or {}).items():
+            for k, place in enumerate((unit, unit + low.shape[1])):
+                every[j][at, place] = found[:, k * m : (k + 1) * m]
+        if shares is not None and line is not None:
             widths = (some.bounds.region.box.high - some.bounds.region.box.low).flatten(1)
-            shares[i][rows[:, None], unit] = slope.abs() * widths[:, None]
+            slope = (line[:, :m] - line[:, m:]).flatten(2) / 2
+            shares[i][at, unit] = slope.abs() * widths[:, None]
         some.put(low, asked, below)
         some.put(high, asked, above)
     return intersect(box, Box(low.reshape(box.low.shape), high.reshape(box.high.shape)))
@@ -117,9 +127,13 @@ def _default(bounds: Bounds, i: int) -> dict[int, Tensor]:
 
 
 def _both(
-    some: Questions, steps: int, chosen: dict[int, Tensor] | None, least: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Bounds `(N, m)` of coordinates from below and above, and their mean slope."""
+    some: Questions,
+    steps: int,
+    chosen: dict[int, Tensor] | None,
+    least: float,
+    slopes: Slopes | None,
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Bounds `(N, m)` of coordinates from below and above, and slopes `(N, 2 m, ...)` of both."""
     one, first = some.coefficients()
     most = one.shape[1]
     both = torch.cat([one, -one], 1)
@@ -128,8 +142,19 @@ def _both(
         found = ascend(
             some.bounds, some.start, both, steps, first=first, chosen=chosen, least=least
         )
-        return found[:, :most], -found[:, most:], both[:, :0]
-    line = backward(some.bounds, some.start, both, first=first)
+        return found[:, :most], -found[:, most:], None
+    planes = None if slopes is None else _taken(some, slopes)
+    line = backward(some.bounds, some.start, both, first=first, planes=planes)
     found = evaluated(some.bounds, line)
-    slope = (line.slope[:, :most] - line.slope[:, most:]).flatten(2) / 2
-    return found[:, :most], -found[:, most:], slope
+    return found[:, :most], -found[:, most:], line.slope
+
+
+def _taken(some: Questions, slopes: Slopes) -> dict[int, Planes]:
+    """Planes around each bend for both bounds of some coordinates, with given slopes."""
+    bounds, planes = some.bounds, dict(some.bounds.planes)
+    for j, both in slopes.items():
+        fixed, (low, high) = planes[j], bounds.boxes[bounds.graph.nodes[j].parents[0]]
+        own = torch.cat([side[some.unit] for side in both], 1)
+        below = torch.where(((low < 0) & (high > 0))[:, None], own, fixed.below[0][:, None])
+        planes[j] = fixed._replace(below=(below,))
+    return planes

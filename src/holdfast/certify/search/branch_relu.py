@@ -9,11 +9,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from holdfast.certify.linear.alive import living
+from holdfast.certify.linear.alive import alive, living
 from holdfast.certify.linear.backward import backward, evaluated
 from holdfast.certify.linear.bounds import propagate
 from holdfast.certify.linear.coefficients import Bounds
 from holdfast.certify.linear.minima import Minima
+from holdfast.certify.linear.refine import Slopes
 from holdfast.certify.linear.region import Region, through
 from holdfast.certify.network.graph import Graph
 from holdfast.certify.network.operators import Dense, Operator
@@ -38,7 +39,9 @@ class ReluSplits:
 
     The bounds of neurons are those of the whole region, optimised once. In a network of dense
     layers, neurons that never fire are left out and every part bounds its neurons anew: a split
-    shrinks all that lies behind it, which closes deep networks in a few splits. Elsewhere, and
+    shrinks all that lies behind it, which closes deep networks in a few splits. That is done with
+    the slopes that the ascent of the whole found for each neuron: slopes of least area begin so
+    far behind its boxes that the first splits would gain nothing. Elsewhere, and
     where a proof is recorded, boxes are only cut at zero by the splits.
     """
 
@@ -81,7 +84,7 @@ class ReluSplits:
         """The whole region, with what its bounds say about the alternatives."""
         region = self.region
         bounds = propagate(self.graph, region, "crown", until=self.deadline)
-        rows = self.values(bounds)
+        rows, renew = self.values(bounds), self.tree is None and _dense(self.graph)
         chosen: dict[int, dict[int, Tensor]] = {}
         if self.tree is not None:
             self.tree.at_root(rows[0] > 0, bounds, chosen)
@@ -90,7 +93,7 @@ class ReluSplits:
             now = time.monotonic()
             bounds = propagate(
                 self.graph, region, "crown", known, steps=ROOT_STEPS,
-                chosen=None if self.tree is None else chosen,
+                chosen=chosen if self.tree is not None or renew else None,
                 until=now + ROOT_SHARE * max(0.0, self.deadline - now),
             )  # fmt: skip
             before, rows = rows, torch.maximum(rows, self.values(bounds))
@@ -99,12 +102,14 @@ class ReluSplits:
         if bool(bounds.overflow.any()):
             return None
         self.least = min([torch.inf, *rows[0][rows[0] > 0].tolist()])
-        graph, renew = self.graph, self.tree is None and _dense(self.graph)
+        graph, slopes = self.graph, None
         if renew:
-            part = living(bounds, graph.output)
+            kept = alive(bounds, graph.output)
+            slopes = {p: _few(kept, p, own) for p, own in chosen.items()}
+            part = living(bounds, graph.output, kept)
             graph = part.graph
-            bounds = propagate(graph, region, "crown", dict(enumerate(part.boxes)))
-        self.signed = Signed(graph, bounds, self.unsafe, renew=renew)
+            bounds = propagate(graph, region, "ibp", dict(enumerate(part.boxes)))
+        self.signed = Signed(graph, bounds, self.unsafe, renew=renew, slopes=slopes)
         parts = self.signed.whole(rows)
         if self.tree is None or not bool(parts.open.any()):
             return parts
@@ -167,6 +172,16 @@ class ReluSplits:
         self.closed(halves, before)
         halves = halves.take(halves.open.any(1))
         return halves.take(halves.bound.amin(1).argsort(descending=True))
+
+
+def _few(kept: dict[int, Tensor], p: int, own: dict[int, Tensor]) -> Slopes:
+    """Slopes `(1, 2 n, *shape)` for the bounds of a value, of what is kept."""
+    found = {}
+    for i, both in own.items():
+        sides = both[0].unflatten(0, (2, -1))
+        sides = sides[:, kept[p]] if p in kept else sides
+        found[i] = sides[:, :, kept[i]] if i in kept else sides
+    return found
 
 
 def _dense(graph: Graph) -> bool:

@@ -6,14 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from holdfast.certify.linear.ascent import Ascent
 from holdfast.certify.linear.backward import backward
 from holdfast.certify.linear.coefficients import Bounds
 from holdfast.certify.linear.region import Region
-from holdfast.certify.search.pairs import Pairs
 
 ELASTIC = 1e5  # price of violating a sign, against coefficients of the objective
-PRESSES, LASTING = 300, 0.98  # evaluations of one pair, and what each step is of the one before
 
 
 def solved(
@@ -81,18 +78,3 @@ def within(region: Region) -> tuple[np.ndarray, np.ndarray]:
     rows = [np.hstack([sign * one, none, -one]) for sign in (1.0, -1.0)]
     total = np.append(np.zeros(n + 1), np.ones(n))
     return np.vstack([*rows, total]), np.concatenate([centre, -centre, region.radius.numpy()])
-
-
-def pressed(pairs: Pairs, rates: list[float], largest: float) -> Tensor:
-    """The best bound of one pair by a long ascent of its multipliers, where no program has them.
-
-    Args:
-        pairs: one part and one alternative.
-        rates: first step of the multipliers before each ReLU.
-        largest: of a multiplier.
-    """
-    free = list(pairs.betas.values())
-    best = Ascent(free, [(0.0, largest)] * len(free), rates, LASTING).run(
-        lambda: pairs.below(*pairs.line()), PRESSES, done=lambda seen: bool((seen > 0).all())
-    )
-    return best[0, 0]

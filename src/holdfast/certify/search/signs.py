@@ -10,22 +10,26 @@ from math import inf
 import torch
 from torch import Tensor
 
-from holdfast.certify.linear.ascent import Ascent
 from holdfast.certify.linear.backward import backward
 from holdfast.certify.linear.bounds import propagate
-from holdfast.certify.linear.coefficients import Bounds, Linear
+from holdfast.certify.linear.coefficients import Bounds
+from holdfast.certify.linear.refine import Slopes
 from holdfast.certify.linear.region import Region
 from holdfast.certify.network.bends import Planes
 from holdfast.certify.network.graph import Graph
-from holdfast.certify.search.leaf import pressed, solved
+from holdfast.certify.search.climb import Climb
+from holdfast.certify.search.leaf import solved
 from holdfast.certify.search.pairs import Mixtures, Pairs
 from holdfast.certify.search.splits import Splits
 from holdfast.certify.search.unsafe import Unsafe
 from holdfast.ops.interval import Box
 from holdfast.ops.linear import relu_lines
 
-SLOPE_RATE, BETA_RATE, MIX_RATE = 0.3, 2.0, 0.3  # first steps of the ascent
-LARGEST = 1e6  # of a multiplier
+PRESSES, LASTING = (
+    300,
+    0.98,
+)  # evaluations of a long ascent, and what each step is of the one before
+SURE = 1e-5  # a bound in float32 above which it ends
 
 
 class Signed:
@@ -36,10 +40,14 @@ class Signed:
         root: what is known of the whole region: one row.
         unsafe: the alternatives.
         renew: whether splits shrink the boxes of the neurons behind them.
+        slopes: with which neurons are bounded anew; those of least area unless given.
     """
 
-    def __init__(self, graph: Graph, root: Bounds, unsafe: Unsafe, *, renew: bool) -> None:
-        self.graph, self.root, self.unsafe = graph, root, unsafe
+    def __init__(
+        self, graph: Graph, root: Bounds, unsafe: Unsafe, *, renew: bool,
+        slopes: dict[int, Slopes] | None = None,
+    ) -> None:  # fmt: skip
+        self.graph, self.root, self.unsafe, self.slopes = graph, root, unsafe, slopes
         self.relus = {i: n.parents[0] for i, n in enumerate(graph.nodes) if n.is_relu}
         self.renew = renew
         self.mixtures = Mixtures(unsafe)
@@ -72,12 +80,21 @@ class Signed:
         """The region, for several parts."""
         return self.root.region.take(torch.zeros(count, dtype=torch.long))
 
-    def renewed(self, parts: Splits) -> tuple[Splits, Tensor]:
-        """Parts with all boxes bounded anew, and `(N,)` bool where nothing lies in one."""
+    def renewed(self, parts: Splits, index: Tensor) -> tuple[Splits, Tensor]:
+        """Parts with boxes bounded anew, and `(N,)` bool where nothing lies in one.
+
+        Args:
+            parts: of which one neuron each was split after its boxes were bounded.
+            index: `(N,)` these neurons, counted over all ReLUs.
+        """
         if not self.renew:
             return parts, torch.zeros(len(parts), dtype=torch.bool)
         known = {p: Box(parts.low[p], parts.high[p]) for p in parts.signs}
-        bounds = propagate(self.graph, self.region(len(parts)), "crown", known)
+        ends = torch.tensor([parts.signs[p][0].numel() for p in parts.signs]).cumsum(0)
+        after = torch.tensor(list(parts.signs))[torch.bucketize(index, ends, right=True)]
+        bounds = propagate(
+            self.graph, self.region(len(parts)), "crown", known, after=after, slopes=self.slopes
+        )
         empty = torch.zeros(len(parts), dtype=torch.bool)
         low, high = {}, {}
         for p, sign in parts.signs.items():
@@ -124,29 +141,17 @@ class Signed:
         """
         rows, which = parts.open.nonzero().unbind(1)
         pairs = self.pairs(parts, rows, which)
-        free = [*pairs.slopes.values(), *pairs.betas.values()]
-        kinds = [(0.0, 1.0)] * len(pairs.slopes) + [(0.0, LARGEST)] * len(pairs.betas)
-        rates = [SLOPE_RATE] * len(pairs.slopes)
-        rates += [BETA_RATE * self.scale[i] for i in self.relus]
-        if self.mixtures.most > 1:
-            free, kinds, rates = [*free, pairs.mix], [*kinds, (-20.0, 20.0)], [*rates, MIX_RATE]
-        last: list[Linear] = []
-
-        def value() -> Tensor:
-            line, d = pairs.line()
-            last[:] = [line]
-            return pairs.below(line, d)
-
-        best = Ascent(free, kinds, rates).run(
-            value, steps, keep=True,
-            done=lambda seen: bool((seen > 0).all()) or time.monotonic() > deadline,
-        )  # fmt: skip
+        Climb(pairs, self.scale).run(
+            steps, lambda seen: bool((seen > 0).all()) or time.monotonic() > deadline
+        )
+        line, d = pairs.line()
+        best = pairs.below(line, d).nan_to_num(-torch.inf, torch.inf, -torch.inf)
         for store, now in ((parts.slopes, pairs.slopes), (parts.betas, pairs.betas)):
             for i, v in now.items():
                 store[i][rows, which] = v[:, 0]
         parts.mix[rows, which] = pairs.mix[:, 0]
         parts.bound[rows, which] = torch.maximum(parts.bound[rows, which], best[:, 0])
-        found = last[0].slope[:, 0].detach()
+        found = line.slope[:, 0]
         slope = found.new_zeros(*parts.bound.shape, *found.shape[1:])
         slope[rows, which] = found
         return slope
@@ -186,6 +191,7 @@ class Signed:
             pairs.betas[p][0, 0] = parts.betas[p][row, j] = beta
         value = pairs.below(*pairs.line())[0, 0]
         if self.root.region.norm == 2 and not value > 0:  # no linear program sees this ball
-            value = pressed(pairs, [BETA_RATE * self.scale[i] for i in self.relus], LARGEST)
+            Climb(pairs, self.scale).run(PRESSES, lambda seen: bool((seen > SURE).all()), LASTING)
+            value = pairs.below(*pairs.line())[0, 0]
         parts.bound[row, j] = torch.maximum(parts.bound[row, j], value)
         return bool(value > 0), found[0]
