@@ -12,9 +12,15 @@ from holdfast.certify.linear.ascent import ascend
 from holdfast.certify.linear.backward import backward, evaluated
 from holdfast.certify.linear.coefficients import Bounds
 from holdfast.certify.linear.questions import Questions, questions
-from holdfast.certify.linear.rough import Single, lower, roughly, worthwhile
+from holdfast.certify.linear.reference import Reference
+from holdfast.certify.linear.rough import Ready, lower, worthwhile
 from holdfast.certify.network.bends import Bend, Relu
-from holdfast.ops.interval import Box, intersect
+from holdfast.certify.network.section import cut
+from holdfast.ops.interval import UNIT, Box, intersect
+
+PILOT = 16  # of how many coordinates one is asked first
+MUCH = 0.9  # share of those left open from which the last layers alone are not asked further
+LOW = 0.3  # quantile of how much nearer ends come: open coordinates cost two rows of float64
 
 
 def refined(
@@ -37,19 +43,21 @@ def refined(
         until: of `time.monotonic()`: what is not bounded by then keeps its interval.
         least: a coordinate stops when two moves gain less than this share of its whole gain.
     """
-    box = bounds.boxes[i]
+    box, whole = bounds.boxes[i], shares is not None or chosen is not None
     if not steps and worthwhile(bounds):
-        box = screened(bounds, i, box)
+        reference = Reference(bounds, i)
+        box = screened(bounds, i, box, reference)
+        if not whole:
+            return asked(bounds, reference.ready(torch.float64), i, box, until=until)
     low, high = (end.flatten(1).clone() for end in box)
     every: dict[int, Tensor] = {}
     if chosen is not None:
         every = chosen[i] = _default(bounds, i)
     if shares is not None:
         shares[i] = low.new_zeros(*low.shape, prod(bounds.graph.nodes[0].shape))
-    asked = gains(bounds, i, box)
-    whole = shares is not None or chosen is not None
+    wanted = gains(bounds, i, box)
     places = not whole and not (steps and _curved(bounds, i))
-    for some in questions(bounds, i, asked, 2, places=places, alive=chosen is None):
+    for some in questions(bounds, i, wanted, 2, places=places, alive=chosen is None):
         if time.monotonic() > until:
             break
         own: dict[int, Tensor] | None = None if chosen is None else {}
@@ -61,8 +69,8 @@ def refined(
         if shares is not None:
             widths = (some.bounds.region.box.high - some.bounds.region.box.low).flatten(1)
             shares[i][rows[:, None], unit] = slope.abs() * widths[:, None]
-        some.put(low, asked, below)
-        some.put(high, asked, above)
+        some.put(low, wanted, below)
+        some.put(high, wanted, above)
     return intersect(box, Box(low.reshape(box.low.shape), high.reshape(box.high.shape)))
 
 
@@ -80,29 +88,86 @@ def _curved(bounds: Bounds, i: int) -> bool:
     return any(isinstance(node.operator, Bend) and not node.is_relu for node in nodes)
 
 
-def screened(bounds: Bounds, i: int, box: Box) -> Box:
-    """The box of a node before ReLUs, cut at zero where float32 suffices to tell the sign.
+def screened(bounds: Bounds, i: int, box: Box, whole: Reference) -> Box:
+    """The box of a node before ReLUs, tightened in float32, first at the end nearer to zero.
 
-    Each coordinate is asked once, for the end that lies nearer to zero: of most coordinates one
-    bound decides everything, and it has room to spare.
+    Of most coordinates this end decides everything, and it has room to spare. It is asked of the
+    last layers alone first, from the boxes before them. A few coordinates tell whether that
+    helps, and how much nearer the ends come: those whose reference is nearer to zero than this
+    are left alone. What the same coefficients say of the other end is kept as well.
     """
     if not all(isinstance(bend, Relu) for bend in bounds.graph.behind(i)):
         return box
+    sign = torch.where(box.high > -box.low, 1.0, -1.0).double()
+    guess = torch.full_like(box.low.flatten(1), inf)
+    for start in dict.fromkeys((cut(bounds.graph, i), 0)):
+        known = (Reference(bounds, i, start) if start else whole).ready(torch.float32, gaps=True)
+        wanted, way = gains(bounds, i, box), torch.minimum(_way(known, box, sign), guess)
+        few = wanted & (torch.arange(wanted.shape[1], device=wanted.device) % PILOT == 0)
+        box = asked(bounds, known, i, box, sign, few)
+        if not bool(few.any()):
+            continue
+        shares = (_way(known, box, sign) / way)[few].nan_to_num(0.0)
+        left = gains(bounds, i, box)
+        if start and int(left[few].sum()) > MUCH * int(few.sum()):
+            continue
+        doubt = known.value.abs() < shares.quantile(LOW) * way
+        guess = torch.where(doubt, shares.quantile(0.5) * way, inf)
+        box = asked(bounds, known, i, box, sign, wanted & ~few & ~doubt)
+    return box
+
+
+def _way(known: Ready, box: Box, sign: Tensor) -> Tensor:
+    """How far the ends that are asked for lie from the reference."""
+    low, high = box.flat()
+    return torch.where(sign.flatten(1) > 0, known.value - low, high - known.value)
+
+
+def asked(
+    bounds: Bounds,
+    known: Ready,
+    i: int,
+    box: Box,
+    sign: Tensor | None = None,
+    among: Tensor | None = None,
+    until: float = inf,
+) -> Box:
+    """The box of a node with ends tightened where a bend behind it would gain.
+
+    Args:
+        bounds: what is known of the nodes up to `i`.
+        known: the same, made ready.
+        i: position of the node.
+        box: what is known of it.
+        sign: 1 where the lower end is asked for, -1 where the upper one; both if left out.
+        among: `(B, n)` bool, the coordinates in question; all if left out.
+        until: of `time.monotonic()`: what is not bounded by then keeps its interval.
+    """
     low, high = (end.flatten(1).clone() for end in box)
-    asked = gains(bounds, i, box)
-    sign = torch.where(high > -low, 1.0, -1.0)
-    for some in questions(roughly(bounds, i), i, asked, 0.5, places=True, alive=True):
-        own = sign[some.rows[:, None], some.unit]
-        a, first = (
-            None if v is None else v * own.float().reshape(*own.shape, *[1] * (v.dim() - 2))
-            for v in some.coefficients(torch.float32)
-        )
-        if a is None or not isinstance(some.bounds, Single):
+    wanted = gains(bounds, i, box)
+    wanted = wanted if among is None else wanted & among
+    dtype, sides = (torch.float64, 2.0) if sign is None else (torch.float32, 0.5)
+    for some in questions(known, known.graph.output, wanted, sides, places=True, alive=True):
+        if not isinstance(some.bounds, Ready) or time.monotonic() > until:
             break
-        below = lower(some.bounds, backward(some.bounds, some.start, a, first=first))
-        known = (below >= 0) & below.isfinite()
-        some.put(low, asked, torch.where(known & (own > 0), below, -torch.inf))
-        some.put(high, asked, torch.where(known & (own < 0), -below, torch.inf))
+        place, m = (some.rows[:, None], some.unit), some.unit.shape[1]
+        value, (a, first) = known.value[place], some.coefficients(dtype)
+        own = torch.ones_like(value) if sign is None else sign.flatten(1)[place]
+        if sign is None:
+            own, value = torch.cat([own, -own], 1), torch.cat([value, value], 1)
+            a, first = (None if v is None else torch.cat([v, v], 1) for v in (a, first))
+        a, first = (
+            None if v is None else v * own.to(dtype).reshape(*own.shape, *[1] * (v.dim() - 2))
+            for v in (a, first)
+        )
+        if a is None:
+            break
+        ends = lower(some.bounds, some.start, a, first)
+        down, up = (own * value + end for end in ends)
+        down = (down - 8 * UNIT * (value.abs() + down.abs())).nan_to_num(-inf, inf, -inf)
+        up = (up + 8 * UNIT * (value.abs() + up.abs())).nan_to_num(inf, inf, -inf)
+        some.put(low, wanted, torch.where(own > 0, down, -up)[:, :m])
+        some.put(high, wanted, torch.where(own > 0, up, -down)[:, -m:])
     return intersect(box, Box(low.reshape(box.low.shape), high.reshape(box.high.shape)))
 
 
