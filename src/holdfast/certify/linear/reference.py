@@ -89,7 +89,8 @@ class Reference:
     def _bend(self, k: int, planes: Planes) -> tuple[list[Tensor], Tensor, Tensor]:
         """How steep the planes of a bend are, and what an absolute coefficient on it costs."""
         low, high, none = planes.below_offset, planes.above_offset, 0 * planes.above_offset
-        steep, size, cost, rounds, gap = [], none, none, none, none
+        size, cost, rounds, gap = none, none, none, none
+        steep: list[Tensor] = []
         for p, below, above in zip(self.nodes[k].parents, planes.below, planes.above, strict=True):
             low, high = low + below * self.value[p], high + above * self.value[p]
             steep.append(below.abs() + above.abs())

@@ -116,9 +116,10 @@ def lower(bounds: Ready, start: int, a: Tensor, first: Tensor | None) -> tuple[T
             parts = [(a * mean[:, None]).addcmul_(size, tilt[:, None]) for mean, tilt in pairs]
         elif isinstance(op, Operator):
             lead = a.shape[:2]
-            known = i == start and first is not None
-            back = (first,) if known else (p.unflatten(0, lead) for p in op.back(a.flatten(0, 1)))
-            parts = [p for p in back if p is not None]
+            if first is not None and i == start:
+                parts = [first]
+            else:
+                parts = [p.unflatten(0, lead) for p in op.back(a.flatten(0, 1))]
         else:
             continue
         for parent, part in zip(node.parents, parts, strict=True):
