@@ -14,9 +14,13 @@ from holdfast.certify.linear.backward import backward, evaluated
 from holdfast.certify.linear.bounds import margins, propagate
 from holdfast.certify.linear.coefficients import Bounds
 from holdfast.certify.linear.questions import questions
+from holdfast.certify.linear.reference import Reference
 from holdfast.certify.linear.region import region
-from holdfast.certify.linear.rough import Single, lower, roughly, worthwhile
+from holdfast.certify.linear.rough import Ready, lower, worthwhile
 from holdfast.certify.linear.windows import view
+from holdfast.certify.network.bends import Bend
+from holdfast.certify.network.graph import Graph
+from holdfast.certify.network.section import cut, section
 from holdfast.certify.reading.reader import read
 from holdfast.ops.interval import Box
 from holdfast.threats.norms import L2, LInf
@@ -106,21 +110,53 @@ def test_an_ascent_in_windows_gives_the_bounds_of_the_whole(
     assert any(taken) == (not padding or isinstance(threat, LInf))
 
 
+def below(bounds: Bounds, i: int, dtype: torch.dtype, start: int, places: bool) -> torch.Tensor:
+    """Lower bounds of all coordinates of a value by coefficients of a type."""
+    part = Reference(bounds, i, start).ready(dtype)
+    every = torch.ones_like(part.value, dtype=torch.bool)
+    found = torch.full_like(part.value, torch.nan)
+    for some in questions(part, part.graph.output, every, 1, places=places):
+        assert isinstance(some.bounds, Ready)
+        a, first = some.coefficients(dtype)
+        some.put(found, every, lower(some.bounds, some.start, a, first)[0])
+    return found + part.value
+
+
 @pytest.mark.parametrize("seed", range(3))
-def test_float32_is_below_and_close(seed: int) -> None:
+def test_measured_from_a_reference_bounds_are_the_same(seed: int) -> None:
     bounds = known(seed)
     for i in bounds.graph.bent:
         exact = both(bounds, i, places=False)
-        every = torch.ones_like(exact, dtype=torch.bool)
-        found = torch.full_like(exact, torch.nan)
-        for some in questions(roughly(bounds, i), i, every, 1, places=seed > 0):
-            a, first = some.coefficients(torch.float32)
-            assert isinstance(some.bounds, Single)
-            line = backward(some.bounds, some.start, a, first=first)
-            assert line.slope.dtype == torch.float32
-            some.put(found, every, lower(some.bounds, line))
-        assert (found <= exact).all()
-        assert (exact - found).max() < 1e-2 * exact.abs().max()
+        fine = below(bounds, i, torch.float64, 0, seed > 0)
+        rough = below(bounds, i, torch.float32, 0, seed > 0)
+        assert torch.allclose(fine, exact, rtol=0, atol=1e-9)
+        assert (rough <= fine).all()
+        assert (fine - rough).max() < 1e-3 * exact.abs().max()
+
+
+def test_the_last_layers_alone_say_less() -> None:
+    bounds = known(0)
+    last = bounds.graph.bent[-1]
+    start = cut(bounds.graph, last)
+    assert start and isinstance(bounds.graph.nodes[start].operator, Bend)
+    few, all_ = (below(bounds, last, torch.float64, k, False) for k in (start, 0))
+    assert (few < all_).any()
+    x = torch.rand(200, 3, 2, 15, 13, generator=torch.Generator().manual_seed(0)).double()
+    low, high = bounds.region.box
+    for point in low + x * (high - low):
+        values = Graph(bounds.graph.nodes, last)(point).flatten(1)
+        assert (few <= values).all()
+
+
+def test_factors_are_folded_into_the_convolution_before_them() -> None:
+    bounds = known(0)
+    first = bounds.graph.bent[0]
+    part = section(bounds.graph, 0, first, torch.float64)
+    assert len(part.graph.nodes) == 2
+    x = torch.rand(3, 2, 15, 13).double() - 0.5
+    zero = torch.zeros_like(x)
+    whole = Graph(bounds.graph.nodes, first)
+    assert torch.allclose(part.graph(x), whole(x) - whole(zero))
 
 
 def test_float32_proves_nothing_out_of_its_range() -> None:
@@ -136,11 +172,7 @@ def test_float32_proves_nothing_out_of_its_range() -> None:
         inner = model[:3](x)
     box = found.boxes[graph.bent[1]]
     assert ((box.low <= inner) & (inner <= box.high)).all()
-    for some in questions(roughly(found, graph.bent[1]), graph.bent[1],
-                          torch.ones_like(inner, dtype=torch.bool), 1):  # fmt: skip
-        a, first = some.coefficients(torch.float32)
-        below = lower(some.bounds, backward(some.bounds, some.start, a, first=first))
-        assert not (below > inner[some.rows[:, None], some.unit]).any()
+    assert not (below(found, graph.bent[1], torch.float32, 0, False) > inner).any()
 
 
 def test_a_neuron_that_barely_fires_is_not_left_out() -> None:
@@ -151,7 +183,7 @@ def test_a_neuron_that_barely_fires_is_not_left_out() -> None:
     ends = torch.tensor([[[-9.0, -1.0, -1e-35]], [[-1.0, 1.0, 1e-90]]], dtype=torch.float64)
     bounds.boxes[1] = Box(*ends)
     bounds.planes[2] = bounds.graph.nodes[2].operator.planes([bounds.boxes[1]])
-    for known in (bounds, roughly(bounds, 3)):
+    for known in (bounds, Reference(bounds, 3).ready(torch.float32)):
         assert living(known, 3).graph.nodes[2].shape == (2,)
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from holdfast.certify.linear.coefficients import Bounds
+from holdfast.certify.linear.rough import Ready
 from holdfast.certify.network.graph import Graph, Node
 from holdfast.certify.network.operators import Dense
 from holdfast.ops.interval import Box
@@ -41,6 +42,14 @@ def living(bounds: Bounds, start: int, kept: dict[int, Tensor] | None = None) ->
                 nodes[j] = _columns(node, on)
 
     few = partial(_few, kept)
+    if isinstance(bounds, Ready):
+        return replace(
+            bounds,
+            graph=Graph(tuple(nodes), start),
+            middles={i: middle.each(partial(few, i)) for i, middle in bounds.middles.items()},
+            gaps={i: few(i, gap) for i, gap in bounds.gaps.items()},
+            errors=[None if e is None else few(i, e) for i, e in enumerate(bounds.errors)],
+        )
     return replace(
         bounds,
         graph=Graph(tuple(nodes), start),
@@ -75,12 +84,11 @@ def _few(kept: dict[int, Tensor], i: int, values: Tensor) -> Tensor:
 
 def _alive(bounds: Bounds, i: int, before: int) -> Tensor:
     """Coordinates of a ReLU that is on somewhere, one at least."""
-    if bounds.boxes:
+    if not isinstance(bounds, Ready):
         on = ~(bounds.boxes[before].high <= 0)  # what is not a number may be on
     else:
-        planes = bounds.planes[i]
-        parts = (*planes.below, *planes.above, planes.above_offset)
-        on = torch.stack([part != 0 for part in parts]).any(0)
+        middle = bounds.middles[i]
+        on = torch.stack([part != 0 for part in (*middle.mean, *middle.tilt)]).any(0)
     found = on.any(0).nonzero().flatten()
     return found if len(found) else found.new_zeros(1)
 

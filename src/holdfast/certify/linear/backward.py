@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 
 from holdfast.certify.linear.coefficients import Bounds, Carried, Linear, total
-from holdfast.certify.linear.rough import Rough
 from holdfast.certify.network.bends import Bend, Planes
 from holdfast.ops.interval import UNIT
 
@@ -69,8 +67,7 @@ def backward(
     Args:
         bounds: what is known of the nodes up to `start`.
         start: position of the value asked about.
-        a: `(B, m, *shape)` coefficients, m questions about each row; float32 if `bounds` are made
-            ready for it.
+        a: `(B, m, *shape)` coefficients, m questions about each row.
         relax: whether to pass through bends.
         first: `(B, m, ...)` the coefficients on the only parent of `start`, if already known.
         planes: around each bend instead of those of `bounds`; of shape `(B, *shape)`, or
@@ -80,8 +77,7 @@ def backward(
         seen: receives the coefficients `(B, m, *shape)` that reach each bend.
     """
     planes, push = planes or bounds.planes, push or {}
-    carried = Carried if a.dtype == torch.float64 else Rough
-    state = carried.start(bounds, start, a)
+    state = Carried.start(bounds, start, a)
     for i in range(start, -1, -1):
         if i not in state.waiting:
             continue
@@ -94,7 +90,7 @@ def backward(
         if seen is not None and isinstance(node.operator, Bend):
             seen[i] = a
         if size is None:
-            size = total(a) if state.sized else state.error
+            size = total(a)
         state.charge(i, node, a, size)
         if not isinstance(node.operator, Bend):
             state.affine(i, node, a, size, first if i == start else None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from math import prod
-from typing import ClassVar, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -74,7 +74,6 @@ class Linear(NamedTuple):
 class Carried:
     """What has been gathered on the way back."""
 
-    sized: ClassVar[bool] = True  # whether sums of absolute coefficients are followed
     bounds: Bounds
     waiting: dict[int, Tensor]
     sizes: dict[int, Tensor | None]  # of what waits, numbers above the sums of absolute values
@@ -120,11 +119,8 @@ class Carried:
         down = a.clamp(max=0)
         for parent, below, above in zip(node.parents, planes.below, planes.above, strict=True):
             low, high = _row(below, a), _row(above, a)
-            grown = size
-            if self.sized:
-                steep = torch.maximum(low.detach().abs(), high.detach().abs()).flatten(2).amax(2)
-                grown = size * steep
-            self.give(parent, torch.addcmul(a * low, down, high - low), grown)
+            steep = torch.maximum(low.detach().abs(), high.detach().abs()).flatten(2).amax(2)
+            self.give(parent, torch.addcmul(a * low, down, high - low), size * steep)
         high = planes.above_offset
         if not isinstance(node.operator, Relu):  # its line below passes through the origin
             low = planes.below_offset
@@ -160,7 +156,7 @@ def dot(a: Tensor, values: Tensor) -> Tensor:
     """`(B, m)`: products of coefficients with the values of their row, or with their own."""
     if values.dim() == a.dim():
         return (a * values).flatten(2).sum(2)
-    return (a.flatten(2) @ values.flatten(1)[:, :, None]).squeeze(2)
+    return (values.flatten(1)[:, None] @ a.flatten(2).mT).squeeze(1)
 
 
 def _row(values: Tensor, a: Tensor) -> Tensor:

@@ -12,8 +12,10 @@ from holdfast.certify.linear.ascent import ascend
 from holdfast.certify.linear.backward import backward, evaluated
 from holdfast.certify.linear.coefficients import Bounds
 from holdfast.certify.linear.questions import Questions, questions
-from holdfast.certify.linear.rough import Single, lower, roughly, worthwhile
-from holdfast.certify.network.bends import Bend, Planes, Relu
+from holdfast.certify.linear.reference import Reference
+from holdfast.certify.linear.rough import worthwhile
+from holdfast.certify.linear.screen import asked, gains, screened
+from holdfast.certify.network.bends import Bend, Planes
 from holdfast.ops.interval import Box, intersect
 
 Slopes = dict[int, Tensor]  # by position of a ReLU, `(2, n, *shape)`: for lower and upper bounds
@@ -45,20 +47,23 @@ def refined(
         slopes: below the ReLUs before the node, instead of those of `bounds`.
     """
     box = bounds.boxes[i]
+    whole = shares is not None or chosen is not None or slopes is not None
     if not steps and rows is None and worthwhile(bounds):
-        box = screened(bounds, i, box)
+        reference = Reference(bounds, i)
+        box = screened(bounds, i, box, reference)
+        if not whole:
+            return asked(bounds, reference.ready(torch.float64), i, box, until=until)
     low, high = (end.flatten(1).clone() for end in box)
     every: dict[int, Tensor] = {}
     if chosen is not None:
         every = chosen[i] = _default(bounds, i)
     if shares is not None:
         shares[i] = low.new_zeros(*low.shape, prod(bounds.graph.nodes[0].shape))
-    asked = gains(bounds, i, box)
+    wanted = gains(bounds, i, box)
     if rows is not None:
-        asked &= rows[:, None]
-    whole = shares is not None or chosen is not None or slopes is not None
+        wanted &= rows[:, None]
     places = not whole and not (steps and _curved(bounds, i))
-    for some in questions(bounds, i, asked, 2, places=places, alive=chosen is slopes is None):
+    for some in questions(bounds, i, wanted, 2, places=places, alive=chosen is slopes is None):
         if time.monotonic() > until:
             break
         own: dict[int, Tensor] | None = None if chosen is None else {}
@@ -71,49 +76,15 @@ def refined(
             widths = (some.bounds.region.box.high - some.bounds.region.box.low).flatten(1)
             slope = (line[:, :m] - line[:, m:]).flatten(2) / 2
             shares[i][at, unit] = slope.abs() * widths[:, None]
-        some.put(low, asked, below)
-        some.put(high, asked, above)
+        some.put(low, wanted, below)
+        some.put(high, wanted, above)
     return intersect(box, Box(low.reshape(box.low.shape), high.reshape(box.high.shape)))
-
-
-def gains(bounds: Bounds, i: int, box: Box) -> Tensor:
-    """`(B, n)` bool: coordinates whose tighter box would help a bend behind them."""
-    found = torch.zeros_like(box.low, dtype=torch.bool)
-    for bend in bounds.graph.behind(i):
-        found |= bend.open(box)
-    return found.flatten(1)
 
 
 def _curved(bounds: Bounds, i: int) -> bool:
     """Whether a bend before a value is no ReLU: chosen anew, its planes are not zero off images."""
     nodes = bounds.graph.nodes[:i]
     return any(isinstance(node.operator, Bend) and not node.is_relu for node in nodes)
-
-
-def screened(bounds: Bounds, i: int, box: Box) -> Box:
-    """The box of a node before ReLUs, cut at zero where float32 suffices to tell the sign.
-
-    Each coordinate is asked once, for the end that lies nearer to zero: of most coordinates one
-    bound decides everything, and it has room to spare.
-    """
-    if not all(isinstance(bend, Relu) for bend in bounds.graph.behind(i)):
-        return box
-    low, high = (end.flatten(1).clone() for end in box)
-    asked = gains(bounds, i, box)
-    sign = torch.where(high > -low, 1.0, -1.0)
-    for some in questions(roughly(bounds, i), i, asked, 0.5, places=True, alive=True):
-        own = sign[some.rows[:, None], some.unit]
-        a, first = (
-            None if v is None else v * own.float().reshape(*own.shape, *[1] * (v.dim() - 2))
-            for v in some.coefficients(torch.float32)
-        )
-        if a is None or not isinstance(some.bounds, Single):
-            break
-        below = lower(some.bounds, backward(some.bounds, some.start, a, first=first))
-        known = (below >= 0) & below.isfinite()
-        some.put(low, asked, torch.where(known & (own > 0), below, -torch.inf))
-        some.put(high, asked, torch.where(known & (own < 0), -below, torch.inf))
-    return intersect(box, Box(low.reshape(box.low.shape), high.reshape(box.high.shape)))
 
 
 def _default(bounds: Bounds, i: int) -> dict[int, Tensor]:

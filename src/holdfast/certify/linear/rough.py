@@ -1,30 +1,35 @@
-"""Linear bounds in float32: enough to tell most signs, at a third of the cost.
+"""Linear bounds measured from a reference: in float32 for a first look, in float64 to stay.
 
-They are as sound as the others, only looser: every rounding of a step is bounded by gamma times
-the sum of absolute products, which is at most the absolute coefficients times the masses of the
-node, and every number rounded on its way to float32 adds one more rounding. Products that fall
-below the range of float32 are covered by `FLOOR`; numbers that leave it at the other end make
-bounds that are not finite and prove nothing.
+Every value is measured from a reference: the centre of the input box, sent forward in float64,
+and behind a bend the middle between its planes. So there are no offsets but those: coefficients
+multiply only how far values may lie from there, and what they lose by rounding is a small share
+of the width of the bound, at most gamma times the sum of absolute products. Behind a bend
+`|a| t` remains with t half the gap between the planes, and to it whatever rounding may lose per
+absolute coefficient is added, here and in the model (`reference.py`). All that is summed then
+has one sign, so that the sums themselves are wrong by a small share of the width as well. In
+float32 that is enough to tell most signs. Products that fall below its range are covered by a
+constant; numbers that leave it at the other end make bounds that are not finite and prove
+nothing.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from math import prod
-from typing import ClassVar
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from holdfast.certify.linear.coefficients import Bounds, Carried, Linear, dot
-from holdfast.certify.network.graph import Node
+from holdfast.certify.linear.coefficients import Bounds
+from holdfast.certify.network.bends import Bend
 from holdfast.certify.network.operators import Operator
 from holdfast.ops.interval import Index, gamma
 
-UNIT = 2.0**-24  # half the distance between 1 and the next float32
-FLOOR = 2.0**-100  # far above what one underflow may lose, 2^-126
 WIDE = 128  # numbers in a value below which starting operations costs more than products
+SUMMED = 256  # products summed in float32 at once
 NONE = torch.empty(0)
 
 
@@ -41,89 +46,92 @@ def worthwhile(bounds: Bounds) -> bool:
     return exact and plain and max(prod(node.shape) for node in bounds.graph.nodes) >= WIDE
 
 
-@dataclass(frozen=True, eq=False)
-class Single(Bounds):
-    """Bounds ready for coefficients in float32.
+class Middle(NamedTuple):
+    """`mean a + tilt |a|`: coefficients behind a bend, one of each per parent."""
 
-    `errors` hold what rounding may lose per absolute coefficient, here and in the model; there
-    are no boxes, so that every bend must be passed.
+    mean: tuple[Tensor, ...]
+    tilt: tuple[Tensor, ...]
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> Middle:
+        """With each of the tensors changed alike."""
+        return Middle(tuple(map(change, self.mean)), tuple(map(change, self.tilt)))
+
+
+@dataclass(frozen=True, eq=False)
+class Ready(Bounds):
+    """Bounds ready for coefficients of one type; there are no boxes and no planes.
+
+    `errors` hold what an absolute coefficient costs, and that of the input its half widths.
 
     Args:
-        centre: `(B, n)` of the input's boxes.
-        reach: `(B, n)` their half widths, and what rounding may lose per absolute coefficient.
+        middles: of each bend.
+        gaps: of each bend, by how much more an absolute coefficient may raise a value than lower.
         lost: `(B,)` what underflow may lose in all.
+        value: `(B, n)` float64, the reference of the last node.
     """
 
-    centre: Tensor = NONE
-    reach: Tensor = NONE
+    middles: dict[int, Middle] = field(default_factory=dict)
+    gaps: dict[int, Tensor] = field(default_factory=dict)
     lost: Tensor = NONE
+    value: Tensor = NONE
 
-    def take(self, rows: Index) -> Single:
+    def take(self, rows: Index) -> Ready:
         """What is known of a selection of rows."""
         return replace(
             self,
-            planes={i: planes.take(rows) for i, planes in self.planes.items()},
+            middles={i: middle.each(lambda v: v[rows]) for i, middle in self.middles.items()},
+            gaps={i: gap[rows] for i, gap in self.gaps.items()},
             errors=[None if error is None else error[rows] for error in self.errors],
-            centre=self.centre[rows], reach=self.reach[rows], lost=self.lost[rows],
-        )  # fmt: skip
+            lost=self.lost[rows],
+        )
 
 
-def roughly(bounds: Bounds, upto: int) -> Single:
-    """The same bounds, ready for coefficients in float32 on the nodes up to one."""
-    graph = bounds.graph.single
-    low, high = bounds.region.box.flat()
-    size = torch.maximum(low.abs(), high.abs())
-    centre, n = (low + high) / 2, low.shape[1]
-    half = torch.maximum(high - centre, centre - low)
-    reach = half + 4 * gamma(n + 8, UNIT) * size + FLOOR
-    lost = FLOOR * (n + 8) * (1 + size.amax(1))
-    errors: list[Tensor | None] = [None]
-    for i, node in enumerate(graph.nodes[: upto + 1]):
-        if node.is_input:
+def lower(bounds: Ready, start: int, a: Tensor, first: Tensor | None) -> tuple[Tensor, Tensor]:
+    """`(B, m)`: numbers below `a . (value - reference)`, and above.
+
+    Those above come with the same coefficients, moved up by the gaps between the planes: they
+    are sound, but not the best; without gaps they say nothing.
+
+    Args:
+        bounds: ready for the type of the coefficients.
+        start: position of the value asked about.
+        a: `(B, m, *shape)`.
+        first: the coefficients on the only parent of `start`, if already known.
+    """
+    waiting, nodes = {start: a}, bounds.graph.nodes
+    found = bounds.lost[:, None].repeat(1, a.shape[1])
+    more = torch.zeros_like(found) if bounds.gaps else torch.full_like(found, torch.inf)
+    for i in range(start, -1, -1):
+        if i not in waiting:
             continue
-        parents = [bounds.boxes[p].magnitude.flatten(1).sum(1) for p in node.parents]
-        sums = 1 + torch.stack(parents).sum(0)
-        mass, error = bounds.masses[i], bounds.errors[i]
-        count = prod(node.shape)
-        lost = lost + FLOOR * ((count + 2) * sums + mass.flatten(1).sum(1))
-        weight = gamma(count + 16 + 2 * len(graph.nodes), UNIT) * mass
-        weight = weight if error is None else weight + error
-        errors.append((weight + FLOOR * sums.reshape(-1, *[1] * (mass.dim() - 1))).float())
-    planes = {i: p.each(_rounded) for i, p in bounds.planes.items() if i <= upto}
-    return Single(
-        graph, bounds.region, [], planes, [], errors, bounds.overflow, [],
-        centre.float(), reach.float(), lost,
-    )  # fmt: skip
+        node, a, cost = nodes[i], waiting.pop(i), bounds.errors[i]
+        op, size = node.operator, None if cost is None else a.abs()
+        if size is not None and cost is not None:
+            found += _sum(size, cost)
+        if isinstance(op, Bend) and size is not None:
+            middle = bounds.middles[i]
+            if i in bounds.gaps:
+                more += _sum(size, bounds.gaps[i])
+            pairs = zip(middle.mean, middle.tilt, strict=True)
+            parts = [(a * mean[:, None]).addcmul_(size, tilt[:, None]) for mean, tilt in pairs]
+        elif isinstance(op, Operator):
+            lead = a.shape[:2]
+            if first is not None and i == start:
+                parts = [first]
+            else:
+                parts = [p.unflatten(0, lead) for p in op.back(a.flatten(0, 1))]
+        else:
+            continue
+        for parent, part in zip(node.parents, parts, strict=True):
+            waiting[parent] = waiting[parent] + part if parent in waiting else part
+    sums = SUMMED + 2 * len(nodes) + max(prod(node.shape) for node in nodes) // SUMMED
+    share = 1 + 2 * gamma(sums + 8, torch.finfo(a.dtype).eps / 2)
+    return -found * share, (found + more) * share
 
 
-def _rounded(values: Tensor) -> Tensor:
-    """In float32, and zero only where it was: by that, neurons that are off are told."""
-    found = values.float()
-    return found.masked_fill_((found == 0) & (values != 0), torch.finfo(torch.float32).tiny)
-
-
-class Rough(Carried):
-    """What has been gathered on the way back, in float32."""
-
-    sized: ClassVar[bool] = False
-
-    @torch.no_grad()
-    def charge(self, i: int, node: Node, a: Tensor, size: Tensor) -> None:
-        """Add what rounding may lose at a node."""
-        error = self.bounds.errors[i]
-        if error is None or (isinstance(node.operator, Operator) and node.operator.exact):
-            return
-        self.error = self.error + dot(a.abs(), error)
-
-    def finish(self, a: Tensor) -> Linear:
-        """The gathered function; twice the error covers the roundings of the error itself."""
-        return Linear(a, self.offset, 2 * self.error)
-
-
-def lower(bounds: Single, line: Linear) -> Tensor:
-    """`(B, m)`: numbers below functions whose slopes are float32 on each row's box."""
-    a = line.slope.flatten(2)
-    value = dot(a, bounds.centre) - dot(a.abs(), bounds.reach)
-    value, offset, slack = value.double(), line.offset.double(), line.slack.double()
-    found = value + offset - slack - 2 * bounds.lost[:, None]
-    return found - UNIT * (value.abs() + offset.abs() + slack)
+def _sum(size: Tensor, cost: Tensor) -> Tensor:
+    """`(B, m)` float64: products of positive numbers, few at a time in float32."""
+    left, right = size.flatten(2), cost.flatten(1)[:, None]
+    parts = zip(left.split(SUMMED, 2), right.split(SUMMED, 2), strict=True)
+    found = [(v @ x.mT).squeeze(1).double() for x, v in parts]
+    return torch.stack(found).sum(0) if len(found) > 1 else found[0]

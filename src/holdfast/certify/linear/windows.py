@@ -20,7 +20,7 @@ from torch import Tensor
 from holdfast.certify.linear.coefficients import Bounds
 from holdfast.certify.linear.frames import Frame, frames_of, length, needs
 from holdfast.certify.linear.region import Region
-from holdfast.certify.linear.rough import Single
+from holdfast.certify.linear.rough import Ready
 from holdfast.certify.network.bends import Bend
 from holdfast.certify.network.framed import Framed, Rows
 from holdfast.certify.network.graph import Graph
@@ -63,26 +63,29 @@ class View:
 
     def behind(self, whole: Bounds) -> Bounds:
         """What is known of the small networks, with rows `(B, H', W')`: take a few of them."""
+        old = [whole.errors[j] for j in self.origin]
+        known = replace(
+            whole, graph=self.graph, boxes=[], masses=[], overflow=self.spread(whole.overflow),
+            errors=[None if e is None else self.laid(k, e) for k, e in enumerate(old)],
+        )  # fmt: skip
+        if isinstance(known, Ready) and isinstance(whole, Ready):
+            middles = {
+                k: whole.middles[j].each(partial(self.laid, k))
+                for k, j in enumerate(self.origin) if j in whole.middles
+            }  # fmt: skip
+            gaps = {k: self.laid(k, whole.gaps[j]) for k, j in enumerate(self.origin)
+                    if j in whole.gaps}  # fmt: skip
+            return replace(known, middles=middles, gaps=gaps, lost=self.spread(known.lost))
         planes = {
             k: whole.planes[j].each(partial(self.laid, k))
             for k, j in enumerate(self.origin) if j in whole.planes
         }  # fmt: skip
-        old = [whole.errors[j] for j in self.origin]
-        errors = [None if e is None else self.laid(k, e) for k, e in enumerate(old)]
-        known = replace(
-            whole, graph=self.graph, planes=planes, errors=errors, boxes=[], masses=[],
-            overflow=self.spread(whole.overflow),
-        )  # fmt: skip
         region = whole.region
-        if isinstance(known, Single):
-            centre, reach = (v.reshape(region.centre.shape) for v in (known.centre, known.reach))
-            return replace(known, centre=self.laid(0, centre), reach=self.laid(0, reach),
-                           lost=self.spread(known.lost))  # fmt: skip
         boxes = [Box(*(self.laid(k, v) for v in whole.boxes[j])) for k, j in enumerate(self.origin)]
         radius = None if region.radius is None else self.spread(region.radius)
         peaks = [self.spread(whole.peaks[j]) for j in self.origin]
         own = Region(boxes[0], self.laid(0, region.centre), radius, region.norm)
-        return replace(known, region=own, boxes=boxes, peaks=peaks)
+        return replace(known, region=own, boxes=boxes, planes=planes, peaks=peaks)
 
     def spread(self, values: Tensor) -> Tensor:
         """`(B, H', W')`: values `(B,)` for all places."""

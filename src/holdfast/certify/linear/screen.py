@@ -1,0 +1,112 @@
+"""Boxes before bends from a reference: float32 tells signs, float64 sets the ends left open."""
+
+from __future__ import annotations
+
+import time
+from math import inf
+
+import torch
+from torch import Tensor
+
+from holdfast.certify.linear.coefficients import Bounds
+from holdfast.certify.linear.questions import questions
+from holdfast.certify.linear.reference import Reference
+from holdfast.certify.linear.rough import Ready, lower
+from holdfast.certify.network.bends import Relu
+from holdfast.certify.network.section import cut
+from holdfast.ops.interval import UNIT, Box, intersect
+
+PILOT = 16  # of how many coordinates one is asked first
+MUCH = 0.9  # share of those left open from which the last layers alone are not asked further
+LOW = 0.3  # quantile of how much nearer ends come: open coordinates cost two rows of float64
+
+
+def gains(bounds: Bounds, i: int, box: Box) -> Tensor:
+    """`(B, n)` bool: coordinates whose tighter box would help a bend behind them."""
+    found = torch.zeros_like(box.low, dtype=torch.bool)
+    for bend in bounds.graph.behind(i):
+        found |= bend.open(box)
+    return found.flatten(1)
+
+
+def screened(bounds: Bounds, i: int, box: Box, whole: Reference) -> Box:
+    """The box of a node before ReLUs, tightened in float32, first at the end nearer to zero.
+
+    Of most coordinates this end decides everything, and it has room to spare. It is asked of the
+    last layers alone first, from the boxes before them. A few coordinates tell whether that
+    helps, and how much nearer the ends come: those whose reference is nearer to zero than this
+    are left alone. What the same coefficients say of the other end is kept as well.
+    """
+    if not all(isinstance(bend, Relu) for bend in bounds.graph.behind(i)):
+        return box
+    sign = torch.where(box.high > -box.low, 1.0, -1.0).double()
+    guess = torch.full_like(box.low.flatten(1), inf)
+    for start in dict.fromkeys((cut(bounds.graph, i), 0)):
+        known = (Reference(bounds, i, start) if start else whole).ready(torch.float32, gaps=True)
+        wanted, way = gains(bounds, i, box), torch.minimum(_way(known, box, sign), guess)
+        few = wanted & (torch.arange(wanted.shape[1], device=wanted.device) % PILOT == 0)
+        box = asked(bounds, known, i, box, sign, few)
+        if not bool(few.any()):
+            continue
+        shares = (_way(known, box, sign) / way)[few].nan_to_num(0.0)
+        left = gains(bounds, i, box)
+        if start and int(left[few].sum()) > MUCH * int(few.sum()):
+            continue
+        doubt = known.value.abs() < shares.quantile(LOW) * way
+        guess = torch.where(doubt, shares.quantile(0.5) * way, inf)
+        box = asked(bounds, known, i, box, sign, wanted & ~few & ~doubt)
+    return box
+
+
+def _way(known: Ready, box: Box, sign: Tensor) -> Tensor:
+    """How far the ends that are asked for lie from the reference."""
+    low, high = box.flat()
+    return torch.where(sign.flatten(1) > 0, known.value - low, high - known.value)
+
+
+def asked(
+    bounds: Bounds,
+    known: Ready,
+    i: int,
+    box: Box,
+    sign: Tensor | None = None,
+    among: Tensor | None = None,
+    until: float = inf,
+) -> Box:
+    """The box of a node with ends tightened where a bend behind it would gain.
+
+    Args:
+        bounds: what is known of the nodes up to `i`.
+        known: the same, made ready.
+        i: position of the node.
+        box: what is known of it.
+        sign: 1 where the lower end is asked for, -1 where the upper one; both if left out.
+        among: `(B, n)` bool, the coordinates in question; all if left out.
+        until: of `time.monotonic()`: what is not bounded by then keeps its interval.
+    """
+    low, high = (end.flatten(1).clone() for end in box)
+    wanted = gains(bounds, i, box)
+    wanted = wanted if among is None else wanted & among
+    dtype, sides = (torch.float64, 2.0) if sign is None else (torch.float32, 0.5)
+    for some in questions(known, known.graph.output, wanted, sides, places=True, alive=True):
+        if not isinstance(some.bounds, Ready) or time.monotonic() > until:
+            break
+        place, m = (some.rows[:, None], some.unit), some.unit.shape[1]
+        value, (a, first) = known.value[place], some.coefficients(dtype)
+        own = torch.ones_like(value) if sign is None else sign.flatten(1)[place]
+        if sign is None:
+            own, value = torch.cat([own, -own], 1), torch.cat([value, value], 1)
+            a, first = torch.cat([a, a], 1), None if first is None else torch.cat([first, first], 1)
+        first = None if first is None else _times(first, own)
+        ends = lower(some.bounds, some.start, _times(a, own), first)
+        down, up = (own * value + end for end in ends)
+        down = (down - 8 * UNIT * (value.abs() + down.abs())).nan_to_num(-inf, inf, -inf)
+        up = (up + 8 * UNIT * (value.abs() + up.abs())).nan_to_num(inf, inf, -inf)
+        some.put(low, wanted, torch.where(own > 0, down, -up)[:, :m])
+        some.put(high, wanted, torch.where(own > 0, up, -down)[:, -m:])
+    return intersect(box, Box(low.reshape(box.low.shape), high.reshape(box.high.shape)))
+
+
+def _times(a: Tensor, own: Tensor) -> Tensor:
+    """Coefficients `(B, m, ...)` times a sign `(B, m)` each."""
+    return a * own.to(a.dtype).reshape(*own.shape, *[1] * (a.dim() - 2))
