@@ -190,8 +190,14 @@ def _sets(rows: int) -> Scene:
     return Scene((sets[:rows], y[:rows]))
 
 
+def _rule(rows: int) -> Scene:
+    """The majority of three bits."""
+    return Scene((lambda x: (x.sum(1) > 1.5).long(), 3 if rows else 0))
+
+
 SCENES: dict[str, Callable[[int], Scene]] = {
     "outputs": _outputs,
+    "rule": _rule,
     "model": _model,
     "vision": _vision,
     "plane": _plane,
