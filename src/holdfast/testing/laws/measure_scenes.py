@@ -195,9 +195,30 @@ def _rule(rows: int) -> Scene:
     return Scene((lambda x: (x.sum(1) > 1.5).long(), 3 if rows else 0))
 
 
+def _net(rows: int) -> Scene:
+    """A small convolutional net, or one without any layer."""
+    net = Images.make(rows=4).model if rows else nn.Sequential()
+    return Scene((net,), (net,))
+
+
+def _nets(rows: int) -> Scene:
+    """Two convolutional nets, or none."""
+    nets = tuple(Images.make(rows=4, seed=k).model for k in range(2)) if rows else ()
+    return Scene((nets,), nets)
+
+
+def _decisions(rows: int) -> Scene:
+    """Answers to images whose shape and texture name different classes, or the same."""
+    z, shape = _outputs(rows).arguments
+    return Scene((z, shape, (shape + torch.arange(rows) % 3) % 3))
+
+
 SCENES: dict[str, Callable[[int], Scene]] = {
     "outputs": _outputs,
     "rule": _rule,
+    "decisions": _decisions,
+    "net": _net,
+    "nets": _nets,
     "model": _model,
     "vision": _vision,
     "plane": _plane,
