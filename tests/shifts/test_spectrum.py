@@ -29,7 +29,7 @@ def test_passes_partition_the_spectrum(cutoff):
 
 
 def test_a_wave_passes_or_not():
-    wave = torch.cos(2 * torch.pi * 4 * torch.arange(16) / 16).expand(1, 1, 16, 16).double()
+    wave = torch.cos(2 * torch.pi * 4 * torch.arange(16).double() / 16).expand(1, 1, 16, 16)
     assert torch.allclose(bandpass(wave, 0.75), wave, atol=1e-12)  # window from -6 to 5
     assert float(bandpass(wave, 0.4).abs().max()) < 1e-12  # from -3 to 2
 

@@ -213,9 +213,21 @@ def _decisions(rows: int) -> Scene:
     return Scene((z, shape, (shape + torch.arange(rows) % 3) % 3))
 
 
+def _errors(rows: int) -> Scene:
+    """Errors of four models on eight data sets."""
+    return Scene((torch.rand(8 if rows else 0, 4, generator=draws(7), dtype=torch.float64),))
+
+
+def _real(rows: int) -> Scene:
+    """Rows of a mixture, and others of the same that stand for generated ones."""
+    return Scene(tuple(mixture(rows=80).batches.take(slice(a, a + rows)) for a in (0, 40)))
+
+
 SCENES: dict[str, Callable[[int], Scene]] = {
     "outputs": _outputs,
     "rule": _rule,
+    "real": _real,
+    "errors": _errors,
     "decisions": _decisions,
     "net": _net,
     "nets": _nets,
