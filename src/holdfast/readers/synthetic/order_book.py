@@ -15,7 +15,7 @@ from holdfast.core.errors import ConfigError
 from holdfast.core.fields import Count, NonNegative, Positive, Share
 
 CLASSES = ("down", "stationary", "up")
-MEMORY = 0.97  # of the drift, per event
+MEMORY = 0.9  # of the drift, per event
 START, TICK = 100.0, 0.01
 REACH = 60  # ticks that the unit interval spans to either side of the last price
 Regime = Literal["calm", "turbulent"]
@@ -85,7 +85,7 @@ def simulated(
     fresh = raw[..., 0] * (1 - MEMORY**2) ** 0.5
     fresh[:, 0] = raw[:, 0, 0]  # in equilibrium from the start
     drift = fresh @ kernel.T  # spread 1
-    mid = START + TICK * volatility * (0.3 * drift + raw[..., 1]).cumsum(1)
+    mid = START + TICK * volatility * (0.5 * drift + raw[..., 1]).cumsum(1)
     lean = signal * drift + (1 - signal**2) ** 0.5 * dice.normal((steps,), dtype=torch.float64)
     spread = TICK * (1 + dice.integers(3, (steps,)))
     depth = TICK * torch.arange(levels)
@@ -144,13 +144,13 @@ def order_book(
     levels: Count = 5,
     horizon: Count = 10,
     theta: NonNegative = 0.0002,
-    signal: Share = 0.5,
+    signal: Share = 0.8,
     volatility: Positive = 1.0,
 ) -> Batches:
     """Windows of simulated order books; the class is the trend of the price after them.
 
     Every row is a path of its own, so none leaks into another. In the turbulent regime the
-    price moves twice as far and volumes say two fifths of what they said: a model that learned in
+    price moves twice as far and volumes say a quarter of what they said: a model that learned in
     calm times meets it unprepared.
 
     Args:
@@ -171,7 +171,7 @@ def order_book(
         raise ConfigError(f"order-book: history {history} is shorter than the horizon {horizon}")
     wild = regime == "turbulent"
     books, mid = simulated(
-        dice, history + horizon, levels, signal * (0.4 if wild else 1), volatility * (1 + wild)
+        dice, history + horizon, levels, signal * (0.25 if wild else 1), volatility * (1 + wild)
     )
     x = windows(books[:, :history])
     y = trend_labels(mid, horizon, theta)[:, history - 1]

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from holdfast.core.data import Batches
 from holdfast.measures.model.plane import Plane
+from holdfast.measures.outputs.boxes import Boxes
 from holdfast.measures.text.attention import AttentionHead
 from holdfast.testing.laws import LawBroken
 from holdfast.testing.worlds import (
@@ -223,9 +224,21 @@ def _real(rows: int) -> Scene:
     return Scene(tuple(mixture(rows=80).batches.take(slice(a, a + rows)) for a in (0, 40)))
 
 
+def _detections(rows: int) -> Scene:
+    """Boxes in ten images, of which a detector has moved every one."""
+    g = draws(8)
+    corner = 20 * torch.rand(40, 2, generator=g, dtype=torch.float64)
+    box = torch.cat([corner, corner + 10], 1)[:rows]
+    image, label = torch.arange(40)[:rows] % 10, torch.arange(40)[:rows] // 20
+    moved = box + torch.randn(40, 4, generator=g, dtype=torch.float64)[:rows]
+    score = torch.rand(40, generator=g)[:rows]
+    return Scene((Boxes(image, label, moved, score), Boxes(image, label, box)))
+
+
 SCENES: dict[str, Callable[[int], Scene]] = {
     "outputs": _outputs,
     "rule": _rule,
+    "detections": _detections,
     "real": _real,
     "errors": _errors,
     "decisions": _decisions,
