@@ -34,7 +34,9 @@ def test_exactly_the_share_is_changed():
 
 def test_without_distortion_it_is_the_net():
     torch.manual_seed(0)
-    net = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.Sigmoid(), nn.Conv2d(2, 1, 1)).eval()
+    net = nn.Sequential(
+        nn.Conv2d(1, 9, 3, padding=1), nn.Sigmoid(), nn.Conv2d(9, 1, 3, padding=1), nn.Sigmoid()
+    ).eval()
     out = DeepAugment(net=net, amount=1.0, distort="none").batch(run_of(), BATCH)
     assert torch.allclose(out.x, net(X).clamp(0, 1))
     before = [p.clone() for p in net.parameters()]

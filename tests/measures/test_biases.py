@@ -7,7 +7,8 @@ import torch
 
 from holdfast.core.data import Batches
 from holdfast.core.dice import Dice
-from holdfast.measures.model.spectral_bias import critical_band, spectral_bias, threshold
+from holdfast.measures.model.critical_band import critical_band, threshold
+from holdfast.measures.model.spectral_bias import spectral_bias
 from holdfast.measures.outputs.shape_bias import bias_correlation, coarse, shape_bias
 from holdfast.readers.synthetic.shape_texture import shape_texture
 

@@ -40,7 +40,9 @@ def test_overlap_of_062():
 
 def test_a_second_detection_is_wrong_and_a_crowd_is_not():
     one = boxes([[0, 0, 0, 0, 10, 10], [1, 0, 0, 0, 10, 10]])
-    twice = boxes([[0, 0, 0, 0, 10, 10], [0, 0, 0, 0, 10, 10], [1, 0, 0, 0, 10, 10]], [0.9, 0.8, 0.7])
+    twice = boxes(
+        [[0, 0, 0, 0, 10, 10], [0, 0, 0, 0, 10, 10], [1, 0, 0, 0, 10, 10]], [0.9, 0.8, 0.7]
+    )
     want = (51 * 1 + 50 * 2 / 3) / 101
     assert detection(twice, one).mean == pytest.approx(want)
     crowd = boxes(

@@ -17,9 +17,7 @@ from holdfast.run.training import TrainingRun
 
 def scene(objective) -> tuple[nn.Module, TrainingRun, Batch]:
     torch.manual_seed(0)
-    model = nn.Sequential(
-        nn.Conv2d(1, 4, 3), nn.Tanh(), nn.Flatten(), nn.Linear(64, 3)
-    ).double()
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Tanh(), nn.Flatten(), nn.Linear(64, 3)).double()
     run = TrainingRun(model, nn.ModuleDict(), Dice.of(6), 1)
     if hasattr(objective, "parts"):
         run.parts["objective"] = objective.parts(model)
@@ -33,8 +31,12 @@ def gradients(objective) -> tuple[list[Tensor], TrainingRun, Batch]:
     return [p.grad.clone() for p in model.parameters()], run, batch
 
 
+def unit(h: Tensor) -> Tensor:
+    return h / h.square().mean((1, 2, 3), keepdim=True).sqrt()
+
+
 def local(run: TrainingRun, batch: Batch, head: nn.Module) -> Tensor:
-    z = head(run.model[0](batch.x))
+    z = head(unit(run.model[0](batch.x)))
     return F.cross_entropy(z, batch.y[:, None, None].expand(-1, *z.shape[2:]))
 
 
@@ -51,7 +53,7 @@ def test_both_gradients(weight, reads):
     head.zero_grad()
     # The cut at log K acts row by row; here no row is beyond it by construction of the weights.
     losses = F.cross_entropy(
-        head(run.model[0](batch.x)).flatten(2),
+        head(unit(run.model[0](batch.x))).flatten(2),
         batch.y[:, None].expand(-1, 16), reduction="none",
     ).mean(1)  # fmt: skip
     below = losses < torch.log(torch.tensor(3.0).double())

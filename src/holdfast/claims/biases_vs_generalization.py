@@ -12,7 +12,8 @@ from holdfast.claims.harness import Claim, Trial
 from holdfast.core.catalog import find
 from holdfast.core.data import Batches
 from holdfast.core.dice import Dice
-from holdfast.measures.model.spectral_bias import critical_band, spectral_bias
+from holdfast.measures.model.critical_band import critical_band
+from holdfast.measures.model.spectral_bias import spectral_bias
 from holdfast.measures.outputs.shape_bias import shape_bias
 from holdfast.readers.synthetic.shape_texture import Cue, shape_texture
 

@@ -40,7 +40,9 @@ def textured(data: Batches, tiles: Tensor, agree: float, seed: int) -> Batches:
 @cache
 def _scene(seed: int) -> tuple[Batches, Batches, Batches]:
     half, rest = digits(seed)
-    tiles = (torch.rand(10, TILE, TILE, generator=torch.Generator().manual_seed(seed)) < 0.4).float()
+    tiles = (
+        torch.rand(10, TILE, TILE, generator=torch.Generator().manual_seed(seed)) < 0.4
+    ).float()
     made = [textured(d, tiles, a, seed + k) for k, (d, a) in enumerate(
         [(half.take(slice(0, 700)), 0.9), (rest, 0.9), (rest, 0.0)])]  # fmt: skip
     return made[0], made[1], made[2]

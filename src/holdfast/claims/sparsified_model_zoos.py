@@ -87,7 +87,8 @@ CLAIM = Claim(
     methods=("measure:agreement", "hook:keep-zeros", "hook:anneal"),
     says="Over a population, twins with half of the weights give the same answer on 93 % of rows "
     "or more, cost less than 3 points and keep the order of accuracies (above 0.6); agreement "
-    "falls with the weights that are left. Variational dropout removes 60 % for less than 5 points.",
+    "falls with the weights that are left. Variational dropout "
+    "removes 60 % for less than 5 points.",
     left="share of same answers with half of the weights",
     right="with a twentieth of them",
     trial=trial,

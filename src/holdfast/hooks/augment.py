@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -79,23 +80,19 @@ def distorted(w: Tensor, how: str, g: torch.Generator) -> Tensor:
     """
     units = torch.rand(len(w), generator=g).to(w) < 0.25
     each = units.view(-1, *(1,) * (w.dim() - 1))
-    if how == "flip":
-        return w.flip(0)
-    if how == "negate":
-        return torch.where(each, -w, w)
-    if how == "drop":
-        return torch.where(each, torch.zeros_like(w), w)
-    if how == "bend":
-        return torch.where(each, -F.gelu(w), w)
     uniform = torch.rand(w.shape, generator=g).to(w)
-    if how == "scale":
-        return w * (1 + 2 * float(torch.rand((), generator=g)) * (4 * uniform - 1))
-    if how == "mask":
-        return w * (uniform < 0.5)
-    if how == "signs":
-        return torch.where(uniform < 0.5, -w, w)
-    quarter = 1 + int(torch.randint(3, (), generator=g))
-    return w.rot90(quarter, (-2, -1)) if w.dim() == 4 else w.flip(-1)
+    steep, quarter = torch.rand((), generator=g).to(w), int(torch.randint(3, (), generator=g)) + 1
+    changes: dict[str, Callable[[], Tensor]] = {
+        "flip": lambda: w.flip(0),
+        "negate": lambda: torch.where(each, -w, w),
+        "drop": lambda: torch.where(each, torch.zeros_like(w), w),
+        "bend": lambda: torch.where(each, -F.gelu(w), w),
+        "scale": lambda: w * (1 + 2 * steep * (4 * uniform - 1)),
+        "mask": lambda: w * (uniform < 0.5),
+        "signs": lambda: torch.where(uniform < 0.5, -w, w),
+        "turn": lambda: w.rot90(quarter, (-2, -1)) if w.dim() == 4 else w.flip(-1),
+    }
+    return changes[how]()
 
 
 @register("hook", cites="imagenet-r-deepaugment", says="Changes rows by a net that is distorted.")

@@ -28,8 +28,13 @@ def weighted_layers(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def local_losses(head: nn.Module, weights: dict[str, Tensor], h: Tensor, y: Tensor) -> Tensor:
-    """`(B,)`: cross-entropy of a local classifier, averaged over places; 0 without a label."""
-    z = functional_call(head, weights, (h if h.dim() == 4 else h.flatten(1)[:, :, None, None],))
+    """`(B,)`: cross-entropy of a local classifier, averaged over places; 0 without a label.
+
+    It sees each row's features at unit size, so that shrinking them is no way to mislead it.
+    """
+    wide = h if h.dim() == 4 else h.flatten(1)[:, :, None, None]
+    size = wide.square().mean((1, 2, 3), keepdim=True).sqrt()
+    z = functional_call(head, weights, (wide / size.clamp(min=1e-6),))
     target = y[:, None, None].expand(-1, *z.shape[2:])
     each = F.cross_entropy(z, target, reduction="none", ignore_index=UNLABELLED)
     return each.flatten(1).mean(1)
@@ -52,7 +57,8 @@ class PatchAdversary(Objective):
         loss: of the outputs.
         weight: of the reversed loss.
         warmup: share of the run before it counts; the classifier learns from the start.
-        pace: weight of the classifier's own loss, so that it stays ahead.
+        pace: weight of the classifier's own loss, so that it stays ahead; optimizers that
+            divide by the size of gradients do not feel it, give it a turn of its own there.
         layer: name of the layer whose output is read; the first with weights unless given.
         reads: what the classifier sees: one place, a patch of 3 by 3, or one place through a
             net of three layers.

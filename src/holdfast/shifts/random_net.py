@@ -31,7 +31,11 @@ def residual_noise(x: Tensor, strength: float, dice: Dice) -> Tensor:
         ring = torch.ones(3, 3, device=x.device, dtype=x.dtype)
         ring[1, 1] = 0
         first = dice.normal((PLANES, c, 3, 3), device=x.device, dtype=x.dtype)
-        first = first * (1 - ring + ring * wide[..., None]) * (2 / (c * (1 + 8 * wide))).sqrt()[..., None]
+        first = (
+            first
+            * (1 - ring + ring * wide[..., None])
+            * (2 / (c * (1 + 8 * wide))).sqrt()[..., None]
+        )
         second = dice.normal((c, PLANES, 1, 1), device=x.device, dtype=x.dtype) / PLANES**0.5
         seen = (x - 0.5).reshape(1, b * c, height, width)
         hidden = F.gelu(F.conv2d(seen, first.reshape(b * PLANES, c, 3, 3), padding=1, groups=b))

@@ -109,7 +109,12 @@ class Attribution:
 
 
 def attributed(
-    distances: Tensor, first: Sequence[str], second: Sequence[str], *, draws: int = 200, seed: int = 0
+    distances: Tensor,
+    first: Sequence[str],
+    second: Sequence[str],
+    *,
+    draws: int = 200,
+    seed: int = 0,
 ) -> Attribution:
     """Compares pairs of nets that differ in one label alone, and tests the gap by shuffling.
 

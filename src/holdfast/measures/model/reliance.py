@@ -43,9 +43,7 @@ class Reliance:
         return self.whole, self.without, self.alone
 
 
-def swapped(
-    x: Tensor, coordinates: Tensor, order: Tensor, turn: Tensor | None = None
-) -> Tensor:
+def swapped(x: Tensor, coordinates: Tensor, order: Tensor, turn: Tensor | None = None) -> Tensor:
     """Rows in which some coordinates come from other rows.
 
     Args:

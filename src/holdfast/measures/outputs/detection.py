@@ -83,7 +83,7 @@ def precision_of(right: Tensor, counts: Tensor, total: int) -> Tensor:
     precision = good / (good + bad).clamp(min=1)
     envelope = precision.flip(0).cummax(0).values.flip(0) if len(precision) else precision
     padded = torch.cat([envelope, torch.zeros(1, right.shape[1], dtype=torch.float64)])
-    place = torch.searchsorted(recall.T.contiguous(), (grid - 1e-12).expand(right.shape[1], -1))
+    place = torch.searchsorted(recall.T.contiguous(), (grid - 1e-12).repeat(right.shape[1], 1))
     return padded.T.gather(1, place).mean(1)
 
 

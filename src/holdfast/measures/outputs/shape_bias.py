@@ -58,7 +58,9 @@ def shape_bias(
     """
     z = logits(decisions).detach()
     if z.dim() != 2 or not len(z) == len(shape) == len(texture):
-        raise ShapeError(f"{name}: {tuple(z.shape)} for {len(shape)} shapes, {len(texture)} textures")
+        raise ShapeError(
+            f"{name}: {tuple(z.shape)} for {len(shape)} shapes, {len(texture)} textures"
+        )
     apart = (shape != texture) & z.isfinite().all(1).to(shape.device)
     said = z.argmax(1).to(shape.device)[apart]
     by_shape, by_texture = (int((said == c[apart]).sum()) for c in (shape, texture))

@@ -19,7 +19,11 @@ def subset_logits(z: Tensor, classes: tuple[int, ...]) -> Tensor:
     Raises:
         ConfigError: for no class, one that does not exist, or one named twice.
     """
-    if not classes or len(set(classes)) < len(classes) or not 0 <= min(classes) <= max(classes) < z.shape[-1]:
+    if (
+        not classes
+        or len(set(classes)) < len(classes)
+        or not 0 <= min(classes) <= max(classes) < z.shape[-1]
+    ):
         raise ConfigError(f"subset: classes must differ and lie in [0, {z.shape[-1]})")
     return z[..., list(classes)]
 
@@ -62,8 +66,8 @@ def subset_accuracy(
 def rendition_gap(usual: Reading, shifted: Reading, name: str = "subset.gap") -> Reading:
     """Accuracy lost from usual rows to others of the same classes.
 
-    Both accuracies should be restricted to the same classes. The interval is that of the difference of
-    two independent estimates: their half-widths add as squares.
+    Both accuracies should be restricted to the same classes. The interval is that of the difference
+    of two independent estimates: their half-widths add as squares.
 
     Args:
         usual: accuracy where the model learned.

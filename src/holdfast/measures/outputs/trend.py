@@ -27,7 +27,7 @@ def f1_scores(counts: Tensor) -> Tensor:
 
 
 def matthews(counts: Tensor) -> Tensor:
-    """`(...)` correlation of answers and labels (of several classes); 0 where either is constant."""
+    """`(...)` correlation of answers and labels of any classes; 0 where either is constant."""
     counts = counts.double()
     total = counts.sum((-2, -1))
     label, answer = counts.sum(-1), counts.sum(-2)

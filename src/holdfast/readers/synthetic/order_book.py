@@ -36,7 +36,9 @@ def trend_labels(mid: Tensor, horizon: int, theta: float) -> Tensor:
         ConfigError: for a horizon below 1 or a negative theta.
     """
     if horizon < 1 or theta < 0:
-        raise ConfigError(f"trend_labels: needs horizon >= 1 and theta >= 0, got {horizon}, {theta}")
+        raise ConfigError(
+            f"trend_labels: needs horizon >= 1 and theta >= 0, got {horizon}, {theta}"
+        )
     out = torch.full(mid.shape, UNLABELLED)
     steps = mid.shape[-1]
     if steps < 2 * horizon:

@@ -34,7 +34,7 @@ class PVR:
 
     @property
     def size(self) -> int:
-        """Bits of a row: pointer, a value for each place it may name, and the last window's rest."""
+        """Bits of a row: pointer, a value for each place, and the rest of the last window."""
         return self.pointer + 2**self.pointer + self.window - 1
 
     def rule(self, x: Tensor) -> Tensor:

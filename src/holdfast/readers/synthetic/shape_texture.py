@@ -76,9 +76,7 @@ class ShapeTexture:
 
 
 @register("source", cites="biases-vs-generalization", says="Textured shapes whose cues conflict.")
-def shape_texture(
-    n: int, dice: Dice, *, cue: Cue = "shape", agree: Share = 1 / 3
-) -> Batches:
+def shape_texture(n: int, dice: Dice, *, cue: Cue = "shape", agree: Share = 1 / 3) -> Batches:
     """Squares, discs and crosses filled with stripes or squares, on grey.
 
     `more` holds `shape` and `texture` of every image, so that decisions under conflict can be
