@@ -21,7 +21,7 @@ from holdfast.measures.outputs.detection import detection, domain_report
 from holdfast.readers.synthetic.scenes import CELL, CELLS, Scenes, scenes
 
 DOMAINS = ("sketch", "cartoon", "painting", "fog", "handmade", "tattoo")
-SEVERITY, EPOCHS = 0.8, 8
+SEVERITY, EPOCHS = 1.0, 7
 
 
 class Grid(nn.Module):
@@ -30,7 +30,7 @@ class Grid(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            nn.Conv2d(1, 12, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(1, 12, 4, stride=2, padding=1), nn.ReLU(),
             nn.Conv2d(12, 24, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
             nn.Conv2d(24, 48, 4, stride=4), nn.ReLU(), nn.Conv2d(48, 8, 1),
         )  # fmt: skip

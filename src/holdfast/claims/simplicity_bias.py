@@ -75,5 +75,4 @@ CLAIM = Claim(
     trial=trial,
     mutants=("simple-everywhere", "swaps-another"),
     seconds=8,
-    why="",
 )
