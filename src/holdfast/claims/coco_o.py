@@ -21,7 +21,7 @@ from holdfast.measures.outputs.detection import detection, domain_report
 from holdfast.readers.synthetic.scenes import CELL, CELLS, Scenes, scenes
 
 DOMAINS = ("sketch", "cartoon", "painting", "fog", "handmade", "tattoo")
-SEVERITY, EPOCHS = 1.0, 7
+SEVERITY, EPOCHS = 1.0, 10
 
 
 class Grid(nn.Module):
@@ -49,7 +49,8 @@ class GridLoss(Objective):
         kind, ends = batch.more["kind"], batch.more["ends"]
         told = F.cross_entropy(z[..., :4].flatten(0, 1), kind.flatten(), reduction="none")
         off = (z[..., 4:] - ends).abs().sum(2) * (kind > 0)
-        return told.view(kind.shape).mean(1) + off.mean(1)
+        total: Tensor = told.view(kind.shape).mean(1) + off.mean(1)
+        return total
 
 
 def _starts() -> Tensor:
@@ -62,7 +63,7 @@ def _scenes(n: int, seed: int) -> tuple[Batches, Boxes]:
     made = scenes(n, Dice.of(n, seed))
     truth: Scenes = made.truth
     more = {"kind": truth.kind, "ends": ((truth.box - _starts()) / CELL).float()}
-    return Batches(x=made.x, y=made.y, size=40, more=more), truth.boxes()
+    return Batches(x=made.x, y=made.y, size=20, more=more), truth.boxes()
 
 
 def _boxes(z: Tensor) -> Boxes:
@@ -78,7 +79,7 @@ def _net(seed: int, augmented: bool) -> nn.Module:
     hooks: tuple[Hook, ...] = ()
     if augmented:
         hooks = (Augment(shift="shift:noise2net", amount=0.7, low=0.3),)
-    data = _scenes(480, seed)[0]
+    data = _scenes(320, seed)[0]
     return fitted(drawn(Grid, seed), data, epochs=EPOCHS, seed=seed, objective=GridLoss(),
                   hooks=hooks)  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import torch
@@ -44,7 +45,7 @@ def _generator(seed: int) -> ClassGaussian:
 @cache
 def _net(seed: int, amount: float, copies: bool) -> nn.Module:
     half, _ = digits(seed)
-    real = Batches(x=half.x[:REAL], y=half.y[:REAL], size=50)
+    real = replace(half.take(slice(0, REAL)), size=50)
     made: Generator = _copies(real) if copies else _generator(seed)
     hooks = (Generated(generator=made, amount=amount),) if amount else ()
     return fitted(perceptron(64, 64, 10, seed), real, epochs=EPOCHS, seed=seed, hooks=hooks)
@@ -58,7 +59,8 @@ def _copies(real: Batches) -> Generator:
         u = dice.uniform(dtype=torch.float64)
         which = torch.stack([own[int(k)][int(v * len(own[int(k)]))]
                              for k, v in zip(labels, u, strict=True)])  # fmt: skip
-        return real.x[which]  # type: ignore[index]
+        x: Tensor = real.x  # type: ignore[assignment]
+        return x[which]
 
     return made
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import torch
@@ -60,7 +61,7 @@ class Noise(Hook):
 @cache
 def _net(seed: int, kind: str) -> nn.Module:
     half, _ = digits(seed)
-    data = Batches(x=half.x[:ROWS], y=half.y[:ROWS], size=100)
+    data = replace(half.take(slice(0, ROWS)), size=100)
     deep = DeepAugment(net=_autoencoder(seed), distort="none" if kind == "undistorted" else "any")
     hooks: tuple[Hook, ...] = () if kind == "plain" else (deep,)
     if kind == "noise":
@@ -74,8 +75,9 @@ def _change(seed: int, hook: DeepAugment) -> float:
     x: Tensor = batch.x  # type: ignore[assignment]
     for k in range(20):
         run = TrainingRun(nn.Identity(), nn.ModuleDict(), Dice.of(100, k), 1)
-        total += float((hook.batch(run, batch).x[50:] - x[50:]).square().mean())  # type: ignore[index]
-    return (total / 20) ** 0.5
+        moved: Tensor = hook.batch(run, batch).x  # type: ignore[assignment]
+        total += float((moved[50:] - x[50:]).square().mean())
+    return float((total / 20) ** 0.5)
 
 
 def _score(net: nn.Module, seed: int) -> tuple[float, float]:

@@ -24,7 +24,7 @@ def _rows(n: int, seed: int, regime: Regime) -> Batches:
 @cache
 def _net(seed: int) -> nn.Module:
     data = _rows(2000, seed, "calm")
-    return fitted(perceptron(data.x.shape[1], 32, 3, seed), data, epochs=5, seed=seed)  # type: ignore[union-attr]
+    return fitted(perceptron(data.x.shape[1], 32, 3, seed), data, epochs=5, seed=seed)
 
 
 def trial(seed: int, mutant: str = "") -> Trial:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import torch
@@ -27,13 +28,13 @@ DOMAINS, KINDS, BINS = ("digits", "textures"), ("plain", "processed"), 30
 
 def _net(kind: str, seed: int) -> nn.Module:
     """A small net; a processed one has a fixed layer that smooths its features."""
-    layers = [nn.Conv2d(1, 16, 3, padding=1), nn.ReLU()]
     net = drawn(lambda: nn.Sequential(
-        *layers, nn.Conv2d(16, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 16, 3, padding=1),
-        nn.ReLU(), nn.AdaptiveMaxPool2d(2), nn.Flatten(), nn.Linear(64, 10)), seed)  # fmt: skip
+        nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 16, 3, padding=1), nn.ReLU(),
+        nn.Conv2d(16, 16, 3, padding=1), nn.ReLU(), nn.AdaptiveMaxPool2d(2), nn.Flatten(),
+        nn.Linear(64, 10)), seed)  # fmt: skip
     if kind == "processed":
         hat = torch.tensor([0.25, 0.5, 0.25])
-        net[4].weight = nn.Parameter(  # type: ignore[operator, index, union-attr]
+        net[4].weight = nn.Parameter(  # type: ignore[index]
             (torch.outer(hat, hat) / 16).expand(16, 16, 3, 3).clone(), requires_grad=False
         )
     return net
@@ -42,7 +43,7 @@ def _net(kind: str, seed: int) -> nn.Module:
 def _data(domain: str, seed: int) -> Batches:
     if domain == "digits":
         half = digits(seed)[0]
-        return Batches(x=half.x[:400], y=half.y[:400], size=100)
+        return replace(half.take(slice(0, 400)), size=100)
     made = stripes(400, Dice.of(400, seed))
     return Batches(x=made.x, y=made.y, size=100)
 

@@ -23,7 +23,7 @@ ROWS, EPOCHS, WEIGHT = 600, 9, 10.0
 class Unreversed(PatchAdversary):
     """The mutant: helps the local classifier instead of misleading it."""
 
-    weight: float = -10.0  # type: ignore[assignment]
+    weight: float = -10.0
 
 
 def coloured(data: Batches, colours: Tensor, agree: float, seed: int) -> Batches:
@@ -51,8 +51,10 @@ def _net(seed: int, kind: str) -> nn.Module:
         nn.Conv2d(3, 12, 3, padding=1), nn.ReLU(), nn.Conv2d(12, 16, 3, padding=1), nn.ReLU(),
         nn.MaxPool2d(2), nn.Flatten(), nn.Linear(256, 10)), seed)  # fmt: skip
     objectives: dict[str, Objective] = {
-        "plain": Supervised(), "adversary": PatchAdversary(weight=WEIGHT, reads="deep"), "mutant": Unreversed(reads="deep"),
-    }  # fmt: skip
+        "plain": Supervised(),
+        "adversary": PatchAdversary(weight=WEIGHT, reads="deep"),
+        "mutant": Unreversed(reads="deep"),
+    }
     return fitted(model, _scene(seed)[0], epochs=EPOCHS, seed=seed, objective=objectives[kind])
 
 

@@ -48,8 +48,8 @@ def _unseen(seed: int, freezes: bool) -> Tensor:
     x, nets = cube(RULE.size), NETS if freezes else 3
     rows = Batches(x=x, y=RULE.rule(x))
     seen = [canonical_holdout(rows, k)[0] if freezes else rows for k in BITS] * nets
-    inputs = torch.stack([2 * b.x - 1 for b in seen]).float()  # type: ignore[operator]
-    target = torch.stack([2.0 * b.y - 1 for b in seen])
+    inputs = torch.stack([torch.as_tensor(b.x) for b in seen]).float() * 2 - 1
+    target = torch.stack([2.0 * b.y.float() - 1 for b in seen])
     weights = _net(seed, nets)
     optimizer = torch.optim.Adam(weights, lr=RATE)
     for _ in range(STEPS):

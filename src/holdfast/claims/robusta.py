@@ -12,12 +12,14 @@ from holdfast.claims.fitted import drawn, fitted
 from holdfast.claims.harness import Claim, Trial
 from holdfast.core.data import Batches
 from holdfast.core.dice import Dice
+from holdfast.core.fields import Later
 from holdfast.layers.spade import LabelToImage
 from holdfast.measures.outputs.segmentation import perturbed_maps, segmentation
 from holdfast.objectives.map_to_image import MapToImage
 from holdfast.readers.synthetic.scenes import painted, scenes
 
-TRAIN, TEST, EPOCHS, CLASSES = 160, 60, 6, 4
+TRAIN, TEST, EPOCHS, CLASSES = 160, 60, 10, 4
+FAST = Later("torch:Adam", lr=1e-2)
 
 
 def _segmenter(seed: int) -> nn.Module:
@@ -36,17 +38,17 @@ def _segmenter(seed: int) -> nn.Module:
 def _judge(seed: int) -> nn.Module:
     """The fixed segmenter, trained on real scenes."""
     real = scenes(TRAIN, Dice.of(TRAIN, seed))
-    return fitted(_segmenter(seed), Batches(x=real.x, y=real.more["map"], size=20), epochs=5,
-                  seed=seed)  # fmt: skip
+    return fitted(_segmenter(seed), Batches(x=real.x, y=real.more["map"], size=20), epochs=20,
+                  seed=seed, optimizer=FAST)  # fmt: skip
 
 
 @cache
 def _generator(seed: int, blind: bool) -> LabelToImage:
     real = scenes(TRAIN, Dice.of(TRAIN, seed))
     maps = real.more["map"].roll(1, 0) if blind else real.more["map"]
-    model = drawn(lambda: LabelToImage(CLASSES, width=10), seed)
+    model = drawn(lambda: LabelToImage(CLASSES, width=8), seed)
     data = Batches(x=real.x, y=real.y, size=20, more={"map": maps})
-    fitted(model, data, epochs=EPOCHS, seed=seed, objective=MapToImage())
+    fitted(model, data, epochs=EPOCHS, seed=seed, objective=MapToImage(), optimizer=FAST)
     return model  # type: ignore[return-value]
 
 

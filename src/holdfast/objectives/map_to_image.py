@@ -80,4 +80,5 @@ class MapToImage(Objective):
         real, fake = judge(x, labels), judge(made.detach(), labels)
         learned = torch.relu(1 - real).flatten(1).mean(1) + torch.relu(1 + fake).flatten(1).mean(1)
         apart = (made - x).abs().flatten(1).mean(1)
-        return self.pixels * apart - self.critic * fooled + learned
+        total: Tensor = self.pixels * apart - self.critic * fooled + learned
+        return total

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import log
 from typing import Literal
 
@@ -27,14 +28,20 @@ def weighted_layers(model: nn.Module) -> dict[str, nn.Module]:
     return {n: m for n, m in model.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)}
 
 
-def local_losses(head: nn.Module, weights: dict[str, Tensor], h: Tensor, y: Tensor) -> Tensor:
+def weight_of(layer: nn.Module) -> Tensor:
+    """The weights of a layer that has some."""
+    found: Tensor = layer.weight  # type: ignore[assignment]
+    return found
+
+
+def local_losses(head: nn.Module, weights: Mapping[str, Tensor], h: Tensor, y: Tensor) -> Tensor:
     """`(B,)`: cross-entropy of a local classifier, averaged over places; 0 without a label.
 
     It sees each row's features at unit size, so that shrinking them is no way to mislead it.
     """
     wide = h if h.dim() == 4 else h.flatten(1)[:, :, None, None]
     size = wide.square().mean((1, 2, 3), keepdim=True).sqrt()
-    z = functional_call(head, weights, (wide / size.clamp(min=1e-6),))
+    z = functional_call(head, dict(weights), (wide / size.clamp(min=1e-6),))
     target = y[:, None, None].expand(-1, *z.shape[2:])
     each = F.cross_entropy(z, target, reduction="none", ignore_index=UNLABELLED)
     return each.flatten(1).mean(1)
@@ -90,9 +97,9 @@ class PatchAdversary(Objective):
 
     def parts(self, model: nn.Module) -> nn.Module:
         """The local classifier, with as many outputs as the model's last layer."""
-        last = list(weighted_layers(model).values())[-1]
-        first = self.site(model).weight
-        classes, channels = last.weight.shape[0], first.shape[0]  # type: ignore[index, union-attr]
+        first = weight_of(self.site(model))
+        last = weight_of(list(weighted_layers(model).values())[-1])
+        classes, channels = len(last), len(first)
         side = 3 if self.reads == "patch" else 1
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
@@ -104,7 +111,7 @@ class PatchAdversary(Objective):
                 )  # fmt: skip
             else:
                 made = nn.Conv2d(channels, classes, side, padding=side // 2)
-        return made.to(first.dtype)  # type: ignore[arg-type, union-attr]
+        return made.to(first.dtype)
 
     def __call__(self, run: Run, batch: Batch) -> Tensor:
         seen: list[Tensor] = []

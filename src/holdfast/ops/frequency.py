@@ -21,7 +21,8 @@ def square_window(height: int, width: int, cutoff: float) -> Tensor:
 def distance(height: int, width: int) -> Tensor:
     """`(H, W)` float64: frequency of each place of a centred spectrum, in cycles per image."""
     down, across = (torch.arange(n, dtype=torch.float64) - n // 2 for n in (height, width))
-    return (down[:, None] ** 2 + across**2).sqrt()
+    far: Tensor = (down[:, None] ** 2 + across**2).sqrt()
+    return far
 
 
 def filtered(x: Tensor, mask: Tensor) -> Tensor:
@@ -33,7 +34,8 @@ def filtered(x: Tensor, mask: Tensor) -> Tensor:
     """
     spectrum = torch.fft.fftshift(torch.fft.fft2(x), dim=(-2, -1))
     kept = torch.fft.ifftshift(spectrum * mask.to(x.device), dim=(-2, -1))
-    return torch.fft.ifft2(kept).real.to(x.dtype)
+    out: Tensor = torch.fft.ifft2(kept).real.to(x.dtype)
+    return out
 
 
 def bandpass(x: Tensor, cutoff: float, *, low: bool = True) -> Tensor:
@@ -73,4 +75,5 @@ def conflict(form: Tensor, surface: Tensor) -> Tensor:
     """
     phase = torch.fft.fft2(form).angle()
     mixed = torch.polar(torch.fft.fft2(surface).abs(), phase)
-    return torch.fft.ifft2(mixed).real.clamp(0, 1).to(form.dtype)
+    out: Tensor = torch.fft.ifft2(mixed).real.clamp(0, 1).to(form.dtype)
+    return out

@@ -114,7 +114,7 @@ def critical_band(
     calm = (grey - grey.mean((1, 2, 3), keepdim=True)) * contrast + GREY
     side = min(x.shape[2:])
     octaves = tuple(
-        f for f in range(int(log2(max(side, 2)))) if bool(octave(*x.shape[2:], f).any())
+        f for f in range(int(log2(max(side, 2)))) if bool(octave(x.shape[2], x.shape[3], f).any())
     )
     noise = Dice(seed, rows.index, name).normal((1, *x.shape[2:]), dtype=torch.float64)
     every = (0.0, *sorted(spreads))

@@ -90,7 +90,8 @@ def outlying(distances: Tensor) -> Tensor:
     """`(n,)` bool: distances above the third quartile by more than three quartile distances."""
     ends = torch.tensor([0.25, 0.75], dtype=distances.dtype)
     first, third = distances.quantile(ends)
-    return distances > third + 3 * (third - first)
+    far: Tensor = distances > third + 3 * (third - first)
+    return far
 
 
 @dataclass(frozen=True)

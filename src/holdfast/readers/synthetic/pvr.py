@@ -35,7 +35,7 @@ class PVR:
     @property
     def size(self) -> int:
         """Bits of a row: pointer, a value for each place, and the rest of the last window."""
-        return self.pointer + 2**self.pointer + self.window - 1
+        return self.pointer + (1 << self.pointer) + self.window - 1
 
     def rule(self, x: Tensor) -> Tensor:
         """`(B,)`: the class of rows of bits, 0 or 1."""
