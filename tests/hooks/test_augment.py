@@ -51,7 +51,7 @@ def test_distortions_by_name():
     assert torch.equal(made["flip"], w.flip(0))
     assert torch.equal(made["negate"].abs(), w.abs()) and torch.equal(made["signs"].abs(), w.abs())
     gone = (made["drop"] == 0).flatten(1).all(1)
-    assert 3 <= int(gone.sum()) <= 18 and torch.equal(made["drop"][~gone], w[~gone])
+    assert int(gone.sum()) == 10 and torch.equal(made["drop"][~gone], w[~gone])
     assert float((made["mask"] == 0).float().mean()) == pytest.approx(0.5, abs=0.05)
     assert torch.equal(made["turn"].flatten(2).sort(2).values, w.flatten(2).sort(2).values)
     assert all(not torch.equal(m, w) for m in made.values())

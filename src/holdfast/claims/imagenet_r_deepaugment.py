@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from holdfast.claims.fitted import accuracy, drawn, fitted, perceptron
 from holdfast.claims.harness import Claim, Trial
 from holdfast.claims.small_net import digits
-from holdfast.core.data import Batch, Batches
+from holdfast.core.data import Batch
 from holdfast.core.dice import Dice
 from holdfast.core.kinds import Hook, Run
 from holdfast.hooks.augment import Augment, DeepAugment

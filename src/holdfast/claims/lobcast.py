@@ -24,7 +24,9 @@ def _rows(n: int, seed: int, regime: Regime) -> Batches:
 @cache
 def _net(seed: int) -> nn.Module:
     data = _rows(2000, seed, "calm")
-    return fitted(perceptron(data.x.shape[1], 32, 3, seed), data, epochs=5, seed=seed)
+    return fitted(
+        perceptron(torch.as_tensor(data.x).shape[1], 32, 3, seed), data, epochs=5, seed=seed
+    )
 
 
 def trial(seed: int, mutant: str = "") -> Trial:
@@ -32,7 +34,7 @@ def trial(seed: int, mutant: str = "") -> Trial:
     scores = []
     for regime in ("calm", "turbulent"):
         same = "calm" if mutant == "never-changes-the-regime" else regime
-        test = _rows(1500, seed + 400, same)  # type: ignore[arg-type]
+        test = _rows(1500, seed + 400, same)
         with torch.no_grad():
             z = _net(seed)(test.x)
         y = test.y.roll(1) if mutant == "labels-of-other-windows" else test.y

@@ -78,12 +78,14 @@ def distorted(w: Tensor, how: str, g: torch.Generator) -> Tensor:
         how: one of `WEIGHTS`.
         g: draws.
     """
-    units = torch.rand(len(w), generator=g).to(w) < 0.25
+    # A quarter of the units, but one at least: small nets would often stay as they are.
+    units = torch.rand(len(w), generator=g).argsort().argsort() < max(1, round(len(w) / 4))
+    units = units.to(w.device)
     each = units.view(-1, *(1,) * (w.dim() - 1))
     uniform = torch.rand(w.shape, generator=g).to(w)
     steep, quarter = torch.rand((), generator=g).to(w), int(torch.randint(3, (), generator=g)) + 1
     changes: dict[str, Callable[[], Tensor]] = {
-        "flip": lambda: w.flip(0),
+        "flip": lambda: w.flip(0 if len(w) > 1 else 1),
         "negate": lambda: torch.where(each, -w, w),
         "drop": lambda: torch.where(each, torch.zeros_like(w), w),
         "bend": lambda: torch.where(each, -F.gelu(w), w),
