@@ -19,7 +19,7 @@ from holdfast.hooks.augment import Augment, DeepAugment
 from holdfast.measures.outputs.subset import rendition_gap, subset_accuracy
 from holdfast.run.training import TrainingRun
 
-ROWS, EPOCHS = 500, 40
+ROWS, EPOCHS = 500, 20
 
 
 def _renditions(x: Tensor) -> list[Tensor]:
@@ -104,14 +104,14 @@ def trial(seed: int, mutant: str = "") -> Trial:
     deep, usual = _score(_net(seed, "undistorted" if mutant else "deep"), seed)
     plain, before = _score(_net(seed, "plain"), seed)
     noise, _ = _score(_net(seed, "noise"), seed)
-    holds = deep > plain + 0.01 and deep >= noise and usual > before - 0.03 and _each(seed)
+    holds = deep > plain + 0.03 and deep >= noise and usual > before - 0.03 and _each(seed)
     return Trial(deep, plain, holds)
 
 
 CLAIM = Claim(
     paper="imagenet-r-deepaugment",
     methods=("hook:deep-augment", "hook:augment", "shift:noise2net", "measure:subset-accuracy"),
-    says="Half of each batch through a distorted autoencoder gives a point more on negatives, "
+    says="Half of each batch through a distorted autoencoder gives three points more on negatives, "
     "edges, coarse levels and thick strokes, and no less than noise of the same size, for less "
     "than three points of usual accuracy; random nets change every image in their own way.",
     left="mean accuracy on renditions with distorted copies",
@@ -120,5 +120,6 @@ CLAIM = Claim(
     seeds=(0, 1),
     mutants=("distorts-nothing",),
     seconds=7,
-    why="three points, as the paper has for photographs, are not reached with 64 pixels",
+    known="does not hold",
+    why="with 64 pixels and an autoencoder of four small layers the gain is between 0 and 3 points",
 )
