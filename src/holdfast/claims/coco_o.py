@@ -21,7 +21,7 @@ from holdfast.measures.outputs.detection import detection, domain_report
 from holdfast.readers.synthetic.scenes import CELL, CELLS, Scenes, scenes
 
 DOMAINS = ("sketch", "cartoon", "painting", "fog", "handmade", "tattoo")
-SEVERITY, EPOCHS = 1.0, 10
+SEVERITY, EPOCHS = 1.0, 8
 
 
 class Grid(nn.Module):

@@ -18,7 +18,7 @@ from holdfast.measures.outputs.segmentation import perturbed_maps, segmentation
 from holdfast.objectives.map_to_image import MapToImage
 from holdfast.readers.synthetic.scenes import painted, scenes
 
-TRAIN, TEST, EPOCHS, CLASSES = 100, 60, 10, 4
+TRAIN, TEST, EPOCHS, CLASSES = 100, 60, 8, 4
 FAST = Later("torch:Adam", lr=1e-2)
 
 

@@ -49,10 +49,10 @@ class LabelToImage(nn.Module):
             raise ConfigError("LabelToImage: classes, style, channels and width must be at least 1")
         self.classes, self.style = classes, style
         self.start = nn.Conv2d(classes + style, width, 3, padding=1)
-        self.coarse_norm = SpatialNorm(width, classes)
+        self.coarse_norm = SpatialNorm(width, classes, width)
         self.coarse = nn.Conv2d(width, channels, 3, padding=1)
         self.again = nn.Conv2d(classes + channels, width, 3, padding=1)
-        self.fine_norm = SpatialNorm(width, classes)
+        self.fine_norm = SpatialNorm(width, classes, width)
         self.fine = nn.Conv2d(width, channels, 3, padding=1)
 
     def forward(self, labels: Tensor, noise: Tensor) -> Tensor:
