@@ -121,6 +121,7 @@ CLAIM = Claim(
     trial=trial,
     seeds=(0, 1),
     mutants=("never-augments", "mixes-up-images"),
-    seconds=8,
+    seconds=10,
+    quick=False,
     why="what backbones and pre-training do is not tried",
 )  # fmt: skip
