@@ -1,4 +1,4 @@
-"""Tests on a classifier's answers see missing classes that tests of random projections miss."""
+"""Tests on a classifier's answers notice missing classes, and keep quiet where none is missing."""
 
 from __future__ import annotations
 
@@ -11,75 +11,57 @@ from torch import Tensor
 from holdfast.claims.harness import Claim, Trial
 from holdfast.claims.small_net import digits, trained
 from holdfast.measures.data import drift as module
-from holdfast.measures.data.drift import drift
+from holdfast.measures.data.drift import Drift, drift
 
-ROWS, REPEATS, SHIFTS = 80, 12, 2
+ROWS, REPEATS = 200, 12
 
 
 @cache
-def _answers(seed: int) -> tuple[Tensor, Tensor, Tensor]:
-    model, (train, test) = trained(seed), digits(seed)
+def _answers(seed: int) -> tuple[Tensor, Tensor]:
+    """Probabilities on digits that the net has not seen, and their labels."""
+    model, (_, test) = trained(seed), digits(seed)
     with torch.no_grad():
-        return test.x, test.y, model(train.x).softmax(1)  # type: ignore[return-value]
+        return model(test.x).softmax(1), test.y
 
 
-def _shifts(x: Tensor, y: Tensor) -> dict[str, Tensor]:
-    return {"none": x, "low gone": x[y > 4], "high gone": x[y < 5]}
-
-
-def _p(values: Tensor, known: Tensor, test: str, mutant: str) -> float:
+def _p(now: Tensor, before: Tensor, mutant: str) -> float:
     if mutant == "no-correction":
         with patch.object(module, "adjusted", lambda p, _: p):
-            return drift(values, known).p
-    return drift(values, known, test=test, permutations=99).p  # type: ignore[arg-type]
-
-
-@cache
-def _rates(seed: int, mutant: str) -> tuple[float, float, float]:
-    """Share of false alarms, and of detections by answers and by random projections."""
-    x, y, sure = _answers(seed)
-    model = trained(seed)
-    g = torch.Generator().manual_seed(seed)
-    line = torch.randn(64, 8, generator=g) / 8
-    false, mine, theirs = 0, 0, 0
-    for _ in range(REPEATS):
-        order = torch.randperm(len(x), generator=g)
-        known, new = x[order[:ROWS]], order[ROWS:]
-        with torch.no_grad():
-            before = model(known).softmax(1)
-        if mutant == "reference-is-what-was-learned":
-            before = sure
-        for name, shifted in _shifts(x[new], y[new]).items():
-            rows = shifted[:ROWS]
-            with torch.no_grad():
-                after = model(rows).softmax(1)
-            hit = _p(after, before, "ks", mutant) < 0.05
-            if name == "none":
-                false += hit
-                continue
-            mine += hit
-            flat = rows.flatten(1) @ line, known.flatten(1) @ line
-            theirs += _p(*flat, "mmd", "") < 0.05
-    return false / REPEATS, mine / REPEATS / SHIFTS, theirs / REPEATS / SHIFTS
+            return drift(now, before).p
+    if mutant == "largest-p":
+        largest = property(lambda found: float(found.adjusted.max()))
+        with patch.object(Drift, "p", largest):
+            return drift(now, before).p
+    return drift(now, before).p
 
 
 def trial(seed: int, mutant: str = "") -> Trial:
-    """Detection rates of missing classes, and false alarms."""
-    false, mine, theirs = _rates(seed, mutant)
+    """Alarms on samples of digits, and of which half the classes are gone."""
+    p, y = _answers(seed)
+    g = torch.Generator().manual_seed(seed)
+    false = true = 0
+    for look in range(REPEATS):
+        order = torch.randperm(len(y), generator=g)
+        known, new = order[:ROWS], order[ROWS:]
+        half = new[(y[new] > 4) == bool(look % 2)][:ROWS]
+        false += _p(p[new[:ROWS]], p[known], mutant) < 0.05
+        true += _p(p[half], p[known], mutant) < 0.05
     # With 12 looks at a level of 0.05, four or more false alarms have a chance of 0.2 %.
-    return Trial(mine, theirs, mine > theirs and false <= 3 / REPEATS)
+    return Trial(true / REPEATS, false / REPEATS, true >= 0.8 * REPEATS and false <= 3)
 
 
 CLAIM = Claim(
     paper="drift-tests",
     methods=("measure:drift",),
-    says="Corrected Kolmogorov tests on a net's probabilities notice that half the digits are gone "
-    "more often than MMD on a random projection does, with at most 3 false alarms in 12.",
-    left="share of shifted samples of 80 rows that the answers give away",
-    right="share that MMD finds on eight random directions",
+    says="Corrected Kolmogorov tests on a net's probabilities notice in at least 8 of 10 samples of "
+    "200 digits that half the classes are gone, with at most 3 false alarms in 12.",
+    left="share of samples without half the classes that raise an alarm",
+    right="share of samples with all classes that do",
     trial=trial,
-    mutants=("no-correction", "reference-is-what-was-learned"),
-    seconds=5,
-    why="of shifts of labels only: noise on half of the images is seen by MMD and by tests of "
-    "pixels, but not in the probabilities of this net",
+    seeds=(0, 1, 2, 3, 4),
+    mutants=("no-correction", "largest-p"),
+    seconds=6,
+    why="that answers show more than pixels do is not so here: of samples of 80 rows, MMD on eight "
+    "random projections of the pixels finds as many or more (0.63 against 0.54, 0.79 against 0.5, "
+    "0.5 against 0.46)",
 )

@@ -41,7 +41,7 @@ def _lifetime(seed: int, replay: float) -> tuple[Block, ...]:
                 pick = torch.cat([pick, again])
             step.zero_grad()
             z = model(x[pick])
-            F.cross_entropy(z, y[pick]).backward()
+            F.cross_entropy(z, y[pick]).backward()  # type: ignore[no-untyped-call]
             step.step()
             curve.append((z.argmax(1) == y[pick]).double().mean())
         log.append(Block("train", name, torch.stack(curve).detach()))
@@ -54,7 +54,8 @@ def _lifetime(seed: int, replay: float) -> tuple[Block, ...]:
 def _right(model: nn.Module, x: Tensor, y: Tensor, classes: tuple[int, ...]) -> Tensor:
     rows = torch.isin(y, torch.tensor(classes))
     with torch.no_grad():
-        return (model(x[rows]).argmax(1) == y[rows]).double().mean()
+        hit: Tensor = model(x[rows]).argmax(1) == y[rows]
+    return hit.double().mean()
 
 
 def _kept(log: tuple[Block, ...]) -> float:

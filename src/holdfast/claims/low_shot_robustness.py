@@ -18,7 +18,9 @@ SHOTS, SUBSETS = (1, 2, 5, 10, 30, 60), 6
 def _probe(x: Tensor, y: Tensor) -> Tensor:
     """Ridge regression on one-hot labels."""
     x, target = x.flatten(1).double(), F.one_hot(y, 10).double()
-    return torch.linalg.solve(x.T @ x + torch.eye(64, dtype=torch.float64), x.T @ target)
+    gram = x.T @ x + torch.eye(64, dtype=torch.float64)
+    line: Tensor = torch.linalg.solve(gram, x.T @ target)
+    return line
 
 
 def _pair(line: Tensor, tests: tuple[Tensor, ...], y: Tensor) -> list[float]:

@@ -18,7 +18,7 @@ ROWS, GAP = 30000, 0.02
 
 def _signed(found: Tally, norm: str, debias: bool) -> float:
     """Bug: gaps of opposite sign cancel."""
-    return float((found.sure - found.right).sum().abs() / found.count.sum())
+    return float((found.sure - found.right).sum().abs() / found.rows.sum())
 
 
 def _halves(confidence: Tensor, bins: int) -> Tensor:

@@ -25,7 +25,8 @@ def _drawn(g: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
 def _fitted(x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
     """Least squares, rows weighted."""
     root = weight.sqrt()[:, None]
-    return torch.linalg.lstsq(x * root, y[:, None] * root).solution[:, 0]
+    found: Tensor = torch.linalg.lstsq(x * root, y[:, None] * root).solution[:, 0]
+    return found
 
 
 def _report(line: Tensor, x: Tensor, y: Tensor, group: Tensor) -> GroupReport:
@@ -41,8 +42,8 @@ def trial(seed: int, mutant: str = "") -> Trial:
         tagree = tagree[torch.randperm(ROWS, generator=g)]
     share = agree.bincount() / ROWS
     plain, fair = _fitted(x, y, torch.ones(ROWS)), _fitted(x, y, 1 / share[agree])
-    average = PropertyMock(side_effect=lambda: before.right.double().mean())
     before, after = _report(plain, tx, ty, tagree), _report(fair, tx, ty, tagree)
+    average = PropertyMock(return_value=before.right.double().mean())
     if mutant == "mean-in-place-of-the-worst":
         with patch.object(GroupReport, "worst", average):
             worst = float(before.worst)

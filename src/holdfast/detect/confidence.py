@@ -109,7 +109,8 @@ class KLMatching(Detector):
         def divergence(z: Tensor) -> Tensor:
             logs = z.log_softmax(1)
             inner = torch.special.entr(logs.exp()).sum(1)
-            return (-inner[:, None] - logs.exp() @ typical.T).amin(1)
+            least: Tensor = (-inner[:, None] - logs.exp() @ typical.T).amin(1)
+            return least
 
         return Doubt(model, divergence)
 

@@ -71,6 +71,8 @@ class ReAct(Detector):
 
 def shaped(h: Tensor, variant: str, share: float) -> Tensor:
     """Features of each row after pruning the smallest ones; see `ASH`."""
+    if not len(h):
+        return h
     if variant == "scale":
         kept = torch.where(h >= h.quantile(share, 1, keepdim=True), h, 0.0)
         return h * (h.sum(1) / kept.sum(1).clamp(min=1e-12)).clamp(max=HUGE).exp()[:, None]

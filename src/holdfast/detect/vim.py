@@ -55,6 +55,7 @@ class ViM(Detector):
         scale = last(known).amax(1).mean().clamp(min=0) / length.mean().clamp(min=1e-12)
 
         def virtual(h: Tensor) -> Tensor:
-            return scale * ((h - origin) @ rest).norm(dim=1) - torch.logsumexp(last(h), 1)
+            found: Tensor = scale * ((h - origin) @ rest).norm(dim=1) - torch.logsumexp(last(h), 1)
+            return found
 
         return Shaped(model, virtual)

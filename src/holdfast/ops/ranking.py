@@ -73,7 +73,8 @@ def tied_means(keys: Tensor, values: Tensor) -> Tensor:
     """`(n,)` values, each replaced by the mean over the rows whose key is the same."""
     _, group, count = keys.unique(return_inverse=True, return_counts=True)
     total = torch.zeros(len(count), dtype=values.dtype, device=values.device)
-    return (total.index_add(0, group, values) / count.to(values.dtype))[group]
+    found: Tensor = (total.index_add(0, group, values) / count.to(values.dtype))[group]
+    return found
 
 
 def average_precision(low: Tensor, high: Tensor) -> float:

@@ -193,4 +193,5 @@ def centred(embedding: Tensor, centre: Tensor, *, scale: bool = False) -> Tensor
     if scale:
         spread = (zero.index_add(0, own, rest.square()) / count).sqrt()
         rest = rest / spread[own].clamp(min=1e-12) * rest.square().mean(0).sqrt()
-    return rest + embedding.mean(0)
+    found: Tensor = rest + embedding.mean(0)
+    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -36,7 +37,7 @@ def fitted(predicted: Tensor, opinion: Tensor) -> Tensor:
     line = torch.linalg.lstsq(torch.stack([s, torch.ones_like(s)], 1), q[:, None]).solution[:, 0]
     a, b = s.numpy(), q.numpy()
 
-    def curve(w):  # type: ignore[no-untyped-def]
+    def curve(w: Any) -> Any:
         return w[0] * (expit(w[1] * (a - w[2])) - 0.5) + w[3] * a + w[4]
 
     best, value = float((q - line[0] * s - line[1]).square().sum()), line[0] * s + line[1]
@@ -46,7 +47,8 @@ def fitted(predicted: Tensor, opinion: Tensor) -> Tensor:
         found = least_squares(lambda w: curve(w) - b, start, max_nfev=200)
         if 2 * found.cost < best:
             best, value = 2 * found.cost, torch.as_tensor(curve(found.x))
-    return value
+    best_fit: Tensor = value
+    return best_fit
 
 
 def _pearson(a: Tensor, b: Tensor) -> float:

@@ -40,7 +40,7 @@ class Tally(NamedTuple):
 
     sure: Tensor
     right: Tensor
-    count: Tensor
+    rows: Tensor
 
 
 def tally(confidence: Tensor, hit: Tensor, bin_of: Tensor, bins: int) -> Tally:
@@ -70,11 +70,11 @@ def error(found: Tally, norm: Norm = "l1", debias: bool = False) -> float:
     `max` takes the largest gap. The squared gap of a bin of n rows is expected to be too large
     by the variance of its accuracy, a (1 - a) / (n - 1); `debias` takes that off (`l2` only).
     """
-    n = found.count.clamp(min=1)
+    n = found.rows.clamp(min=1)
     accuracy = found.right / n
     gap = ((found.sure - found.right) / n).abs()
-    rows = found.count.sum(1, keepdim=True)
-    share = found.count / rows.clamp(min=1)
+    every = found.rows.sum(1, keepdim=True)
+    share = found.rows / every.clamp(min=1)
     if norm == "max":
         each = gap.amax(1)
     elif norm == "l1":
@@ -82,7 +82,7 @@ def error(found: Tally, norm: Norm = "l1", debias: bool = False) -> float:
     else:
         noise = accuracy * (1 - accuracy) / (n - 1).clamp(min=1) if debias else 0.0
         each = (share * (gap.square() - noise)).sum(1).clamp(min=0).sqrt()
-    return float(each[rows.squeeze(1) > 0].mean())
+    return float(each[every.squeeze(1) > 0].mean())
 
 
 def monotone_bins(confidence: Tensor, hit: Tensor) -> int:
@@ -98,8 +98,8 @@ def monotone_bins(confidence: Tensor, hit: Tensor) -> int:
         found = tally(
             confidence[:, None], hit[:, None], equal_mass(confidence, bins)[:, None], bins
         )
-        full = found.count[0] > 0
-        accuracy = found.right[0][full] / found.count[0][full]
+        full = found.rows[0] > 0
+        accuracy = found.right[0][full] / found.rows[0][full]
         if bool((accuracy.diff() < 0).any()):
             return bins - 1
     return max(len(confidence), 1)
