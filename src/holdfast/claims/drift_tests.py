@@ -53,14 +53,13 @@ def trial(seed: int, mutant: str = "") -> Trial:
 CLAIM = Claim(
     paper="drift-tests",
     methods=("measure:drift",),
-    says="Corrected Kolmogorov tests on a net's probabilities notice in at least 8 of 10 samples of "
-    "200 digits that half the classes are gone, with at most 3 false alarms in 12.",
+    says="Corrected Kolmogorov tests on a net's probabilities notice in at least 8 of 10 samples "
+    "of 200 digits that half the classes are gone, with at most 3 false alarms in 12.",
     left="share of samples without half the classes that raise an alarm",
     right="share of samples with all classes that do",
     trial=trial,
-    seeds=(0, 1, 2, 3, 4),
     mutants=("no-correction", "largest-p"),
-    seconds=6,
+    seconds=5,
     why="that answers show more than pixels do is not so here: of samples of 80 rows, MMD on eight "
     "random projections of the pixels finds as many or more (0.63 against 0.54, 0.79 against 0.5, "
     "0.5 against 0.46)",

@@ -62,22 +62,25 @@ class ReAct(Detector):
 
     def fit(self, model: Model, trusted: Batches) -> Score:
         last, (known, _) = head(model, trusted), trusted_features(model, trusted, LAST)
-        ordered = known.flatten().sort().values
-        place = self.share * (len(ordered) - 1)
-        low, high = ordered[int(place)], ordered[min(int(place) + 1, len(ordered) - 1)]
-        level = low + (place - int(place)) * (high - low)
+        level = _level(known.flatten(), self.share)
         return Shaped(model, lambda h: _energy(last, h.minimum(level), self.temperature))
+
+
+def _level(values: Tensor, share: float) -> Tensor:
+    """`(..., 1)` quantile along the last axis; torch.quantile refuses large tensors."""
+    ordered = values.sort(-1).values
+    place = share * (values.shape[-1] - 1)
+    low, high = int(place), min(int(place) + 1, values.shape[-1] - 1)
+    start, end = ordered[..., low : low + 1], ordered[..., high : high + 1]
+    return start + (place - low) * (end - start)
 
 
 def shaped(h: Tensor, variant: str, share: float) -> Tensor:
     """Features of each row after pruning the smallest ones; see `ASH`."""
-    if not len(h):
-        return h
-    if variant == "scale":
-        kept = torch.where(h >= h.quantile(share, 1, keepdim=True), h, 0.0)
-        return h * (h.sum(1) / kept.sum(1).clamp(min=1e-12)).clamp(max=HUGE).exp()[:, None]
-    mask = h >= h.quantile(share, 1, keepdim=True)
+    mask = h >= _level(h, share)
     kept = torch.where(mask, h, 0.0)
+    if variant == "scale":
+        return h * (h.sum(1) / kept.sum(1).clamp(min=1e-12)).clamp(max=HUGE).exp()[:, None]
     if variant == "prune":
         return kept
     before = h.sum(1, keepdim=True)

@@ -23,7 +23,10 @@ def auroc(low: Tensor, high: Tensor) -> float:
         low: `(n,)` scores that should be small.
         high: `(m,)` scores that should be large.
     """
-    return float(_placements(low, high)[1].mean())
+    ordered, b = low.double().sort().values, high.double().contiguous()
+    below = torch.searchsorted(ordered, b, side="left")
+    upto = torch.searchsorted(ordered, b, side="right")
+    return float((below + upto).double().mean() / (2 * max(len(low), 1)))
 
 
 def _placements(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
