@@ -62,9 +62,9 @@ class Drift(Check):
             raise Unsupported("drift needs two rows with finite answers on each side")
         answers = self._asked(now[good[0]], before[good[1]], "drift.answers", subject.seed)
         found = [answers]
-        numbers = isinstance(new.x, Tensor) and isinstance(old.x, Tensor)
-        if numbers and new.x[0].numel() <= self.features:  # type: ignore[index]
-            found.append(self._asked(new.x, old.x, "drift.inputs", subject.seed))  # type: ignore[arg-type]
+        x, known = new.x, old.x
+        if isinstance(x, Tensor) and isinstance(known, Tensor) and x[0].numel() <= self.features:
+            found.append(self._asked(x, known, "drift.inputs", subject.seed))
         alarm = any(f.alarm for f in found)
         says = "; ".join(_sentence(f) for f in found) + "."
         yield Finding(

@@ -41,7 +41,7 @@ def _lifetime(seed: int, replay: float) -> tuple[Block, ...]:
                 pick = torch.cat([pick, again])
             step.zero_grad()
             z = model(x[pick])
-            F.cross_entropy(z, y[pick]).backward()  # type: ignore[no-untyped-call]
+            F.cross_entropy(z, y[pick]).backward()
             step.step()
             curve.append((z.argmax(1) == y[pick]).double().mean())
         log.append(Block("train", name, torch.stack(curve).detach()))
@@ -76,14 +76,16 @@ def _tests_first(log: tuple[Block, ...]) -> tuple[Block, ...]:
 
 MUTANTS: dict[str, Callable[[tuple[Block, ...]], tuple[Block, ...]]] = {
     "tests-before-learning": _tests_first,
-    "time-reversed": lambda log: log[::-1],
+    "time-reversed": lambda log: tuple(reversed(log)),
 }
 
 
 def trial(seed: int, mutant: str = "") -> Trial:
     """Performance maintenance without and with replay."""
-    change = MUTANTS.get(mutant, lambda log: log)
-    naive, kept = (_kept(change(_lifetime(seed, share))) for share in (0.0, 0.2))
+    naive, kept = (
+        _kept(MUTANTS[mutant](log) if mutant else log)
+        for log in (_lifetime(seed, 0.0), _lifetime(seed, 0.2))
+    )
     curve = torch.linspace(0.1, 0.9, 50).double()
     own = lifelong((Block("train", "t", curve), Block("test", "t", curve[-1:])),
                    experts={"t": curve})  # fmt: skip

@@ -76,7 +76,7 @@ def trial(seed: int, mutant: str = "") -> Trial:
     if mutant == "one-ranking-for-both":
         place = assessed
     gap, least = asymmetry(assessed, place), min(assessed.values())
-    return Trial(gap, least, gap > 0 and least > 0.6)
+    return Trial(gap, least, gap > 1e-6 and least > 0.6)
 
 
 CLAIM = Claim(

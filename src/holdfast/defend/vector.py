@@ -112,9 +112,9 @@ class VectorScaling:
         def loss() -> Tensor:
             step.zero_grad()
             value = F.cross_entropy(z * w[0] + w[1], y) + self.decay * (w - start).square().sum()
-            value.backward()  # type: ignore[no-untyped-call]
+            value.backward()
             return value
 
         with torch.enable_grad():
-            step.step(loss)  # type: ignore[arg-type]
+            step.step(loss)
         return w.detach()
