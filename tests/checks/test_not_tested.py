@@ -72,7 +72,7 @@ def test_names_of_all_readings() -> None:
         "envelope.attacked@linf:0.1", "envelope.certified@linf:0.1",
         "corruptions.mean", "corruptions.worst",
         "calibration.ece", "calibration.ece_after_temperature", "calibration.adaptive-ece",
-        "calibration.brier", "calibration.nll", "ood.auroc", "explanations.stability",
+        "calibration.brier", "calibration.nll", "ood.auroc", "ood.fpr95", "explanations.stability",
         "explanations.control", "geometry.linear_distance", "geometry.slope",
         *[n for n in names if n.startswith(("geometry.lipschitz", "geometry.sharp",
                                             "geometry.hessian"))],

@@ -17,7 +17,8 @@ from holdfast.core.kinds import Check, Detector, Score
 from holdfast.core.quiet import quiet
 from holdfast.core.records import Cell, Figure, Finding, Reading, Severity, Subject
 from holdfast.ops.batch import chunks
-from holdfast.ops.ranking import auroc, auroc_interval
+from holdfast.ops.ranking import auroc, auroc_interval, false_share
+from holdfast.run.reading import proportion
 
 GUARD = (
     "Guard the model with the detector that separates best in the table, calibrated on trusted "
@@ -31,9 +32,10 @@ class OOD(Check):
     """How well detectors tell the subject's rows from foreign inputs, far and near.
 
     Detectors are fitted on trusted rows; AUROC is the chance that a foreign input scores
-    higher than a familiar one (ties count half), with DeLong's interval. The named number is
-    that of the first detector over all foreign sets, near ones included: it is not chosen by
-    looking at the result.
+    higher than a familiar one (ties count half), with DeLong's interval; FPR95 the share of
+    foreign inputs that pass where 95 % of familiar ones do. The named numbers are
+    those of the first detector over all foreign sets, near ones included: they are not chosen
+    by looking at the result.
 
     Cost: per detector one forward per trusted, familiar and foreign row.
 
@@ -82,7 +84,14 @@ class OOD(Check):
             for kind, values in strange.items():
                 lines.append({"row": name, "column": kind, "value": auroc(known, values)})
             if main is None:
-                main = self._reading(known, torch.cat(list(strange.values())), subject.seed)
+                foreigners = torch.cat(list(strange.values()))
+                main = self._reading(known, foreigners, subject.seed)
+                passed = false_share(-foreigners, -known)
+                n = len(foreigners)
+                let_in = proportion(
+                    "ood.fpr95", round(passed * n), n, better="lower", seed=subject.seed,
+                    alpha=self.alpha,
+                )  # fmt: skip
                 weakest = min(strange, key=lambda k: auroc(known, strange[k]))
                 first = name
         if main is None:
@@ -94,7 +103,7 @@ class OOD(Check):
         yield Finding(
             severity=Severity.GOOD if main.low >= self.tolerated else Severity.WARNING,
             says=says,
-            readings=(main,),
+            readings=(main, let_in),
             advice="" if main.low >= self.tolerated else GUARD,
             figures=(Figure(
                 name="ood", kind="heat", title="AUROC by detector and foreign set", says=says,

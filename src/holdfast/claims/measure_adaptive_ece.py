@@ -9,20 +9,21 @@ import torch
 from torch import Tensor
 
 from holdfast.claims.harness import Claim, Trial
-from holdfast.measures.outputs import calibration
-from holdfast.measures.outputs.calibration import adaptive_ece, equal_mass, equal_width
+from holdfast.measures.outputs import reliability
+from holdfast.measures.outputs.bins import Tally, equal_mass, equal_width
+from holdfast.measures.outputs.calibration import adaptive_ece
 
 ROWS, GAP = 30000, 0.02
 
 
-def _signed(confidence: Tensor, hit: Tensor, bin_of: Tensor, bins: int) -> float:
+def _signed(found: Tally, norm: str, debias: bool) -> float:
     """Bug: gaps of opposite sign cancel."""
-    return float((confidence - hit).mean().abs())
+    return float((found.sure - found.right).sum().abs() / found.rows.sum())
 
 
 def _halves(confidence: Tensor, bins: int) -> Tensor:
     """Bug: rows are put into bins in the order in which they come."""
-    return torch.arange(len(confidence)) * bins // len(confidence)
+    return torch.arange(len(confidence))[:, None] * bins // len(confidence)
 
 
 BINS: dict[str, Callable[[Tensor, int], Tensor]] = {
@@ -34,9 +35,9 @@ def _measured(confidence: Tensor, truth: Tensor, mutant: str, g: torch.Generator
     """The error of two-class answers of given confidence that are right with given chances."""
     z = torch.stack([confidence, 1 - confidence], 1).log()
     wrong = torch.rand(len(truth), generator=g, dtype=torch.float64) >= truth
-    with patch.object(calibration, "equal_mass", BINS.get(mutant, equal_mass)):
+    with patch.object(reliability, "equal_mass", BINS.get(mutant, equal_mass)):
         if mutant == "gaps-cancel":
-            with patch.object(calibration, "_error", _signed):
+            with patch.object(reliability, "error", _signed):
                 return adaptive_ece(z, wrong.long(), draws=1).error.value
         return adaptive_ece(z, wrong.long(), draws=1).error.value
 

@@ -1,7 +1,8 @@
-"""Detectors that read only the logits: they learn nothing and cost one pass."""
+"""Detectors that read only the logits: they learn nothing, or little, and cost one pass."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -9,9 +10,9 @@ from torch import Tensor
 
 from holdfast.core.catalog import register
 from holdfast.core.data import Batches
-from holdfast.core.fields import Positive, settings
+from holdfast.core.fields import Count, Inner, Positive, settings
 from holdfast.core.kinds import Detector, Model, Score
-from holdfast.detect.features import ANSWER, distrust, features
+from holdfast.detect.features import ANSWER, distrust, features, trusted_features
 from holdfast.ops.batch import Inputs
 
 
@@ -21,17 +22,15 @@ class Doubt:
 
     Args:
         model: whose answers are doubted.
-        temperature: the logits are divided by it; None takes the largest probability.
+        of: `(B, K)` logits -> `(B,)`, larger means to trust less.
     """
 
     model: Model
-    temperature: float | None = None
+    of: Callable[[Tensor], Tensor]
 
     def __call__(self, x: Inputs, y: Tensor | None = None) -> Tensor:
         z = features(self.model, x, ANSWER)
-        if self.temperature is None:
-            return distrust(-z.log_softmax(1).amax(1))
-        return distrust(-self.temperature * torch.logsumexp(z / self.temperature, 1))
+        return torch.where(z.isfinite().all(1), distrust(self.of(z)), torch.inf)
 
 
 @register("detector", cites="ood-scores")
@@ -46,7 +45,74 @@ class MaxSoftmax(Detector):
     """
 
     def fit(self, model: Model, trusted: Batches) -> Score:
-        return Doubt(model)
+        return Doubt(model, lambda z: -z.log_softmax(1).amax(1))
+
+
+@register("detector", cites="ood-scores")
+@settings
+class MaxLogit(Detector):
+    """Trusts inputs whose largest logit is large: minus that logit.
+
+    It is the energy at temperature zero, and lies within log K of the one at temperature one.
+
+    Cost: one forward pass per row, none to fit.
+    """
+
+    def fit(self, model: Model, trusted: Batches) -> Score:
+        return Doubt(model, lambda z: -z.amax(1))
+
+
+@register("detector", cites="ood-scores")
+@settings
+class GeneralizedEntropy(Detector):
+    """Distrusts answers whose probabilities are spread: sum of (p (1 - p))^power.
+
+    Only the largest probabilities count, so that many classes do not add up their noise. A small
+    power looks at differences among small probabilities, which the entropy hardly sees.
+
+    Cost: one forward pass per row, none to fit.
+
+    Args:
+        power: of each term, in (0, 1).
+        top: how many of the largest probabilities count.
+    """
+
+    power: Inner = 0.1
+    top: Count = 100
+
+    def fit(self, model: Model, trusted: Batches) -> Score:
+        def spread(z: Tensor) -> Tensor:
+            p = z.softmax(1).topk(min(self.top, z.shape[1]), 1).values
+            return (p * (1 - p)).clamp(min=0).pow(self.power).sum(1)
+
+        return Doubt(model, spread)
+
+
+@register("detector", cites="ood-scores")
+@settings
+class KLMatching(Detector):
+    """Distance of an answer to the typical answer of any class, in nats.
+
+    Trusted rows that get the same answer have a mean vector of probabilities; the score is the
+    smallest Kullback-Leibler divergence from the row's own probabilities to such a mean.
+
+    Cost: one forward pass per row; to fit, one per trusted row.
+    """
+
+    def fit(self, model: Model, trusted: Batches) -> Score:
+        z, _ = trusted_features(model, trusted, ANSWER)
+        p = z.softmax(1)
+        classes, own = z.argmax(1).unique(return_inverse=True)
+        zero = p.new_zeros(len(classes), p.shape[1])
+        typical = (zero.index_add(0, own, p) / own.bincount()[:, None]).clamp(min=1e-300).log()
+
+        def divergence(z: Tensor) -> Tensor:
+            logs = z.log_softmax(1)
+            inner = torch.special.entr(logs.exp()).sum(1)
+            least: Tensor = (-inner[:, None] - logs.exp() @ typical.T).amin(1)
+            return least
+
+        return Doubt(model, divergence)
 
 
 @register("detector", cites="ood-scores")
@@ -66,4 +132,5 @@ class Energy(Detector):
     temperature: Positive = 1.0
 
     def fit(self, model: Model, trusted: Batches) -> Score:
-        return Doubt(model, self.temperature)
+        t = self.temperature
+        return Doubt(model, lambda z: -t * torch.logsumexp(z / t, 1))

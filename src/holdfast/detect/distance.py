@@ -76,17 +76,33 @@ class ClassDistance:
         layer: where they are taken.
         means: `(K, D)`.
         root: `(D, D)`, inverse of the Cholesky factor of the covariance.
+        whole: mean and such a root of all rows, whose distance is taken off.
     """
 
     model: Model
     layer: str
     means: Tensor
     root: Tensor
+    whole: tuple[Tensor, Tensor] | None = None
 
     def __call__(self, x: Inputs, y: Tensor | None = None) -> Tensor:
-        white = features(self.model, x, self.layer) @ self.root.T
-        gap = white[:, None] - self.means @ self.root.T
-        return distrust(gap.square().sum(2).amin(1))
+        found = features(self.model, x, self.layer)
+        gap = (found @ self.root.T)[:, None] - self.means @ self.root.T
+        score = gap.square().sum(2).amin(1)
+        if self.whole is not None:
+            mean, root = self.whole
+            score = score - ((found - mean) @ root.T).square().sum(1)
+        return torch.where(found.isfinite().all(1), distrust(score), torch.inf)
+
+
+def _root(rest: Tensor, shrinkage: float) -> Tensor:
+    """Inverse of the Cholesky factor of the covariance of centred rows."""
+    spread = rest.T @ rest / len(rest)
+    size = spread.diagonal().mean().clamp(min=1e-12)
+    eye = torch.eye(len(spread), dtype=spread.dtype, device=spread.device)
+    factor = torch.linalg.cholesky(spread + shrinkage * size * eye)
+    root: Tensor = torch.linalg.solve_triangular(factor, eye, upper=False)
+    return root
 
 
 @register("detector", cites="ood-scores")
@@ -103,10 +119,13 @@ class Mahalanobis(Detector):
     Args:
         shrinkage: share of the mean variance added to every direction.
         layer: `penultimate`, `logits`, or the name of a module.
+        relative: take off the distance to one Gaussian of all trusted rows, so that directions
+            that tell no class from another do not count.
     """
 
     shrinkage: Inner = 1e-3
     layer: str = LAST
+    relative: bool = False
 
     def fit(self, model: Model, trusted: Batches) -> Score:
         known, y = trusted_features(model, trusted, self.layer)
@@ -116,10 +135,7 @@ class Mahalanobis(Detector):
         classes, own = y.unique(return_inverse=True)
         zero = known.new_zeros(len(classes), known.shape[1])
         means = zero.index_add(0, own, known) / own.bincount()[:, None]
-        rest = known - means[own]
-        spread = rest.T @ rest / len(rest)
-        size = spread.diagonal().mean().clamp(min=1e-12)
-        eye = torch.eye(len(spread), dtype=spread.dtype, device=spread.device)
-        factor = torch.linalg.cholesky(spread + self.shrinkage * size * eye)
-        root = torch.linalg.solve_triangular(factor, eye, upper=False)
-        return ClassDistance(model, self.layer, means, root)
+        root = _root(known - means[own], self.shrinkage)
+        middle = known.mean(0)
+        whole = (middle, _root(known - middle, self.shrinkage)) if self.relative else None
+        return ClassDistance(model, self.layer, means, root, whole)

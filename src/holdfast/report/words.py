@@ -45,6 +45,7 @@ NAMES = {
     "certificates.smoothed_radius": "Mean radius proven behind noise",
     "certificates.abstained": "Abstained behind noise",
     "ood.auroc": "Novelty detection",
+    "ood.fpr95": "Foreign inputs let in where 95 % of familiar ones pass",
     "ood.auroc.far": "Novelty detection, far",
     "ood.auroc.near": "Novelty detection, near",
     "explanations.stability": "Stable explanations",

@@ -10,7 +10,7 @@ from holdfast.core.catalog import register
 from holdfast.core.goal import Outputs
 from holdfast.core.records import Reading
 from holdfast.measures.outputs.labelled import labelled
-from holdfast.ops.ranking import auroc, auroc_interval
+from holdfast.ops.ranking import auroc, auroc_interval, false_share
 from holdfast.run.reading import average, proportion
 
 SURE = 0.9  # probability from which a wrong answer counts as sure
@@ -56,8 +56,7 @@ class ConfidenceReport:
         wrong, right = self.sure[~self.right], self.sure[self.right]
         if not len(wrong) or not len(right):
             return float("nan")
-        least = right.sort(descending=True).values[max(0, -(-95 * len(right) // 100) - 1)]
-        return float((wrong >= least).double().mean())
+        return false_share(wrong, right)
 
     def readings(self) -> tuple[Reading, ...]:
         """Over-confidence; confidence of right and wrong rows where there are any; AUROC."""

@@ -1,0 +1,96 @@
+"""Are the rows still those that it was trusted on?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import ClassVar
+
+from torch import Tensor
+
+from holdfast.core.catalog import register
+from holdfast.core.errors import Unsupported
+from holdfast.core.fields import Count, Inner, settings
+from holdfast.core.kinds import Check
+from holdfast.core.records import Cell, Figure, Finding, Severity, Subject
+from holdfast.measures.data.drift import Drift as Tested
+from holdfast.measures.data.drift import drift
+from holdfast.run.forward import outputs
+
+SHOWN = 20
+LOOK = "Look at the features that moved; retrain or recalibrate before the numbers are believed."
+
+
+@register("check", cites="drift-tests", says="Answers and features now, against trusted rows.")
+@settings
+class Drift(Check):
+    """Whether answers and features are distributed as on trusted rows.
+
+    Every probability that the model answers (black-box shift detection), and every feature of
+    the input where there are not too many, is tested by itself (Kolmogorov and Smirnov) with a
+    correction for their number, so the chance of any false alarm stays below alpha for each of
+    the two. Trusted rows must not be those that the model learned from: there it is surer.
+
+    Cost: one forward per row and trusted row.
+
+    Args:
+        limit: at most so many rows of each side.
+        features: inputs with more features than this are not tested one by one.
+        alpha: level of each alarm.
+    """
+
+    question: ClassVar = "Are the rows still those that it was trusted on?"
+    section: ClassVar = "ood"
+    needs: ClassVar = ("model", "batches", "trusted")
+
+    limit: Count = 1000
+    features: Count = 1000
+    alpha: Inner = 0.05
+
+    def cost(self, subject: Subject) -> float:
+        return 2.0 * self.limit
+
+    def __call__(self, subject: Subject) -> Iterator[Finding]:
+        if subject.model is None or subject.batches is None or subject.trusted is None:
+            return
+        new, old = (b.take(slice(0, self.limit)) for b in (subject.batches, subject.trusted))
+        now, before = (outputs(subject.model, b.x).double().softmax(-1) for b in (new, old))
+        if now.dim() != 2:
+            raise Unsupported("drift of answers is told for one answer per row")
+        good = now.isfinite().all(1), before.isfinite().all(1)
+        if min(int(g.sum()) for g in good) < 2:
+            raise Unsupported("drift needs two rows with finite answers on each side")
+        answers = self._asked(now[good[0]], before[good[1]], "drift.answers", subject.seed)
+        found = [answers]
+        x, known = new.x, old.x
+        if isinstance(x, Tensor) and isinstance(known, Tensor) and x[0].numel() <= self.features:
+            found.append(self._asked(x, known, "drift.inputs", subject.seed))
+        alarm = any(f.alarm for f in found)
+        says = "; ".join(_sentence(f) for f in found) + "."
+        yield Finding(
+            severity=Severity.WARNING if alarm else Severity.GOOD,
+            says=says[0].upper() + says[1:],
+            readings=tuple(replace(r, seed=subject.seed) for f in found for r in f.readings()),
+            advice=LOOK if alarm else "",
+            figures=_figures(found[-1], says),
+        )
+
+    def _asked(self, now: Tensor, before: Tensor, name: str, seed: int) -> Tested:
+        return drift(now, before, alpha=self.alpha, seed=seed, name=name)
+
+
+def _sentence(found: Tested) -> str:
+    what = found.name.rpartition(".")[2]
+    if not found.alarm:
+        return f"{what} are distributed as on trusted rows (p = {found.p:.2g})"
+    return f"{len(found.moved())} of {len(found.adjusted)} {what} have moved (p = {found.p:.2g})"
+
+
+def _figures(found: Tested, says: str) -> tuple[Figure, ...]:
+    moved = found.moved()[:SHOWN]
+    rows: tuple[dict[str, Cell], ...] = tuple(
+        {"feature": j, "distance": float(found.found.statistic[j]), "p": float(found.adjusted[j])}
+        for j in moved
+    )
+    title = f"Which {found.name.rpartition('.')[2]} moved"
+    return (Figure(name="drift", kind="table", title=title, says=says, rows=rows),) if rows else ()

@@ -1,0 +1,233 @@
+"""Learning task after task: what is kept, what is carried over, and how fast."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from holdfast.core.catalog import register
+from holdfast.core.errors import ConfigError, ShapeError
+from holdfast.core.records import Reading
+from holdfast.measures.outputs.curves import efficiency, recovery
+from holdfast.run.reading import average
+
+Form = Literal["contrast", "ratio"]
+Pair = tuple[str, str]
+
+
+class Block(NamedTuple):
+    """A stretch of a lifetime: one task learned, or one task tested without learning.
+
+    Args:
+        kind: which.
+        task: name of the task.
+        performance: `(n,)` after each experience; not negative, in one range for all tasks.
+    """
+
+    kind: Literal["train", "test"]
+    task: str
+    performance: Tensor
+
+    @property
+    def level(self) -> float:
+        """Mean performance."""
+        return float(self.performance.double().mean())
+
+
+def maintenance(
+    log: Sequence[Block], reference: Literal["test", "train"] = "test"
+) -> dict[str, float]:
+    """Change of each task's performance since it was last learned; negative: forgetting.
+
+    Later tests are held against the first test after the latest training block of the task, or
+    against the last tenth of that block.
+
+    Args:
+        log: blocks in the order of the lifetime.
+        reference: the first test after learning, or the end of learning.
+    """
+    found: dict[str, list[float]] = defaultdict(list)
+    level: dict[str, float | None] = {}
+    for block in log:
+        if block.kind == "train":
+            tail = block.performance[-max(1, len(block.performance) // 10) :]
+            level[block.task] = None if reference == "test" else float(tail.double().mean())
+        elif block.task in level:
+            known = level[block.task]
+            if known is None:
+                level[block.task] = block.level
+            else:
+                found[block.task].append(block.level - known)
+    return {task: sum(v) / len(v) for task, v in found.items()}
+
+
+def transfer(
+    log: Sequence[Block], *, backward: bool = False, form: Form = "contrast"
+) -> dict[Pair, float]:
+    """What learning one task does to another: tests just before and just after it.
+
+    Forward if the other task has not been learned yet, backward if it has. `contrast` is
+    (after - before) / (after + before), 0 for none; `ratio` after / before, 1 for none.
+
+    Args:
+        log: blocks in the order of the lifetime.
+        backward: to tasks learned before, instead of tasks to come.
+        form: of the comparison.
+    """
+    found: dict[Pair, list[float]] = defaultdict(list)
+    learned: set[str] = set()
+    latest: dict[str, float] = {}
+    for place, block in enumerate(log):
+        if block.kind == "test":
+            latest[block.task] = block.level
+            continue
+        after: dict[str, float] = {}
+        for later in log[place + 1 :]:
+            if later.kind == "train":
+                break
+            after.setdefault(later.task, later.level)
+        for task, value in after.items():
+            if task != block.task and task in latest and (task in learned) == backward:
+                found[block.task, task].append(_compared(latest[task], value, form))
+        learned.add(block.task)
+    return {pair: sum(v) / len(v) for pair, v in found.items()}
+
+
+def _compared(before: float, after: float, form: Form) -> float:
+    if form == "contrast":
+        return (after - before) / (after + before) if after + before else 0.0
+    return after / before if before else float("nan")
+
+
+def _curves(log: Sequence[Block]) -> dict[str, list[Tensor]]:
+    found: dict[str, list[Tensor]] = defaultdict(list)
+    for block in log:
+        if block.kind == "train":
+            found[block.task].append(block.performance.double())
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class Lifetime:
+    """What came of a lifetime.
+
+    Args:
+        maintenance: task -> change since it was learned.
+        forward: (learned, other) -> transfer to a task to come.
+        backward: (learned, other) -> transfer to a task learned before.
+        relative: task -> training performance in units of a single-task expert's.
+        efficiency: task -> sample efficiency in the same units.
+        recovery: task -> how much faster old levels are regained each time.
+        alpha: of the intervals.
+        seed: of the bootstrap over tasks.
+        name: prefix of the readings.
+    """
+
+    maintenance: dict[str, float]
+    forward: dict[Pair, float]
+    backward: dict[Pair, float]
+    relative: dict[str, float]
+    efficiency: dict[str, float]
+    recovery: dict[str, float]
+    alpha: float
+    seed: int
+    name: str
+
+    def readings(self) -> tuple[Reading, ...]:
+        """The mean of each over tasks or pairs, where there is any."""
+        every: dict[str, Mapping[str, float] | Mapping[Pair, float]] = {
+            "maintenance": self.maintenance, "forward": self.forward, "backward": self.backward,
+            "relative": self.relative, "efficiency": self.efficiency, "recovery": self.recovery,
+        }  # fmt: skip
+        found = []
+        for word, values in every.items():
+            kept = [v for v in values.values() if v == v]  # noqa: PLR0124 - NaN is not itself
+            if kept:
+                values_of = torch.tensor(kept, dtype=torch.float64)
+                found.append(average(f"{self.name}.{word}", values_of, unit="mean over tasks",
+                                     alpha=self.alpha, seed=self.seed))  # fmt: skip
+        return tuple(found)
+
+
+@register("measure", cites="lifelong-metrics")
+def lifelong(
+    log: Sequence[Block],
+    *,
+    experts: Mapping[str, Tensor] | None = None,
+    form: Form = "contrast",
+    alpha: float = 0.05,
+    seed: int = 0,
+    name: str = "lifelong",
+) -> Lifetime:
+    """Keeping, transfer, and speed of a learner that meets one task after another.
+
+    Performance maintenance is forgetting with its sign turned; forward and backward transfer
+    compare tests before and after another task; with learning curves of experts that learn one
+    task alone come relative performance and sample efficiency; recovery says whether levels once
+    reached are regained faster each time. Names of tasks do not matter.
+
+    Args:
+        log: `Block`s in the order of the lifetime.
+        experts: task -> learning curve of a learner of this task alone.
+        form: of transfer: `contrast` or `ratio`.
+        alpha: intervals aim at a coverage of 1 - alpha.
+        seed: of the bootstrap over tasks.
+        name: prefix of the readings.
+
+    Raises:
+        ShapeError: for an empty log or block, or performances that are negative or not finite.
+        ConfigError: for a form that does not exist, or if nothing can be compared.
+    """
+    if form not in ("contrast", "ratio"):
+        raise ConfigError(f"{name}: form must be 'contrast' or 'ratio', got {form!r}")
+    every = [*(b.performance for b in log), *(experts or {}).values()]
+    if not log or not all(len(p) and bool((p.isfinite() & (p >= 0)).all()) for p in every):
+        raise ShapeError(f"{name}: every block needs finite performances >= 0",
+                         fix="Bring all tasks into one range, such as [0, 1].")  # fmt: skip
+    curves = _curves(log)
+    relative, speed = {}, {}
+    for task, expert in (experts or {}).items():
+        if task in curves:
+            own = torch.cat(curves[task])
+            n = min(len(own), len(expert))
+            total = float(expert[:n].double().sum())
+            relative[task] = float(own[:n].sum()) / total if total else float("nan")
+            speed[task] = efficiency(own, expert.double())
+    found = Lifetime(
+        maintenance(log), transfer(log, form=form), transfer(log, backward=True, form=form),
+        relative, speed, {t: v for t, c in curves.items() if (v := recovery(c)) is not None},
+        alpha, seed, name,
+    )  # fmt: skip
+    if not found.readings():
+        raise ConfigError(f"{name}: nothing can be compared", fix="Test tasks between training.")
+    return found
+
+
+def matrix_metrics(accuracy: Tensor, before: Tensor | None = None) -> dict[str, float]:
+    """Mean accuracy, backward and forward transfer, and forgetting, from accuracies in a matrix.
+
+    Args:
+        accuracy: `(T, T)` of task j (column) after learning task i (row).
+        before: `(T,)` accuracies without any learning, for forward transfer.
+
+    Raises:
+        ShapeError: unless it is a square matrix of at least two tasks.
+    """
+    a = accuracy.double()
+    t = len(a)
+    if a.shape != (t, t) or t < 2:
+        raise ShapeError(f"matrix_metrics: needs (T, T) of two tasks or more, got {tuple(a.shape)}")
+    last, own = a[-1, :-1], a.diagonal()[:-1]
+    found = {
+        "accuracy": float(a[-1].mean()),
+        "backward": float((last - own).mean()),
+        "forgetting": float((a[:-1, :-1].amax(0) - last).mean()),
+    }
+    if before is not None:
+        found["forward"] = float((a.diagonal(1) - before.double()[1:]).mean())
+    return found

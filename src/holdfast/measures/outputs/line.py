@@ -1,0 +1,221 @@
+"""Accuracy under shift against accuracy without: the line of models, and who stands above it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from holdfast.core.catalog import register
+from holdfast.core.dice import Dice
+from holdfast.core.errors import ConfigError, ShapeError
+from holdfast.core.records import Cell, Reading
+
+Scale = Literal["logit", "probit", "linear"]
+DRAWS, TIGHT, LEAST = 500, 0.5, 3
+
+
+def scaled(accuracy: Tensor, scale: Scale, n: int = 10000) -> Tensor:
+    """Accuracies on a scale on which models tend to lie on a line; 0 and 1 are half a row off."""
+    if scale == "linear":
+        return accuracy
+    inside = accuracy.clamp(0.5 / n, 1 - 0.5 / n)
+    return inside.logit() if scale == "logit" else torch.special.ndtri(inside)
+
+
+def unscaled(value: Tensor, scale: Scale) -> Tensor:
+    """The accuracies again."""
+    if scale == "linear":
+        return value
+    return value.sigmoid() if scale == "logit" else torch.special.ndtr(value)
+
+
+@dataclass(frozen=True, eq=False)
+class AccuracyLine:
+    """Least squares of shifted on unshifted accuracies, on a scale.
+
+    Args:
+        weights: `(1 + k,)` intercept, then one slope per unshifted accuracy.
+        scale: of both.
+        r2: share of the variance of shifted accuracies that the line explains.
+        n: rows behind each accuracy.
+    """
+
+    weights: Tensor
+    scale: Scale
+    r2: float
+    n: int = 10000
+
+    @classmethod
+    def fit(
+        cls, plain: Tensor, shifted: Tensor, scale: Scale = "logit", n: int = 10000
+    ) -> AccuracyLine:
+        """The line of some models.
+
+        Args:
+            plain: `(m,)` or `(m, k)` accuracies without shift, on one or several data sets.
+            shifted: `(m,)` accuracies under shift.
+            scale: on which the line is straight.
+            n: rows behind each accuracy, to keep 0 and 1 finite.
+
+        Raises:
+            ShapeError: for fewer models than a line needs, or accuracies outside [0, 1].
+        """
+        a, b = plain.double(), shifted.double()
+        a = a[:, None] if a.dim() == 1 else a
+        if len(a) != len(b) or len(b) < a.shape[1] + 1:
+            raise ShapeError(f"a line through {len(b)} models cannot be told",
+                             fix="Give at least one model more than there are slopes.")  # fmt: skip
+        every = torch.cat([a, b[:, None]], 1)
+        if not bool(((every >= 0) & (every <= 1)).all()):
+            raise ShapeError("accuracies must be shares in [0, 1]", fix="Divide percent by 100.")
+        x = torch.cat([torch.ones_like(b)[:, None], scaled(a, scale, n)], 1)
+        t = scaled(b, scale, n)
+        weights = torch.linalg.pinv(x) @ t
+        rest, all_ = (t - x @ weights).square().sum(), (t - t.mean()).square().sum()
+        return cls(weights, scale, float(1 - rest / all_) if all_ > 0 else 1.0, n)
+
+    def predict(self, plain: Tensor) -> Tensor:
+        """`(m,)` shifted accuracies that the line expects."""
+        a = plain.double()
+        a = a[:, None] if a.dim() == 1 else a
+        return unscaled(self.weights[0] + scaled(a, self.scale, self.n) @ self.weights[1:],
+                        self.scale)  # fmt: skip
+
+    def above(self, plain: Tensor, shifted: Tensor) -> Tensor:
+        """`(m,)` effective robustness: shifted accuracy beyond what the line expects."""
+        return shifted.double() - self.predict(plain)
+
+
+@dataclass(frozen=True, eq=False)
+class Effective:
+    """Models against the line of the standard ones.
+
+    Args:
+        line: of all standard models.
+        above: `(m,)` effective robustness; a standard model is held against the line of the others.
+        standard: `(m,)` bool.
+        low: `(m,)` lower ends of the intervals.
+        high: `(m,)` upper ends.
+        r2: interval of the line's fit.
+        seed: of the bootstrap over standard models.
+        name: prefix of the readings.
+    """
+
+    line: AccuracyLine
+    above: Tensor
+    standard: Tensor
+    low: Tensor
+    high: Tensor
+    r2: tuple[float, float]
+    seed: int
+    name: str
+
+    def readings(self) -> tuple[Reading, ...]:
+        """Fit of the line; effective robustness of each other model, else of the extremes."""
+        m = int(self.standard.sum())
+        loose = (f"the line explains only {self.line.r2:.2f} of the variance",)
+        flags = loose if self.line.r2 < TIGHT else ()
+        fit = Reading(
+            name=f"{self.name}.r2", value=self.line.r2, low=min(self.r2[0], self.line.r2),
+            high=max(self.r2[1], self.line.r2), n=m, better="neither", seed=self.seed, flags=flags,
+        )  # fmt: skip
+        others = (~self.standard).nonzero().flatten().tolist()
+        chosen = {f"model{i}": i for i in others} or {
+            "lowest": int(self.above.argmin()), "highest": int(self.above.argmax()),
+        }  # fmt: skip
+        return (fit, *(
+            Reading(name=f"{self.name}.{word}", value=float(self.above[i]), low=float(self.low[i]),
+                    high=float(self.high[i]), n=m, seed=self.seed, flags=flags)
+            for word, i in chosen.items()
+        ))  # fmt: skip
+
+    def rows(self, accuracies: Tensor) -> tuple[dict[str, Cell], ...]:
+        """Rows of a figure of kind `lines`."""
+        return tuple(
+            {"x": float(a[0]), "y": float(a[-1]), "series": "standard" if s else "others"}
+            for a, s in zip(accuracies, self.standard.tolist(), strict=True)
+        )
+
+
+@register("measure", cites="effective-robustness")
+def effective_robustness(
+    accuracies: Tensor,
+    *,
+    standard: Tensor | None = None,
+    scale: Scale = "logit",
+    rows: int = 10000,
+    alpha: float = 0.05,
+    seed: int = 0,
+    name: str = "effective",
+) -> Effective:
+    """How much more accurate under shift a model is than standard ones of its plain accuracy.
+
+    Standard models lie on a line on the logit (or probit) scale; what is above the line is
+    robustness, what is along it is accuracy. A model is never held against a line to which it
+    belongs. Relative robustness is simply a difference: with less without an intervention, and an
+    intervention is useful only if both are positive. Without a tight line the number means
+    nothing, and is flagged. Accuracies must be of the same classes on both sides.
+
+    Args:
+        accuracies: `(m, 1 + k)` of each model: on k plain data sets (one, usually), then under
+            shift; average over several shifts first.
+        standard: `(m,)` bool, models the line is fitted to; all unless given.
+        scale: on which the line is straight.
+        rows: behind each accuracy; keeps 0 and 1 finite.
+        alpha: of the intervals, from a bootstrap over standard models.
+        seed: of the bootstrap.
+        name: prefix of the readings.
+
+    Raises:
+        ShapeError: for accuracies that are none, or too few standard models.
+        ConfigError: for a scale that does not exist.
+    """
+    if scale not in get_args(Scale) or rows < 1:
+        raise ConfigError(f"{name}: needs a scale of {', '.join(get_args(Scale))} and rows >= 1")
+    if accuracies.dim() != 2 or accuracies.shape[1] < 2:
+        raise ShapeError(f"{name}: accuracies {tuple(accuracies.shape)} must be (models, 1 + k)")
+    plain, shifted = accuracies[:, :-1].double().cpu(), accuracies[:, -1].double().cpu()
+    own = torch.ones(len(plain), dtype=torch.bool) if standard is None else standard.cpu().bool()
+    if own.shape != shifted.shape or int(own.sum()) < max(LEAST, plain.shape[1] + 2):
+        raise ShapeError(f"{name}: {int(own.sum())} standard models are too few for a line",
+                         fix="Give at least three, one flag per model.")  # fmt: skip
+    line = AccuracyLine.fit(plain[own], shifted[own], scale, rows)
+    above = line.above(plain, shifted)
+    for i in own.nonzero().flatten().tolist():
+        rest = own.clone()
+        rest[i] = False
+        one = AccuracyLine.fit(plain[rest], shifted[rest], scale, rows)
+        above[i] = one.above(plain[i : i + 1], shifted[i : i + 1])[0]
+    lines = _again(plain[own], shifted[own], scale, rows, seed, name)
+    every = torch.stack([line_.above(plain, shifted) for line_ in lines])
+    ends = torch.tensor([alpha / 2, 1 - alpha / 2], dtype=torch.float64)
+    spread = every.quantile(ends, dim=0)
+    fit = torch.tensor([line_.r2 for line_ in lines]).double().quantile(ends).tolist()
+    return Effective(line, above, own, spread[0].minimum(above), spread[1].maximum(above),
+                     (fit[0], fit[1]), seed, name)  # fmt: skip
+
+
+def _again(
+    plain: Tensor, shifted: Tensor, scale: Scale, rows: int, seed: int, name: str
+) -> list[AccuracyLine]:
+    g = Dice.of(0, seed).generator(name)
+    picks = torch.randint(len(plain), (DRAWS, len(plain)), generator=g)
+    return [AccuracyLine.fit(plain[p], shifted[p], scale, rows) for p in picks]
+
+
+def agreement_line(plain: Tensor, shifted: Tensor, scale: Scale = "probit") -> AccuracyLine:
+    """The line of how often pairs of models agree: where accuracies lie on a line, it is theirs.
+
+    So shifted accuracies can be told from plain ones without labels under shift.
+
+    Args:
+        plain: `(m, n)` answers of each model without shift.
+        shifted: `(m, n')` answers under shift.
+        scale: on which the line is straight.
+    """
+    i, j = torch.triu_indices(len(plain), len(plain), 1)
+    same = [(answers[i] == answers[j]).double().mean(1) for answers in (plain, shifted)]
+    return AccuracyLine.fit(same[0], same[1], scale, min(plain.shape[1], shifted.shape[1]))

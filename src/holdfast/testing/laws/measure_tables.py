@@ -1,0 +1,104 @@
+"""Numbers that measures of tables are asked about: scores, samples, accuracies, logs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from holdfast.measures.outputs.lifelong import Block
+from holdfast.testing.worlds import draws
+
+
+def _scores(rows: int) -> tuple[Any, ...]:
+    """Scores of familiar and of foreign rows that overlap, with ties."""
+    g = draws(7)
+    known = torch.randint(9, (40,), generator=g).double()[:rows]
+    return known, 3 + torch.randint(9, (30,), generator=g).double()[:rows]
+
+
+def _samples(rows: int) -> tuple[Any, ...]:
+    """Rows of numbers now and before; one column has moved."""
+    g = draws(8)
+    before = torch.randn(50, 3, generator=g, dtype=torch.float64)
+    now = torch.randn(40, 3, generator=g, dtype=torch.float64)[:rows]
+    return now + torch.tensor([0.0, 1.0, 0.0]), before
+
+
+def _accuracies(rows: int) -> tuple[Any, ...]:
+    """Models near a line on the logit scale, of plain and shifted accuracy."""
+    g = draws(9)
+    plain = 2 * torch.rand(40, generator=g, dtype=torch.float64)
+    shifted = 0.8 * plain - 0.5 + 0.1 * torch.randn(40, generator=g, dtype=torch.float64)
+    return (torch.stack([plain, shifted], 1).sigmoid()[:rows],)
+
+
+def _sources(rows: int) -> tuple[Any, ...]:
+    """Models of two sources, and of a mixture between their lines."""
+    (every,) = _accuracies(rows)
+    better = torch.stack([every[:, 0], (every[:, 1] + 1) / 2], 1)
+    return {"a": better, "b": every}, (better + every)[: rows // 2] / 2
+
+
+def _performance(rows: int) -> tuple[Any, ...]:
+    """Performance of models of four domains on all of them, or of none."""
+    count = 4 if rows else 0
+    return (torch.rand(4, 4, generator=draws(10), dtype=torch.float64)[:count, :count],)
+
+
+def _verdicts(rows: int) -> tuple[Any, ...]:
+    """Right and wrong answers to questions and to three rewordings of each."""
+    g = draws(11)
+    base = (torch.rand(40, generator=g) < 0.7).double()
+    change = (torch.rand(40, 3, generator=g) < 0.2).double()
+    return base[:rows], (base[:, None] - change).abs()[:rows]
+
+
+def _log(rows: int) -> tuple[Any, ...]:
+    """Two tasks learned one after the other, both tested before, between and after."""
+    if not rows:
+        return ((),)
+    levels = {"a": (0.2, 0.8, 0.6), "b": (0.1, 0.3, 0.9)}
+    blocks: list[Block] = []
+    for time, learned in enumerate((None, "a", "b")):
+        if learned:
+            blocks.append(Block("train", learned, torch.linspace(0.2, 0.9, 20)))
+        blocks += [Block("test", t, torch.full((4,), v[time])) for t, v in levels.items()]
+    return (blocks,)
+
+
+def _embedding(rows: int) -> tuple[Any, ...]:
+    """Random embeddings with a class and a centre each."""
+    z = torch.randn(40, 4, generator=draws(12), dtype=torch.float64)
+    y, centre = torch.arange(40) % 2, torch.arange(40) // 20
+    return z[:rows] + y[:rows, None], y[:rows], centre[:rows]
+
+
+def _regimes(rows: int) -> tuple[Any, ...]:
+    """Accuracies of models with few and with all labels, without and with an intervention."""
+    (standard,) = _accuracies(40)
+    pairs = standard[:24].view(12, 2, 2)[: rows // 3]
+    return {"few": pairs / 2, "full": pairs}, standard
+
+
+def _quality(rows: int) -> tuple[Any, ...]:
+    """Qualities of images by a measure, and opinions that mostly agree."""
+    g = draws(13)
+    predicted = torch.rand(40, generator=g, dtype=torch.float64)
+    noise = 0.2 * torch.randn(40, generator=g, dtype=torch.float64)
+    return predicted[:rows], (predicted + noise)[:rows]
+
+
+TABLES: dict[str, Callable[[int], tuple[Any, ...]]] = {
+    "known": _scores,
+    "sample": _samples,
+    "accuracies": _accuracies,
+    "sources": _sources,
+    "performance": _performance,
+    "verdicts": _verdicts,
+    "log": _log,
+    "embedding": _embedding,
+    "regimes": _regimes,
+    "predicted": _quality,
+}
