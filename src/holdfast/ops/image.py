@@ -70,7 +70,7 @@ def smear(x: Tensor, angle: Tensor, sigma: float, width: int) -> Tensor:
     line = torch.zeros(len(x), high * wide, dtype=x.dtype, device=x.device)
     line.scatter_add_(1, (-down % high) * wide + -right % wide, weight.expand(len(x), -1))
     wave = torch.fft.rfft2(line.view(-1, 1, high, wide)) * torch.fft.rfft2(big, s=(high, wide))
-    out = torch.fft.irfft2(wave, s=(high, wide))
+    out: Tensor = torch.fft.irfft2(wave, s=(high, wide))
     return out[:, :, reach : reach + x.shape[2], reach : reach + x.shape[3]].contiguous()
 
 
