@@ -198,8 +198,9 @@ def main() -> None:
         "Shifts: corruptions",
         f"Level {LEVEL} of ImageNet-C on {ROWS} colour images of {SIDE} x {SIDE} against naive "
         "twins of the released formulas in NumPy, SciPy and Pillow, image by image; CPU "
-        "milliseconds per image, one thread. The last three columns: by how much mean, standard deviation and PSNR "
-        f"of the results differ on {MANY} images of {SMALL} x {SMALL}, with independent draws.\n\n"
+        "milliseconds per image, one thread. The last three columns: by how much mean, standard "
+        f"deviation and PSNR of the results differ on {MANY} images of {SMALL} x {SMALL}, with "
+        "independent draws.\n\n"
         + "\n".join(lines)
         + f"\n\nGeometric mean {geometric:.1f} times faster; at least 10 times: {fast} of "
         f"{len(ratios)}. Our noises are slower than NumPy's: each draw is a hash of its seed, row "
