@@ -12,19 +12,10 @@ from torch import Tensor, nn
 
 from holdfast.core.data import Batches
 from holdfast.measures.model.plane import Plane
-from holdfast.measures.outputs.boxes import Boxes
 from holdfast.measures.text.attention import AttentionHead
 from holdfast.testing.laws import LawBroken
 from holdfast.testing.laws.measure_tables import TABLES
-from holdfast.testing.worlds import (
-    Experts,
-    Images,
-    Language,
-    TinyReLU,
-    draws,
-    mixture,
-    two_class,
-)
+from holdfast.testing.worlds import Experts, Images, Language, TinyReLU, draws, mixture, two_class
 
 
 @dataclass(frozen=True)
@@ -166,11 +157,6 @@ def _sets(rows: int) -> Scene:
     return Scene((sets[:rows], y[:rows]))
 
 
-def _rule(rows: int) -> Scene:
-    """The majority of three bits."""
-    return Scene((lambda x: (x.sum(1) > 1.5).long(), 3 if rows else 0))
-
-
 def _net(rows: int) -> Scene:
     """A small convolutional net, or one without any layer."""
     net = Images.make(rows=4).model if rows else nn.Sequential()
@@ -189,33 +175,8 @@ def _decisions(rows: int) -> Scene:
     return Scene((z, shape, (shape + torch.arange(rows) % 3) % 3))
 
 
-def _errors(rows: int) -> Scene:
-    """Errors of four models on eight data sets."""
-    return Scene((torch.rand(8 if rows else 0, 4, generator=draws(7), dtype=torch.float64),))
-
-
-def _real(rows: int) -> Scene:
-    """Rows of a mixture, and others of the same that stand for generated ones."""
-    return Scene(tuple(mixture(rows=80).batches.take(slice(a, a + rows)) for a in (0, 40)))
-
-
-def _detections(rows: int) -> Scene:
-    """Boxes in ten images, of which a detector has moved every one."""
-    g = draws(8)
-    corner = 20 * torch.rand(40, 2, generator=g, dtype=torch.float64)
-    box = torch.cat([corner, corner + 10], 1)[:rows]
-    image, label = torch.arange(40)[:rows] % 10, torch.arange(40)[:rows] // 20
-    moved = box + torch.randn(40, 4, generator=g, dtype=torch.float64)[:rows]
-    score = torch.rand(40, generator=g)[:rows]
-    return Scene((Boxes(image, label, moved, score), Boxes(image, label, box)))
-
-
 SCENES: dict[str, Callable[[int], Scene]] = {
     "outputs": _outputs,
-    "rule": _rule,
-    "detections": _detections,
-    "real": _real,
-    "errors": _errors,
     "decisions": _decisions,
     "net": _net,
     "nets": _nets,

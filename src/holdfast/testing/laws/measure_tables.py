@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 
+from holdfast.measures.outputs.boxes import Boxes
 from holdfast.measures.outputs.lifelong import Block
-from holdfast.testing.worlds import draws
+from holdfast.testing.worlds import draws, mixture
 
 
 def _scores(rows: int) -> tuple[Any, ...]:
@@ -90,6 +91,46 @@ def _quality(rows: int) -> tuple[Any, ...]:
     return predicted[:rows], (predicted + noise)[:rows]
 
 
+def _rule(rows: int) -> tuple[Any, ...]:
+    """The majority of three bits."""
+    return (lambda x: (x.sum(1) > 1.5).long(), 3 if rows else 0)
+
+
+def _errors(rows: int) -> tuple[Any, ...]:
+    """Errors of four models on eight data sets."""
+    return (torch.rand(8 if rows else 0, 4, generator=draws(7), dtype=torch.float64),)
+
+
+def _real(rows: int) -> tuple[Any, ...]:
+    """Rows of a mixture, and others of the same that stand for generated ones."""
+    return tuple(mixture(rows=80).batches.take(slice(a, a + rows)) for a in (0, 40))
+
+
+def _detections(rows: int) -> tuple[Any, ...]:
+    """Boxes in ten images, of which a detector has moved every one."""
+    g = draws(8)
+    corner = 20 * torch.rand(40, 2, generator=g, dtype=torch.float64)
+    box = torch.cat([corner, corner + 10], 1)[:rows]
+    image, label = torch.arange(40)[:rows] % 10, torch.arange(40)[:rows] // 20
+    moved = box + torch.randn(40, 4, generator=g, dtype=torch.float64)[:rows]
+    score = torch.rand(40, generator=g)[:rows]
+    return (Boxes(image, label, moved, score), Boxes(image, label, box))
+
+
+def _wrong(rows: int) -> tuple[Any, ...]:
+    """Which rows are wrong under two corruptions of five levels, and without."""
+    g = draws(7)
+    wrong = {k: (torch.rand(5, 40, generator=g) < rate)[:, :rows]
+             for k, rate in {"fog": 0.4, "snow": 0.6}.items()}  # fmt: skip
+    return (wrong, (torch.rand(40, generator=g) < 0.1)[:rows])
+
+
+def _films(rows: int) -> tuple[Any, ...]:
+    """Logits of eight classes along films of six frames, one of them of noise."""
+    z = torch.randn(2, 40, 6, 8, generator=draws(8), dtype=torch.float64)
+    return ({"fog": z[0, :rows], "shot-noise": z[1, :rows]},)
+
+
 TABLES: dict[str, Callable[[int], tuple[Any, ...]]] = {
     "known": _scores,
     "sample": _samples,
@@ -101,4 +142,10 @@ TABLES: dict[str, Callable[[int], tuple[Any, ...]]] = {
     "embedding": _embedding,
     "regimes": _regimes,
     "predicted": _quality,
+    "rule": _rule,
+    "errors": _errors,
+    "real": _real,
+    "detections": _detections,
+    "wrong": _wrong,
+    "films": _films,
 }
