@@ -190,6 +190,24 @@ def _sets(rows: int) -> Scene:
     return Scene((sets[:rows], y[:rows]))
 
 
+def _reconstructor(rows: int) -> Scene:
+    """A convolution of images that should give them back."""
+    x = Images.make(rows=40).x[:rows]
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        model = nn.Conv2d(1, 1, 3, padding=1).double().eval()
+    return Scene((model, Batches(x=x, y=torch.zeros(rows, dtype=torch.int64), size=16)), (model,))
+
+
+def _domains(rows: int) -> Scene:
+    """Two classes of points from two domains that differ in one coordinate."""
+    x = torch.rand(40, 3, generator=draws(8), dtype=torch.float64)
+    group = torch.arange(40) % 2
+    x[:, 0] += 0.7 * group
+    y = (torch.arange(40) // 2) % 2
+    return Scene((Batches(x=x[:rows], y=y[:rows], size=16, group=group[:rows]),))
+
+
 SCENES: dict[str, Callable[[int], Scene]] = {
     "outputs": _outputs,
     "model": _model,
@@ -202,4 +220,6 @@ SCENES: dict[str, Callable[[int], Scene]] = {
     "head": _head,
     "answers": _answers,
     "sets": _sets,
+    "reconstructor": _reconstructor,
+    "domains": _domains,
 }
