@@ -13,7 +13,7 @@ from holdfast.core.catalog import entries, find
 from holdfast.core.data import Batch
 from holdfast.core.dice import Dice
 from holdfast.core.errors import ConfigError, ShapeError, Unsupported
-from holdfast.ops.image import clouds, coarse, poisson, smear
+from holdfast.ops.image import cloud_draws, clouds, coarse, poisson, smear
 from holdfast.ops.jpeg import jpeg
 from holdfast.shifts.blur import MOTION
 from holdfast.shifts.digital import CONTRAST, PIXELS, QUALITY
@@ -40,7 +40,7 @@ def pictures(rows, channels, side, seed=0):
     return (x * 255).round() / 255
 
 
-def test_all_nine_are_there():
+def test_the_first_nine_are_there():
     assert {
         "gaussian-noise", "shot-noise", "impulse-noise", "motion-blur", "fog", "contrast",
         "brightness", "pixelate", "jpeg",
@@ -190,11 +190,13 @@ def test_smear_is_a_naive_walk_along_the_line():
                 assert float(got[b, 0, i, j]) == pytest.approx(total / sum(k))
 
 
-def plasma(noise, side, decay):
+def plasma(draws, side, decay):
     """A naive twin of midpoint displacement, cell by cell."""
     sky, step, amplitude = np.zeros((side, side)), side, 1.0
+    draws = iter(2 * draws - 1)
     while step >= 2:
-        h = step // 2
+        h, n = step // 2, side // step
+        noise = np.array([next(draws) for _ in range(3 * n * n)]).reshape(3, n, n)
         for i in range(0, side, step):
             for j in range(0, side, step):
                 four = [sky[(i + a) % side, (j + b) % side] for a in (0, step) for b in (0, step)]
@@ -216,19 +218,19 @@ def plasma(noise, side, decay):
 
 
 def test_clouds_are_midpoint_displacement():
-    """The first level alone is known by hand; the rest must close on itself and span [0, 1]."""
-    draws = torch.rand(3, 3, 2, 2, dtype=torch.float64)
-    got = clouds(draws, 2.0, 2, 2)
-    for b in range(3):
-        noise = (draws[b] * 2 - 1)[:, 1:, 1:].numpy()
-        assert np.allclose(got[b].numpy(), plasma(noise, 2, 2.0))
-    sky = clouds(torch.rand(2, 3, 64, 64, dtype=torch.float64), 2.0, 64, 64)
+    """Cell by cell as its naive twin; it closes on itself and spans [0, 1]."""
+    for side in (2, 4, 16):
+        draws = torch.rand(3, *cloud_draws(side, side - 1), dtype=torch.float64)
+        got = clouds(draws, 1.7, side, side)
+        for row, sky in zip(draws, got, strict=True):
+            assert np.allclose(sky.numpy(), plasma(row.numpy(), side, 1.7))
+    sky = clouds(torch.rand(2, *cloud_draws(64, 64), dtype=torch.float64), 2.0, 64, 64)
     assert sky.amin() == 0
     assert sky.amax() == 1
     inside = (sky[:, 1:] - sky[:, :-1]).abs().mean()
     seam = (sky[:, 0] - sky[:, -1]).abs().mean()
     assert seam < 4 * inside
-    rough = clouds(torch.rand(2, 3, 64, 64, dtype=torch.float64), 1.1, 64, 64)
+    rough = clouds(torch.rand(2, *cloud_draws(64, 64), dtype=torch.float64), 1.1, 64, 64)
     assert (rough[:, 1:] - rough[:, :-1]).abs().mean() > 1.5 * inside
 
 

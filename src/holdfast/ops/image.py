@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from math import ceil, exp, log2
+from math import ceil, log2
 
 import torch
 from torch import Tensor
 
+from holdfast.ops.filters import padded
+
+NOTHING = 1e-9  # a weight that cannot be seen
 _EXACT = 12.0  # below this mean the Poisson distribution is inverted exactly
 
 
@@ -52,27 +55,44 @@ def smear(x: Tensor, angle: Tensor, sigma: float, width: int) -> Tensor:
         angle: `(B,)` in radians.
         sigma: of the weights, in pixels, above 0.
         width: number of taps.
+
+    Cost: one Fourier transform per channel and one per image, whatever the width is.
     """
-    b, c, h, w = x.shape
-    weights = [exp(-(i**2) / (2 * sigma**2)) for i in range(width)]
-    flat, out = x.flatten(2), torch.zeros_like(x).flatten(2)
-    down, right = torch.arange(h, device=x.device), torch.arange(w, device=x.device)
-    for i, weight in enumerate(weights):
-        if weight < 1e-9:
-            break
-        dx = (i * angle.cos() - 0.5).ceil().long()
-        dy = (i * angle.sin() - 0.5).ceil().long()
-        row = (down + dy[:, None]).clamp(0, h - 1)
-        column = (right + dx[:, None]).clamp(0, w - 1)
-        index = (row[:, :, None] * w + column[:, None, :]).flatten(1)
-        out += weight * flat.gather(2, index[:, None].expand(b, c, h * w))
-    return (out / sum(weights)).reshape(x.shape)
+    tap = torch.arange(width, dtype=torch.float64)
+    weight = torch.exp(-(tap**2) / (2 * sigma**2))
+    tap, weight = (v[weight >= NOTHING].to(x) for v in (tap, weight))
+    weight = weight / weight.sum()
+    right = (tap * angle.cos()[:, None] - 0.5).ceil().long()
+    down = (tap * angle.sin()[:, None] - 0.5).ceil().long()
+    reach = len(tap) - 1
+    big = padded(x, reach, reach, "nearest")
+    high, wide = (_smooth_number(n) for n in big.shape[2:])
+    line = torch.zeros(len(x), high * wide, dtype=x.dtype, device=x.device)
+    line.scatter_add_(1, (-down % high) * wide + -right % wide, weight.expand(len(x), -1))
+    wave = torch.fft.rfft2(line.view(-1, 1, high, wide)) * torch.fft.rfft2(big, s=(high, wide))
+    out = torch.fft.irfft2(wave, s=(high, wide))
+    return out[:, :, reach : reach + x.shape[2], reach : reach + x.shape[3]].contiguous()
 
 
-def cloud_draws(height: int, width: int) -> tuple[int, int, int]:
+def _smooth_number(n: int) -> int:
+    """The least number from n on with no prime factor above 5: Fourier transforms are fast."""
+    while True:
+        rest = n
+        for prime in (2, 3, 5):
+            while rest % prime == 0:
+                rest //= prime
+        if rest == 1:
+            return n
+        n += 1
+
+
+def cloud_draws(height: int, width: int) -> tuple[int]:
     """The shape of the uniform draws that `clouds` needs for each row."""
-    side = 2 ** max(1, ceil(log2(max(height, width))))
-    return 3, side, side
+    return (_side(height, width) ** 2 - 1,)
+
+
+def _side(height: int, width: int) -> int:
+    return int(2 ** max(1, ceil(log2(max(height, width)))))
 
 
 def clouds(draws: Tensor, decay: float, height: int, width: int) -> Tensor:
@@ -83,7 +103,8 @@ def clouds(draws: Tensor, decay: float, height: int, width: int) -> Tensor:
     decay gives a rougher cloud.
 
     Args:
-        draws: `(B, 3, side, side)` uniform in [0, 1), the shape from `cloud_draws`.
+        draws: `(B, side^2 - 1)` uniform in [0, 1), the shape from `cloud_draws`: level by level
+            those of the middles, of the upper edges, of the left edges.
         decay: above 1.
         height: rows of the crop.
         width: columns of the crop.
@@ -91,8 +112,8 @@ def clouds(draws: Tensor, decay: float, height: int, width: int) -> Tensor:
     Returns:
         `(B, height, width)` in [0, 1], each image spanning the whole range before the crop.
     """
-    b, side = len(draws), draws.shape[-1]
-    noise = draws * 2 - 1
+    b, side = len(draws), int((draws.shape[1] + 1) ** 0.5 + 0.5)
+    noise, used = draws * 2 - 1, 0
     sky = noise.new_zeros(b, side, side)
     step, amplitude = side, 1.0
     while step >= 2:
@@ -100,14 +121,14 @@ def clouds(draws: Tensor, decay: float, height: int, width: int) -> Tensor:
         corner = sky[:, ::step, ::step]
         around = corner + corner.roll(-1, 1)
         around = around + around.roll(-1, 2)
-        wild = amplitude * noise[:, :, half::step, half::step]
-        middle = around / 4 + wild[:, 0, :n, :n]
+        wild = amplitude * noise[:, used : used + 3 * n * n].reshape(b, 3, n, n)
+        middle = around / 4 + wild[:, 0]
         sky[:, half::step, half::step] = middle
         across = middle + middle.roll(1, 1) + corner + corner.roll(-1, 2)
-        sky[:, ::step, half::step] = across / 4 + wild[:, 1, :n, :n]
+        sky[:, ::step, half::step] = across / 4 + wild[:, 1]
         along = middle + middle.roll(1, 2) + corner + corner.roll(-1, 1)
-        sky[:, half::step, ::step] = along / 4 + wild[:, 2, :n, :n]
-        step, amplitude = half, amplitude / decay**2
+        sky[:, half::step, ::step] = along / 4 + wild[:, 2]
+        step, amplitude, used = half, amplitude / decay**2, used + 3 * n * n
     sky = sky - sky.amin((1, 2), keepdim=True)
     sky = sky / sky.amax((1, 2), keepdim=True).clamp(min=1e-12)
     return sky[:, :height, :width]

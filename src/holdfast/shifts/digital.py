@@ -1,12 +1,14 @@
-"""What cameras and files do to pictures: contrast, coarse pixels, compression."""
+"""What cameras and files do to pictures: contrast, saturation, coarse pixels, compression."""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from holdfast.core.catalog import register
 from holdfast.core.data import Batch
 from holdfast.core.dice import Dice
+from holdfast.core.errors import Unsupported
 from holdfast.ops.image import coarse
 from holdfast.ops.jpeg import jpeg as recode
 from holdfast.shifts.published import Published, Row, on_images
@@ -17,6 +19,16 @@ CONTRAST = Published(
         32: ((0.75,), (0.5,), (0.4,), (0.3,), (0.15,)),
         64: ((0.4,), (0.3,), (0.2,), (0.1,), (0.05,)),
     },
+)
+COLOURS = 3
+SATURATION = Published(
+    none=(1.0, 0.0),  # factor, added
+    tables={
+        32: ((0.3, 0), (0.1, 0), (1.5, 0), (2, 0.1), (2.5, 0.2)),
+        64: ((0.3, 0), (0.1, 0), (2, 0), (5, 0.1), (30, 0.2)),
+        224: ((0.3, 0), (0.1, 0), (2, 0), (5, 0.1), (20, 0.2)),
+    },
+    whole=True,
 )
 PIXELS = Published(
     none=(1.0,),
@@ -93,3 +105,36 @@ def jpeg(batch: Batch, severity: float, dice: Dice | None = None) -> Batch:
         return recode(x, row[0])
 
     return on_images(batch, severity, dice, "jpeg", QUALITY, change)
+
+
+def saturated(x: Tensor, row: Row, dice: Dice) -> Tensor:
+    """Saturation (in hue, saturation, value) times `row[0]` plus `row[1]`; grey counts as red."""
+    value = x.amax(1, keepdim=True)
+    share = (value - x.amin(1, keepdim=True)) / value.clamp(min=1e-12)
+    wanted = (share * row[0] + row[1]).clamp(0, 1)
+    red = torch.tensor([0.0, 1.0, 1.0]).to(x)[:, None, None]  # how far each channel is below
+    below = torch.where(share > 0, (value - x) / (value * share).clamp(min=1e-12), red)
+    return value - value * wanted * below
+
+
+@register("shift", cites="imagenet-c")
+def saturate(batch: Batch, severity: float, dice: Dice | None = None) -> Batch:
+    """Makes colours paler (levels 1 and 2) or stronger (levels 3 to 5).
+
+    The levels are no scale: with their signs they go down, then up, through the image itself.
+
+    Args:
+        batch: images `(B, 3, H, W)` in [0, 1].
+        severity: in [0, 1]; k / 5 is the published level k, and so is what lies below it.
+        dice: not used; nothing is drawn.
+
+    Raises:
+        Unsupported: if the inputs are not images of three channels.
+    """
+    x = batch.x
+    if isinstance(x, Tensor) and x.dim() == 1 + COLOURS and x.shape[1] != COLOURS:
+        raise Unsupported(
+            f"saturate changes colours, and these images have {x.shape[1]} channel(s)",
+            fix="Leave it out for images that are not red, green and blue.",
+        )
+    return on_images(batch, severity, dice, "saturate", SATURATION, saturated)

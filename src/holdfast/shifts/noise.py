@@ -1,4 +1,4 @@
-"""Noise of the sensor: thermal (Gaussian), of counted light (shot), of broken pixels (impulse)."""
+"""Noise of the sensor: thermal, of counted light, of broken pixels, in proportion."""
 
 from __future__ import annotations
 
@@ -36,6 +36,32 @@ IMPULSE = Published(
         224: ((0.03,), (0.06,), (0.09,), (0.17,), (0.27,)),
     },
 )
+SPECKLE = Published(
+    none=(0.0,),
+    tables={
+        32: ((0.06,), (0.1,), (0.12,), (0.16,), (0.2,)),
+        64: ((0.15,), (0.2,), (0.25,), (0.3,), (0.35,)),
+        224: ((0.15,), (0.2,), (0.35,), (0.45,), (0.6,)),
+    },
+)
+
+
+def counted(x: Tensor, row: Row, dice: Dice) -> Tensor:
+    """Poisson counts of the light; `row` holds the inverse of the count at full brightness."""
+    z = dice.normal(x.shape[1:], device=x.device, dtype=torch.float64)
+    return (poisson(x.double() / row[0], z, 1 / row[0]) * row[0]).to(x.dtype)
+
+
+def peppered(x: Tensor, row: Row, dice: Dice) -> Tensor:
+    """A share `row[0]` of all values black or white."""
+    hit = dice.uniform(x.shape[1:], device=x.device) < row[0]
+    white = dice.uniform(x.shape[1:], device=x.device) < 0.5
+    return torch.where(hit, white.to(x.dtype), x)
+
+
+def speckled(x: Tensor, row: Row, dice: Dice) -> Tensor:
+    """Noise in proportion to the value."""
+    return x + x * row[0] * dice.normal(x.shape[1:], device=x.device, dtype=x.dtype)
 
 
 @register("shift", cites="imagenet-c")
@@ -76,11 +102,7 @@ def shot_noise(batch: Batch, severity: float, dice: Dice | None = None) -> Batch
         Unsupported: if the inputs are not images.
     """
 
-    def change(x: Tensor, row: Row, dice: Dice) -> Tensor:
-        z = dice.normal(x.shape[1:], device=x.device, dtype=torch.float64)
-        return (poisson(x.double() / row[0], z, 1 / row[0]) * row[0]).to(x.dtype)
-
-    return on_images(batch, severity, dice, "shot-noise", SHOT, change)
+    return on_images(batch, severity, dice, "shot-noise", SHOT, counted)
 
 
 @register("shift", cites="imagenet-c")
@@ -98,9 +120,19 @@ def impulse_noise(batch: Batch, severity: float, dice: Dice | None = None) -> Ba
         Unsupported: if the inputs are not images.
     """
 
-    def change(x: Tensor, row: Row, dice: Dice) -> Tensor:
-        hit = dice.uniform(x.shape[1:], device=x.device) < row[0]
-        white = dice.uniform(x.shape[1:], device=x.device) < 0.5
-        return torch.where(hit, white.to(x.dtype), x)
+    return on_images(batch, severity, dice, "impulse-noise", IMPULSE, peppered)
 
-    return on_images(batch, severity, dice, "impulse-noise", IMPULSE, change)
+
+@register("shift", cites="imagenet-c")
+def speckle_noise(batch: Batch, severity: float, dice: Dice | None = None) -> Batch:
+    """Adds Gaussian noise in proportion to each value and clips: black stays black.
+
+    Args:
+        batch: images `(B, C, H, W)` in [0, 1].
+        severity: in [0, 1]; k / 5 is the published level k.
+        dice: one row per image.
+
+    Raises:
+        Unsupported: if the inputs are not images.
+    """
+    return on_images(batch, severity, dice, "speckle-noise", SPECKLE, speckled)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from math import log
+from math import ceil, log
 
 import torch
 from torch import Tensor
@@ -16,6 +16,8 @@ from holdfast.core.errors import ConfigError, ShapeError, Unsupported
 
 Row = tuple[float, ...]
 LEVELS = 5
+EPS = 1e-9  # severities are fifths that were rounded
+ROUNDED = 1e-6  # so far beyond [0, 1] values are taken for rounding, and clipped
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,19 +28,30 @@ class Published:
     outside the published sizes those of the nearest one are used. Lengths are scaled as shares
     of the shorter side, so a blur looks the same on a small and a large image.
 
+    Levels that are no scale (counts, flags, or stronger and weaker by turns) are taken whole:
+    the next level up, and of the published sizes the nearest one.
+
     Args:
         none: parameters at which nothing changes; None stands for that of level 1.
         tables: rows of levels 1 to 5 by size in pixels.
         lengths: for each parameter, whether it is a length in pixels.
+        shrinks: whether lengths go below those of the smallest published size; a kernel of few
+            pixels cannot.
+        whole: whether levels are taken as they are, never one between two.
     """
 
     none: tuple[float | None, ...]
     tables: Mapping[int, tuple[Row, ...]]
     lengths: tuple[bool, ...] = ()
+    shrinks: bool = True
+    whole: bool = False
 
     def at(self, severity: float, size: int) -> Row:
         """The parameters for a severity in [0, 1] and a shorter side of `size` pixels."""
         sizes = sorted(self.tables)
+        if self.whole:
+            near = min(sizes, key=lambda s: abs(log(size) - log(s)))
+            return self._level(ceil(severity * LEVELS - EPS) / LEVELS, near, size)
         if size <= sizes[0] or size >= sizes[-1]:
             return self._level(severity, sizes[0] if size <= sizes[0] else sizes[-1], size)
         upper = bisect_right(sizes, size)
@@ -52,11 +65,12 @@ class Published:
         """Between two levels of the table of one published size, lengths in pixels of `size`."""
         levels = self.tables[published]
         start = tuple(a if n is None else n for n, a in zip(self.none, levels[0], strict=True))
-        lower = min(int(severity * LEVELS + 1e-9), LEVELS - 1)
+        lower = min(int(severity * LEVELS + EPS), LEVELS - 1)
         row = _between((start, *levels)[lower], levels[lower], severity * LEVELS - lower)
         lengths = self.lengths or (False,) * len(row)
+        own = size if self.shrinks else max(size, min(self.tables))
         return tuple(
-            v * size / published if scaled else v for v, scaled in zip(row, lengths, strict=True)
+            v * own / published if scaled else v for v, scaled in zip(row, lengths, strict=True)
         )
 
 
@@ -84,7 +98,7 @@ def on_images(
 
     Raises:
         ConfigError: for a severity outside [0, 1].
-        Unsupported: if the inputs are not images.
+        Unsupported: if the inputs are not images, or have values outside [0, 1].
         ShapeError: if the dice have another number of rows.
     """
     x = batch.x
@@ -101,6 +115,13 @@ def on_images(
     if severity == 0 or x.numel() == 0:
         return batch
     wide = x.detach().to(torch.promote_types(x.dtype, torch.float32))
+    low, high = (float(v) for v in wide.aminmax())
+    if not (low >= -ROUNDED and high <= 1 + ROUNDED):  # not: true of NaN too
+        raise Unsupported(
+            f"{name} changes images with values in [0, 1], found {low:g} to {high:g}",
+            fix="Scale the images to [0, 1] and normalise inside the model.",
+        )
+    wide = wide.clamp(0, 1)
     row = table.at(severity, min(x.shape[2:]))
     changed = change(wide, row, keyed.spawn(name))
     return batch._replace(x=changed.clamp(0, 1).to(x.dtype))

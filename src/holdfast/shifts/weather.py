@@ -28,6 +28,24 @@ BRIGHT = Published(
 )
 
 
+def misty(x: Tensor, row: Row, dice: Dice, size: int = 0) -> Tensor:
+    """Clouds over images; they span `size` pixels, at least those of the longer side."""
+    amount, decay = row
+    height, width = x.shape[2:]
+    shape = cloud_draws(max(size, height), max(size, width))
+    draws = dice.uniform(shape, device=x.device, dtype=x.dtype)
+    sky = clouds(draws, decay, height, width)[:, None]
+    top = x.amax((1, 2, 3), keepdim=True)
+    return (x + amount * sky) * top / (top + amount)
+
+
+def brighter(x: Tensor, row: Row, dice: Dice) -> Tensor:
+    """The value (largest channel) raised by `row[0]`, hue and saturation kept."""
+    value = x.amax(1, keepdim=True)
+    raised = (value + row[0]).clamp(max=1)
+    return torch.where(value > 0, x * (raised / value.clamp(min=1e-12)), raised)
+
+
 @register("shift", cites="imagenet-c")
 def fog(batch: Batch, severity: float, dice: Dice | None = None) -> Batch:
     """Blends fractal clouds into each image and rescales to its brightest value.
@@ -44,15 +62,7 @@ def fog(batch: Batch, severity: float, dice: Dice | None = None) -> Batch:
         Unsupported: if the inputs are not images.
     """
 
-    def change(x: Tensor, row: Row, dice: Dice) -> Tensor:
-        amount, decay = row
-        height, width = x.shape[2:]
-        draws = dice.uniform(cloud_draws(height, width), device=x.device, dtype=x.dtype)
-        sky = clouds(draws, decay, height, width)[:, None]
-        top = x.amax((1, 2, 3), keepdim=True)
-        return (x + amount * sky) * top / (top + amount)
-
-    return on_images(batch, severity, dice, "fog", FOG, change)
+    return on_images(batch, severity, dice, "fog", FOG, misty)
 
 
 @register("shift", cites="imagenet-c")
@@ -71,9 +81,4 @@ def brightness(batch: Batch, severity: float, dice: Dice | None = None) -> Batch
         Unsupported: if the inputs are not images.
     """
 
-    def change(x: Tensor, row: Row, dice: Dice) -> Tensor:
-        value = x.amax(1, keepdim=True)
-        raised = (value + row[0]).clamp(max=1)
-        return torch.where(value > 0, x * (raised / value.clamp(min=1e-12)), raised)
-
-    return on_images(batch, severity, dice, "brightness", BRIGHT, change)
+    return on_images(batch, severity, dice, "brightness", BRIGHT, brighter)
