@@ -14,10 +14,10 @@ from holdfast.layers.mri import Rescanned, Scan
 from holdfast.measures.data.domains import (
     coral_distance,
     domain_gap,
-    leave_one_domain_out,
     probe,
     proxy_distance,
 )
+from holdfast.measures.model.left_out import leave_one_domain_out
 from holdfast.measures.model.reconstruction import by_angle, peak_ratio, reconstruction
 from holdfast.objectives.reconstruction import ReconstructionTraining
 from holdfast.ops.mri import lines
@@ -89,11 +89,14 @@ def test_the_worst_noise_of_a_linear_reconstruction_is_its_top_singular_directio
         target = model(x)
     data = Batches(x=x, y=torch.zeros(3).long(), more={"target": target})
     threat = L2(radius=0.1, low=-5.0, high=5.0)
-    found = reconstruction(model, data, threat=threat, attack=PGD(steps=60, climb="soft"))
+    found = reconstruction(
+        model, data, threat=threat, attack=PGD(steps=100, travel=20.0, climb="soft")
+    )
     assert found.clean.max() < 1e-20
     top = torch.linalg.svdvals(model.weight.detach())[0]
     want = (0.1 * top) ** 2 / target.square().sum(1)
-    assert torch.allclose(found.worst, want, rtol=1e-3)
+    assert torch.allclose(found.worst, want, rtol=0.02)
+    assert (found.worst <= want * (1 + 1e-9)).all()
     with pytest.raises(ShapeError):
         Farthest(x, x[:, 0]).soft(x[:, :2])
 
@@ -111,7 +114,9 @@ def test_turning_by_nothing_costs_the_clean_error_and_the_curve_has_its_maximum(
     assert float(curve[2]) == pytest.approx(float(found.clean.mean()))
     assert float(found.worst.mean()) >= float(curve.max()) - 1e-9
     assert found.ratio >= 1
-    assert peak_ratio(0.9 * torch.ones(1, 4), torch.ones(1, 4)).item() == pytest.approx(20, abs=1e-3)
+    assert peak_ratio(0.9 * torch.ones(1, 4), torch.ones(1, 4)).item() == pytest.approx(
+        20, abs=1e-3
+    )
 
 
 def test_training_without_weights_is_the_clean_error_and_more_with_them():

@@ -11,7 +11,7 @@ from torch import nn
 from holdfast.core.data import Batches
 from holdfast.core.errors import ConfigError, ShapeError, Unsupported
 from holdfast.measures.model.attributes import attribute_drop
-from holdfast.measures.model.factors import factor_curve, informativeness, laid
+from holdfast.measures.model.factors import factor_curve, laid
 from holdfast.measures.model.resolution import (
     fair_weights,
     improved_robustness,
@@ -19,6 +19,7 @@ from holdfast.measures.model.resolution import (
     resolution_curve,
     weighted_robustness,
 )
+from holdfast.measures.model.transfer import informativeness
 from holdfast.ops.compose import boxes
 from holdfast.ops.resize import at_resolution
 
@@ -76,7 +77,9 @@ def test_resolution_matches_pillow_and_costs_what_is_fine():
     small = Image.fromarray(x[0, 0].numpy(), "F").resize((4, 4), Image.Resampling.BICUBIC)
     size = (4, 4)
     got = nn.functional.interpolate(x[:1], size, mode="bicubic", antialias=True)
-    assert torch.allclose(got[0, 0], torch.tensor(list(np.asarray(small).ravel())).reshape(4, 4), atol=2e-3)
+    assert torch.allclose(
+        got[0, 0], torch.tensor(list(np.asarray(small).ravel())).reshape(4, 4), atol=2e-3
+    )
     assert torch.equal(at_resolution(x, 1.0), x)
     found = resolution_curve(Fine(), Batches(x=x, y=torch.ones(4).long()), shares=(0.5, 0.1))
     assert found.variants.accuracy("native") == 1
@@ -138,7 +141,6 @@ def test_informativeness_is_the_partial_correlation_of_ranks():
     rm, rt = (v - stats.linregress(a, v).slope * a for v in (m, t))
     partial, added = informativeness(metric, accuracy, transfer)
     assert partial == pytest.approx(stats.pearsonr(rm, rt).statistic)
-
 
     def explained(columns):
         design = np.column_stack([*columns, np.ones(30)])

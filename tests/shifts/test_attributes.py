@@ -141,7 +141,9 @@ def test_a_free_move_keeps_the_object_inside_and_its_size():
 def test_position_moves_as_far_as_severity_says():
     x, mask = scene(40)
     start = boxes(mask)[:, :2]
-    far = boxes((object_position(batch_of(x, mask), 0.5, Dice.of(40), reach=0.5).x[:, :1] > 0.55).float())
+    far = boxes(
+        (object_position(batch_of(x, mask), 0.5, Dice.of(40), reach=0.5).x[:, :1] > 0.55).float()
+    )
     move = (far[:, :2] - start).abs().amax(0) / SIDE
     assert (move <= 0.26).all()
     assert (move > 0.15).all()

@@ -41,7 +41,13 @@ def batch_of(x):
 def test_twelve_sets_with_five_levels_of_known_kinds():
     assert len(DATASETS) == 12 == len(ALEXNET_CLEAN)
     assert set(DATASETS) == set(ALEXNET_CLEAN)
-    assert [len(DATASETS[d]) for d in ("path", "blood", "derma", "retina", "oct")] == [11, 11, 15, 8, 6]
+    assert [len(DATASETS[d]) for d in ("path", "blood", "derma", "retina", "oct")] == [
+        11,
+        11,
+        15,
+        8,
+        6,
+    ]
     for (_, kind), rows in LEVELS.items():
         assert len(rows) == 5
         assert {len(r) for r in rows} == {len(KINDS[kind].none)}
@@ -128,7 +134,11 @@ def test_gamma_closed_form():
 def test_bubbles_and_stains_are_where_and_as_they_should_be():
     x = torch.zeros(8, 3, 224, 224)
     out = bubble(batch_of(x), 0.2, Dice.of(8)).x
-    assert set(out.unique().tolist()) == {0.0, float(torch.tensor(100 / 255)), float(torch.tensor(130 / 255))}
+    assert set(out.unique().tolist()) == {
+        0.0,
+        float(torch.tensor(100 / 255)),
+        float(torch.tensor(130 / 255)),
+    }
     covered = (out[:, 0] > 0).float().sum((1, 2))
     assert (covered > 7 * math.pi * 3**2 * 0.3).all()
     assert (covered < 15 * math.pi * 7.5**2).all()
@@ -147,9 +157,13 @@ def test_letters_are_written_dot_by_dot():
     want = word.repeat_interleave(2, 0).repeat_interleave(2, 1)
     assert torch.equal(ink[0, 0, :14, :24], want)
     assert ink[0].sum() == want.sum()
-    assert torch.equal(ink[1, 0, 16:, 28:], letters()[8].repeat_interleave(2, 0).repeat_interleave(2, 1))
+    assert torch.equal(
+        ink[1, 0, 16:, 28:], letters()[8].repeat_interleave(2, 0).repeat_interleave(2, 1)
+    )
     x = torch.full((4, 3, 224, 224), 0.5)
-    few, many = ((characters(batch_of(x), s, Dice.of(4)).x != 0.5).any(1).sum((1, 2)) for s in (0.2, 1.0))
+    few, many = (
+        (characters(batch_of(x), s, Dice.of(4)).x != 0.5).any(1).sum((1, 2)) for s in (0.2, 1.0)
+    )
     assert (few > 0).all()
     assert many.sum() > few.sum()
 

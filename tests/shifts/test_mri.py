@@ -110,7 +110,9 @@ def test_data_consistency_is_the_minimum():
     k = measured(torch.randn(1, 1, 6, 5, generator=g, dtype=torch.complex128), mask)
 
     def cost(z):
-        return float((measured(z, mask) - k).abs().square().sum() + 0.3 * (z - x).abs().square().sum())
+        return float(
+            (measured(z, mask) - k).abs().square().sum() + 0.3 * (z - x).abs().square().sum()
+        )
 
     best = consistent(x, k, mask, 0.3)
     for _ in range(5):

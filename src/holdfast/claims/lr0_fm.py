@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -84,7 +85,9 @@ def _repaired(seed: int, mutant: str) -> nn.Module:
     objective = ResolutionDistillation(teacher=body, shares=shares)
     blind = Batches(x=train.x, y=torch.full_like(train.y, -100), size=150)
     fast = Later("torch:Adam", lr=5e-3)
-    Training(objective=objective, epochs=12, optimizer=fast)(student, blind, dice=Dice.of(ROWS, seed))
+    Training(objective=objective, epochs=12, optimizer=fast)(
+        student, blind, dice=Dice.of(ROWS, seed)
+    )
     return student
 
 
@@ -101,7 +104,7 @@ def trial(seed: int, mutant: str = "") -> Trial:
     of_guess = guess.relative if mutant == "plain-ratio" else guess.improved
     fair = of_guess(low) < says(low)
     falls = [plain.variants.accuracy(v) for v in plain.variants.right]
-    grows = all(b <= a + 0.02 for a, b in zip(falls, falls[1:], strict=False))
+    grows = all(b <= a + 0.02 for a, b in pairwise(falls))
     left, right = (c.variants.accuracy(low) for c in (tokens, plain))
     kept = tokens.variants.accuracy("native") >= falls[0] - 0.02
     return Trial(left, right, left >= right + 0.05 and kept and fair and grows)

@@ -35,9 +35,7 @@ def grounds(level: Tensor, g: torch.Generator) -> Tensor:
     return (level[:, None, None, None] + noise).clamp(0, 1)
 
 
-def scenes(
-    seed: int, rows: slice, bias: float, area: float = 0.8, spread: float = 0.0
-) -> Batches:
+def scenes(seed: int, rows: slice, bias: float, area: float = 0.8, spread: float = 0.0) -> Batches:
     """Objects on grounds whose grey tells the class in a share `bias` of the rows.
 
     Args:

@@ -25,7 +25,7 @@ KINDS: tuple[Artefact, ...] = (
 def _volumes(count: int, seed: int, other: bool) -> Batches:
     """Good scans of one of two scanners, which differ in gain, sharpness and noise."""
     dice = Dice.of(count, seed, "other" if other else "own")
-    gain, blur, noise = (0.5, 0.35, 0.006) if other else (0.95, 0.3, 0.01)
+    gain, blur, noise = (0.25, 0.35, 0.003) if other else (0.95, 0.3, 0.01)
     x = scanned(phantoms(count, dice, SHAPE), gain, blur, noise, dice.spawn("scan"))
     return Batches(x=x, y=torch.zeros(count).long(), size=40)
 
@@ -54,7 +54,6 @@ def trial(seed: int, mutant: str = "") -> Trial:
     raw = mutant == "no-normalisation"
     own = _found(_gate(seed, not raw, 1 if mutant == "one-artefact" else 6), x, bad)
     other = _found(_gate(seed, False, 6), x, bad)
-    print(seed, mutant, own, other)
     return Trial(own[0], other[0], own[0] > 0.8 and own[2] >= own[1] and own[0] > other[0])
 
 

@@ -87,7 +87,6 @@ def trial(seed: int, mutant: str = "") -> Trial:
     plain = _errors(_model(seed, 0.0, 0.0), seed)
     pixel, spatial = float(mutant != "no-noise"), float(mutant != "no-turns")
     robust = _errors(_model(seed, pixel, spatial), seed)
-    print(seed, mutant, [float(e.clean.mean()) for e in plain + robust], [e.ratio for e in plain + robust])
     unstable = plain[0].ratio > 1.3 and plain[1].ratio > 1.3
     better = [float(r.worst.mean()) < 0.9 * float(p.worst.mean())  # type: ignore[union-attr]
               for r, p in zip(robust, plain, strict=True)]  # fmt: skip

@@ -40,7 +40,7 @@ def spoiled(volumes: Batches, kinds: tuple[Artefact, ...], dice: Dice) -> Batche
             rows = ((which == number) & (level == k)).nonzero()[:, 0]
             if len(rows):
                 part = volumes.whole.take(rows)
-                x[rows] = mri_artifact(part, k / 5, dice.part(rows), kind=kind).x
+                x[rows] = mri_artifact(part, k / 5, dice.part(rows), kind=kind).x  # type: ignore[assignment]
     return Batches(x=x, y=volumes.y, index=volumes.index, more={"level": level})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -17,6 +18,14 @@ class _Dense(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.cat([x, self.body(x)], 1)
+
+
+class _Half(nn.Module):
+    """Means over blocks of two in each direction, as far as there are two."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = F.adaptive_avg_pool3d(x, [(n + 1) // 2 for n in x.shape[2:]])
+        return out
 
 
 class DenseNet3d(nn.Module):
@@ -38,12 +47,12 @@ class DenseNet3d(nn.Module):
     ) -> None:  # fmt: skip
         super().__init__()
         channels = 2 * growth
-        parts: list[nn.Module] = [nn.Conv3d(1, channels, 3, padding=1), nn.ReLU(), nn.AvgPool3d(2)]
+        parts: list[nn.Module] = [nn.Conv3d(1, channels, 3, padding=1), nn.ReLU(), _Half()]
         for k, layers in enumerate(blocks):
             parts += [_Dense(channels + i * growth, growth) for i in range(layers)]
             channels += layers * growth
             if k + 1 < len(blocks):
-                parts += [nn.Conv3d(channels, channels // 2, 1), nn.AvgPool3d(2, ceil_mode=True)]
+                parts += [nn.Conv3d(channels, channels // 2, 1), _Half()]
                 channels //= 2
         parts += [nn.BatchNorm3d(channels), nn.ReLU()]
         self.body, self.head = nn.Sequential(*parts), nn.Linear(channels, classes)

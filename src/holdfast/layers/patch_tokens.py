@@ -29,7 +29,9 @@ class PatchTokens(nn.Module):
         super().__init__()
         like = next(block.parameters(), torch.zeros(0))
         self.block = block
-        self.tokens = nn.Parameter(torch.zeros(patches, width, device=like.device, dtype=like.dtype))
+        self.tokens = nn.Parameter(
+            torch.zeros(patches, width, device=like.device, dtype=like.dtype)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """The block's output on moved patches; leading tokens (class, registers) stay."""

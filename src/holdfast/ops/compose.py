@@ -92,8 +92,7 @@ def placed(
     """
     h, w = foreground.shape[2:]
     rows, columns = (
-        torch.arange(n, device=mask.device, dtype=torch.float64) + 0.5
-        for n in background.shape[2:]
+        torch.arange(n, device=mask.device, dtype=torch.float64) + 0.5 for n in background.shape[2:]
     )
     box, at = boxes(mask).to(mask.device), at.double()
     down = (rows - at[:, :1])[:, :, None]

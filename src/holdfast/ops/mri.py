@@ -35,7 +35,7 @@ def adjoint(k: Tensor, mask: Tensor, coils: Tensor | None = None) -> Tensor:
         mask: as in `measured`.
         coils: as in `measured`.
     """
-    seen = torch.fft.ifftn(k * mask, dim=space(k), norm="ortho")
+    seen: Tensor = torch.fft.ifftn(k * mask, dim=space(k), norm="ortho")
     return seen if coils is None else (seen * coils.conj()).sum(1, keepdim=True)
 
 
@@ -78,4 +78,5 @@ def consistent(x: Tensor, k: Tensor, mask: Tensor, weight: float) -> Tensor:
     """
     own = torch.fft.fftn(x, dim=space(x), norm="ortho")
     both = torch.where(mask.bool(), (k + weight * own) / (1 + weight), own)
-    return torch.fft.ifftn(both, dim=space(x), norm="ortho")
+    found: Tensor = torch.fft.ifftn(both, dim=space(x), norm="ortho")
+    return found

@@ -44,10 +44,10 @@ def _average(
         at: time in [0, 1] -> columns and rows to read at.
         share: of the path that is averaged.
     """
-    count = min(60, max(2, ceil(longest / 2) + 1))
+    count = min(60, max(2, ceil(longest / 2)))
     out = torch.zeros_like(x)
     for k in range(count):
-        out += sampled(x, *at(share * k / (count - 1)), "nearest")
+        out += sampled(x, *at(share * (k + 0.5) / count), "nearest")
     return out / count
 
 

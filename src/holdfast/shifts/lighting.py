@@ -15,9 +15,7 @@ from holdfast.ops.warp import pixels, sampled
 from holdfast.shifts.published import Published, Row
 from holdfast.shifts.scene import nearness, on_scenes
 
-FLASH = Published(
-    none=(0.0,), tables={224: tuple((1 / c,) for c in (2.4, 1.4, 0.9, 0.6, 0.4))}
-)
+FLASH = Published(none=(0.0,), tables={224: tuple((1 / c,) for c in (2.4, 1.4, 0.9, 0.6, 0.4))})
 LIGHTS, MARCH, AMBIENT = 5, 12, 0.2
 COARSE = 32  # pixels on which lights are compared
 RANK = Published(none=(0.0,), tables={224: tuple((float(k),) for k in range(1, LIGHTS + 1))})

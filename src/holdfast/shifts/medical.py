@@ -14,7 +14,9 @@ from holdfast.ops.text_marks import written
 from holdfast.shifts.published import Published, Row, on_images
 
 SIZE = 224
-STAINS = Published(none=(0.0, 3.0), tables={SIZE: tuple((float(k), max(3.0, k)) for k in range(1, 6))})
+STAINS = Published(
+    none=(0.0, 3.0), tables={SIZE: tuple((float(k), max(3.0, k)) for k in range(1, 6))}
+)
 BUBBLES = Published(
     none=(None, 0.0), tables={SIZE: ((7, 15), (10, 15), (12, 15), (15, 20), (17, 25))}, whole=True
 )
@@ -41,6 +43,7 @@ def stained(x: Tensor, row: Row, dice: Dice) -> Tensor:
     u = dice.uniform((5, 6), device=x.device, dtype=x.dtype)
     count = 1 + (dice.uniform(device=x.device, dtype=x.dtype) * most).floor()
     edge = [min(10 * scale, (n - 1) / 2) for n in x.shape[2:]]
+    channel = torch.linspace(0, 1, x.shape[1]).to(x)[:, None, None]
     for k in range(most):
         own = u[:, k]
         place = [e + own[:, d] * (n - 1 - 2 * e)
@@ -48,8 +51,7 @@ def stained(x: Tensor, row: Row, dice: Dice) -> Tensor:
         radius = (2 + size) * (1 + own[:, 2]) * scale
         far = _distance(x, *place) / radius.clamp(min=0.5)[:, None, None, None]
         opacity = torch.where(k < count, 0.6 + 0.3 * own[:, 3], 0)[:, None, None, None]
-        tint = 1 - 0.3 * own[:, 4:5, None, None] * torch.arange(x.shape[1]).to(x)[:, None, None] / max(
-            x.shape[1] - 1, 1)  # fmt: skip
+        tint = 1 - 0.3 * own[:, 4:5, None, None] * channel
         x = x * (1 - min(row[0], 1) * opacity * tint * torch.exp(-(far**4)))
     return x
 

@@ -36,11 +36,13 @@ def _axis(x: Tensor, dim: int, values: Tensor) -> Tensor:
 
 
 def _spectrum(x: Tensor) -> Tensor:
-    return torch.fft.fftn(x, dim=space(x))
+    k: Tensor = torch.fft.fftn(x, dim=space(x))
+    return k
 
 
 def _image(k: Tensor) -> Tensor:
-    return torch.fft.ifftn(k, dim=space(k)).abs()
+    x: Tensor = torch.fft.ifftn(k, dim=space(k)).abs()
+    return x
 
 
 def _moved(x: Tensor, angle: Tensor, shift: Tensor) -> Tensor:
@@ -73,18 +75,24 @@ def _herringbone(x: Tensor, t: float, dice: Dice) -> Tensor:
     k = _spectrum(x)
     flat = k.reshape(len(x), x.shape[1], -1)
     height = 0.5 * x.flatten(2).mean(2) * flat.shape[2]
-    place = dice.integers(max(flat.shape[2] - 1, 1), (5,), device=x.device) + min(1, flat.shape[2] - 1)
+    place = dice.integers(max(flat.shape[2] - 1, 1), (5,), device=x.device) + min(
+        1, flat.shape[2] - 1
+    )
     power = (t - torch.arange(5, device=x.device)).clamp(0, 1).to(x)
     spikes = power * height[:, :, None]
     flat = flat.scatter_add(2, place[:, None].expand(-1, x.shape[1], -1), spikes.to(k.dtype))
-    return torch.fft.ifftn(flat.reshape(k.shape), dim=space(x)).real
+    out: Tensor = torch.fft.ifftn(flat.reshape(k.shape), dim=space(x)).real
+    return out
 
 
 def _gibbs(x: Tensor, t: float, dice: Dice) -> Tensor:
     """High frequencies were not measured: ringing at edges."""
     radius = torch.zeros((), device=x.device, dtype=x.dtype)
     for dim in space(x):
-        radius = radius + _axis(x, dim, (2 * torch.fft.fftfreq(x.shape[dim], device=x.device)).to(x)) ** 2
+        radius = (
+            radius
+            + _axis(x, dim, (2 * torch.fft.fftfreq(x.shape[dim], device=x.device)).to(x)) ** 2
+        )
     radius = radius / radius.amax().clamp(min=1e-12)
     return _image(_spectrum(x) * (radius.sqrt() <= 1 - 0.12 * t + 1e-6))
 
@@ -95,7 +103,9 @@ def _susceptibility(x: Tensor, t: float, dice: Dice) -> Tensor:
     h, w = flat.shape[2:]
     u = dice.uniform((4,), device=x.device, dtype=x.dtype)
     i, j = (torch.linspace(-1, 1, n, device=x.device, dtype=x.dtype) for n in (h, w))
-    wave = torch.sin(pi * (i[None, :, None] * (0.5 + u[:, 0, None, None]) + 2 * u[:, 1, None, None]))
+    wave = torch.sin(
+        pi * (i[None, :, None] * (0.5 + u[:, 0, None, None]) + 2 * u[:, 1, None, None])
+    )
     bend = 0.02 * t * wave * torch.cos(pi / 2 * j)
     grid = torch.stack([j.expand(h, w).expand_as(bend), i[:, None] + bend], -1)
     moved = F.grid_sample(flat, grid, padding_mode="border", align_corners=True)
@@ -135,7 +145,7 @@ def _chemical_shift(x: Tensor, t: float, dice: Dice) -> Tensor:
     way = 2 * t * x.shape[-1] / 64
     freq = torch.fft.rfftfreq(x.shape[-1], device=x.device).to(x)
     turn = torch.polar(torch.ones_like(freq), -2 * pi * way * freq)
-    copy = torch.fft.irfft(torch.fft.rfft(x, dim=-1) * turn, n=x.shape[-1], dim=-1)
+    copy: Tensor = torch.fft.irfft(torch.fft.rfft(x, dim=-1) * turn, n=x.shape[-1], dim=-1)
     return x + 0.04 * t * copy
 
 
@@ -182,7 +192,9 @@ def mri_artifact(
     """
     x, change = batch.x, ARTEFACTS[kind]
     if not isinstance(x, Tensor) or x.dim() != 5:
-        return on_images(batch, severity, dice, f"mri-{kind}", STEPS, lambda v, r, d: change(v, r[0], d))
+        return on_images(
+            batch, severity, dice, f"mri-{kind}", STEPS, lambda v, r, d: change(v, r[0], d)
+        )
     shape = x.shape
 
     def inner(flat: Tensor, row: Row, dice: Dice) -> Tensor:

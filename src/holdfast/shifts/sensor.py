@@ -50,7 +50,7 @@ def iso_noise(batch: Batch, severity: float, dice: Dice | None = None) -> Batch:
     """
 
     def change(x: Tensor, row: Row, dice: Dice) -> Tensor:
-        return noisy(x, *row, dice)
+        return noisy(x, row[0], row[1], dice)
 
     return on_images(batch, severity, dice, "iso-noise", ISO, change)
 

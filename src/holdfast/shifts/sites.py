@@ -10,9 +10,7 @@ from holdfast.core.data import Batch
 from holdfast.core.dice import Dice
 from holdfast.shifts.published import Published, Row, on_images
 
-JITTER = Published(
-    none=(0.0, 0.0), tables={224: tuple((0.1 * k, 0.02 * k) for k in range(1, 6))}
-)
+JITTER = Published(none=(0.0, 0.0), tables={224: tuple((0.1 * k, 0.02 * k) for k in range(1, 6))})
 # Light that haematoxylin and eosin take out of red, green and blue.
 STAINS = ((0.65, 0.70, 0.29), (0.07, 0.99, 0.11))
 DARKEST = 1 / 255
@@ -21,7 +19,7 @@ DARKEST = 1 / 255
 def stains() -> Tensor:
     """`(3, 3)` float64: haematoxylin, eosin, and what neither is, rows of length 1."""
     h, e = (torch.tensor(v, dtype=torch.float64) for v in STAINS)
-    rows = torch.stack([h, e, torch.linalg.cross(h, e)])
+    rows: Tensor = torch.stack([h, e, torch.linalg.cross(h, e)])
     return rows / rows.norm(dim=1, keepdim=True)
 
 
@@ -66,7 +64,8 @@ def amplitude_mix(x: Tensor, other: Tensor, share: float) -> Tensor:
     """
     k, away = (torch.fft.fft2(v) for v in (x, other))
     mixed = torch.polar((1 - share) * k.abs() + share * away.abs(), k.angle())
-    return torch.fft.ifft2(mixed).real
+    found: Tensor = torch.fft.ifft2(mixed).real
+    return found
 
 
 def style_mix(features: Tensor, order: Tensor, share: Tensor) -> Tensor:

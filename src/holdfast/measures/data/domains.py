@@ -1,20 +1,18 @@
-"""How far the domains of a data set lie apart, and what is lost on a domain never seen."""
+"""How far the domains of a data set lie apart."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from holdfast.core.catalog import register
 from holdfast.core.data import Batches
 from holdfast.core.errors import ConfigError, ShapeError, Unsupported
 from holdfast.core.records import Reading
 from holdfast.ops.two_samples import mmd2
-from holdfast.run.forward import correct, outputs
 from holdfast.run.reading import proportion
 
 # Where shifts come from, and at which level methods meet them.
@@ -65,7 +63,8 @@ def probe(x: Tensor, group: Tensor, ridge: float = 1e-2) -> Tensor:
     a, scale = known[~held], (flat[~held] - middle).square().mean().clamp(min=1e-12)
     gram = a.T @ a + ridge * len(a) * scale * torch.eye(a.shape[1], dtype=torch.float64)
     rule = torch.linalg.solve(gram, a.T @ targets[~held])
-    return (known[held] @ rule).argmax(1) == group[held]
+    told: Tensor = (known[held] @ rule).argmax(1) == group[held]
+    return told
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +124,9 @@ def domain_gap(domains: Batches, *, alpha: float = 0.05, name: str = "domains") 
     inside = torch.cat(within) if within else torch.zeros(0, dtype=torch.bool)
     pairs = [[(float(mmd2(a[None], b[None])), coral_distance(a, b)) for b in parts] for a in parts]
     classes = int(y.max()) + 1
-    priors = [torch.bincount(y[group == g], minlength=classes) / len(p) for g, p in enumerate(parts)]
+    priors = [
+        torch.bincount(y[group == g], minlength=classes) / len(p) for g, p in enumerate(parts)
+    ]
     return Domains(
         _share(f"{name}.probe", found, alpha), _share(f"{name}.probe.within", inside, alpha),
         torch.tensor([[m for m, _ in row] for row in pairs]),
@@ -144,66 +145,3 @@ def _dense(group: Tensor) -> Tensor:
 def _enough(group: Tensor) -> bool:
     counts = torch.bincount(group)
     return int((counts >= 2).sum()) > 1 and bool((counts[counts > 0] >= 2).all())
-
-
-@dataclass(frozen=True, eq=False)
-class LeftOut:
-    """Accuracy on each domain when it was in training, and when it was left out.
-
-    Args:
-        inside: by domain, on its held-out rows, by the model of all other domains' training
-            rows and its own.
-        outside: by domain, on the same rows, by the model that never saw the domain.
-    """
-
-    inside: tuple[Reading, ...]
-    outside: tuple[Reading, ...]
-
-    @property
-    def gap(self) -> float:
-        """Mean of what is lost by not having seen a domain."""
-        pairs = zip(self.inside, self.outside, strict=True)
-        return sum(a.value - b.value for a, b in pairs) / len(self.inside)
-
-    @property
-    def worst(self) -> Reading:
-        """The lowest accuracy on a domain never seen."""
-        return min(self.outside, key=lambda r: r.value)
-
-    def readings(self) -> tuple[Reading, ...]:
-        """All accuracies."""
-        return self.inside + self.outside
-
-
-def leave_one_domain_out(
-    train: Callable[[Batches], nn.Module], domains: Batches, *, alpha: float = 0.05
-) -> LeftOut:
-    """Trains once on all domains and once without each, and compares on the same held-out rows.
-
-    Args:
-        train: training rows -> a trained model.
-        domains: rows with their domains in `group`; every fourth row of each is held out.
-        alpha: each interval covers with probability at least 1 - alpha.
-
-    Raises:
-        ConfigError: without domains, or with fewer than two.
-
-    Cost: D + 1 trainings.
-    """
-    group = domains.group
-    if group is None or len(group.unique()) < 2:
-        raise ConfigError("leave_one_domain_out needs two domains or more")
-    held = torch.zeros(len(domains), dtype=torch.bool)
-    for g in group.unique():
-        held[(group == g).nonzero()[:, 0][::4]] = True
-    whole = train(domains.take(~held))
-    inside, outside = [], []
-    for g in group.unique().tolist():
-        rows = domains.take(held & (group == g))
-        alone = train(domains.take(~held & (group != g)))
-        for model, found, word in ((whole, inside, "seen"), (alone, outside, "unseen")):
-            right = correct(outputs(model, rows.x), rows.y)
-            found.append(
-                proportion(f"domain.{g}.{word}", int(right.sum()), len(right), alpha=alpha)
-            )
-    return LeftOut(tuple(inside), tuple(outside))

@@ -117,9 +117,7 @@ def peak_ratio(found: Tensor, truth: Tensor) -> Tensor:
     return 10 * torch.log10(truth.flatten(1).amax(1).square() / off.clamp(min=1e-12))
 
 
-def by_angle(
-    reconstructor: nn.Module, objects: Tensor, threat: Threat, angles: Tensor
-) -> Tensor:
+def by_angle(reconstructor: nn.Module, objects: Tensor, threat: Threat, angles: Tensor) -> Tensor:
     """`(A,)`: mean error at each change of a threat of one parameter, as a curve.
 
     Args:

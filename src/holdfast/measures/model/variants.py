@@ -118,5 +118,3 @@ def answered(
     if not found or not len(next(iter(found.values()))):
         raise ShapeError(f"{name}: the data has no rows")
     return Variants(found, name, alpha, seed)
-
-

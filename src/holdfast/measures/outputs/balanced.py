@@ -61,7 +61,9 @@ def balanced_error_of_labels(chosen: Tensor, y: Tensor) -> float:
     yes, no = y.bool().sum(0), (~y.bool()).sum(0)
     counted = (yes > 0) & (no > 0)
     if not bool(counted.any()):
-        raise ShapeError("balanced_error_of_labels: no label is true of some rows and not of others")
+        raise ShapeError(
+            "balanced_error_of_labels: no label is true of some rows and not of others"
+        )
     hit = (chosen.bool() & y.bool()).sum(0) / yes.clamp(min=1)
     left = (~chosen.bool() & ~y.bool()).sum(0) / no.clamp(min=1)
     return float(1 - ((hit + left) / 2)[counted].double().mean())

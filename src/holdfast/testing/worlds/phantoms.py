@@ -46,6 +46,6 @@ def scanned(x: Tensor, gain: float, blur: float, noise: float, dice: Dice) -> Te
         f = torch.fft.fftfreq(x.shape[dim])
         fall = torch.exp(-2 * (torch.pi * f * blur) ** 2)
         k = k * fall.reshape([-1 if d == dim else 1 for d in range(5)])
-    signal = gain * torch.fft.ifftn(k, dim=(2, 3, 4)).real
+    signal: Tensor = gain * torch.fft.ifftn(k, dim=(2, 3, 4)).real
     n = noise * dice.normal((2, *x.shape[1:]))
     return ((signal + n[:, 0]) ** 2 + n[:, 1] ** 2).sqrt().clamp(0, 1)
