@@ -45,7 +45,7 @@ def _gap(data: Batches, seed: int, varied: bool) -> float:
     def train(rows: Batches) -> nn.Module:
         model = nn.Sequential(nn.Flatten(), net(seed))
         rows = replace(rows, index=torch.arange(len(rows)), augment=_varied if varied else None)
-        recipe = Training(epochs=16, optimizer=Later("torch:Adam", lr=3e-3))
+        recipe = Training(epochs=25, optimizer=Later("torch:Adam", lr=3e-3))
         recipe(model, rows, dice=Dice.of(len(rows), seed))
         return model
 

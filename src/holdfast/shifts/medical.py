@@ -67,10 +67,11 @@ def bubbled(x: Tensor, row: Row, dice: Dice) -> Tensor:
         own = u[:, k]
         radius = (3 + (own[:, 2] * (largest - 2)).floor()) * scale
         far = _distance(x, own[:, 0] * (x.shape[2] - 1), own[:, 1] * (x.shape[3] - 1))
-        radius = radius.clamp(min=0.5)[:, None, None, None]
-        disc = torch.where(far <= radius - 2 * scale, 100 / 255, 130 / 255)
-        there = (far <= radius) & (k < count)[:, None, None, None]
-        alpha = torch.where(there, disc.to(x), alpha)
+        radius = radius[:, None, None, None]
+        disc = torch.where(far <= radius - 2 * scale, 100 / 255, 130 / 255).to(x)
+        # Discs of few pixels cover them in part; at the published size they do or do not.
+        there = (radius - far + 0.5).clamp(0, 1) if scale < 1 else (far <= radius).to(x)
+        alpha = torch.lerp(alpha, disc, there * (k < count)[:, None, None, None])
     return x + alpha * (1 - x)
 
 
