@@ -24,7 +24,8 @@ class _Half(nn.Module):
     """Means over blocks of two in each direction, as far as there are two."""
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = F.adaptive_avg_pool3d(x, [(n + 1) // 2 for n in x.shape[2:]])
+        d, h, w = ((n + 1) // 2 for n in x.shape[2:])
+        out: Tensor = F.adaptive_avg_pool3d(x, (d, h, w))
         return out
 
 

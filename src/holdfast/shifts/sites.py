@@ -20,7 +20,8 @@ def stains() -> Tensor:
     """`(3, 3)` float64: haematoxylin, eosin, and what neither is, rows of length 1."""
     h, e = (torch.tensor(v, dtype=torch.float64) for v in STAINS)
     rows: Tensor = torch.stack([h, e, torch.linalg.cross(h, e)])
-    return rows / rows.norm(dim=1, keepdim=True)
+    length: Tensor = rows.norm(dim=1, keepdim=True)
+    return rows / length
 
 
 @register("shift", cites="medical-dg-survey", says="Stains of another strength.")
