@@ -175,6 +175,15 @@ def _decisions(rows: int) -> Scene:
     return Scene((z, shape, (shape + torch.arange(rows) % 3) % 3))
 
 
+def _reconstructor(rows: int) -> Scene:
+    """A convolution of images that should give them back."""
+    x = Images.make(rows=40).x[:rows]
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        model = nn.Conv2d(1, 1, 3, padding=1).double().eval()
+    return Scene((model, Batches(x=x, y=torch.zeros(rows, dtype=torch.int64), size=16)), (model,))
+
+
 SCENES: dict[str, Callable[[int], Scene]] = {
     "outputs": _outputs,
     "decisions": _decisions,
@@ -190,4 +199,5 @@ SCENES: dict[str, Callable[[int], Scene]] = {
     "head": _head,
     "answers": _answers,
     "sets": _sets,
+    "reconstructor": _reconstructor,
 }

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from holdfast.core.data import Batches
 from holdfast.measures.outputs.boxes import Boxes
 from holdfast.measures.outputs.lifelong import Block
 from holdfast.testing.worlds import draws, mixture
@@ -131,6 +132,15 @@ def _films(rows: int) -> tuple[Any, ...]:
     return ({"fog": z[0, :rows], "shot-noise": z[1, :rows]},)
 
 
+def _domains(rows: int) -> tuple[Any, ...]:
+    """Two classes of points from two domains that differ in one coordinate."""
+    x = torch.rand(40, 3, generator=draws(8), dtype=torch.float64)
+    group = torch.arange(40) % 2
+    x[:, 0] += 0.7 * group
+    y = (torch.arange(40) // 2) % 2
+    return (Batches(x=x[:rows], y=y[:rows], size=16, group=group[:rows]),)
+
+
 TABLES: dict[str, Callable[[int], tuple[Any, ...]]] = {
     "known": _scores,
     "sample": _samples,
@@ -148,4 +158,5 @@ TABLES: dict[str, Callable[[int], tuple[Any, ...]]] = {
     "detections": _detections,
     "wrong": _wrong,
     "films": _films,
+    "domains": _domains,
 }
