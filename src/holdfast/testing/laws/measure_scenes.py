@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from holdfast.core.data import Batches
 from holdfast.measures.model.plane import Plane
 from holdfast.measures.text.attention import AttentionHead
-from holdfast.testing.laws import LawBroken
+from holdfast.testing.laws import LawBroken, measure_scenes_of_text
 from holdfast.testing.worlds import (
     Images,
     Language,
@@ -202,4 +202,5 @@ SCENES: dict[str, Callable[[int], Scene]] = {
     "head": _head,
     "answers": _answers,
     "sets": _sets,
+    "before": lambda rows: Scene(measure_scenes_of_text.before(rows)),
 }
