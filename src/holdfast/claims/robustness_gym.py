@@ -75,8 +75,8 @@ CLAIM = Claim(
     methods=("check:test-bench",),
     says="Of a bag of words on reviews, the slice with negations is found more than 20 points "
     "below the whole and significantly so; slices by length, which have nothing to do with the "
-    "label, are accused in at most one set of five, and edits that the model cannot see leave every "
-    "answer.",
+    "label, are accused in at most one set of five, and edits that the model cannot see leave "
+    "every answer.",
     left="accuracy of all rows minus that of rows with a negation, the least of five sets",
     right="20 points",
     trial=trial,
