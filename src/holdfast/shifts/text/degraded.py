@@ -35,7 +35,7 @@ def misspelt(text: str, draw: Random, share: float = 0.1) -> str | None:
     return text
 
 
-def scanned(text: str, draw: Random, share: float = 0.05) -> str | None:
+def scanned(text: str, draw: Random, share: float = 0.05, *, numbers: bool = True) -> str | None:
     """Confuses signs as a scanner does: l and 1, rn and m, lost spaces.
 
     Each place that can be confused is, with the chance that makes the expected number of
@@ -45,12 +45,16 @@ def scanned(text: str, draw: Random, share: float = 0.05) -> str | None:
         text: to be changed.
         draw: what is drawn.
         share: of the signs.
+        numbers: whether words with digits may be confused too.
     """
     table: dict[str, list[str]] = {}
     for old, new in SCANNED:
         table.setdefault(old, []).append(new)
     pattern = re.compile("|".join(map(re.escape, sorted(table, key=len, reverse=True))))
     places = list(pattern.finditer(text))
+    if not numbers:
+        spared = {i for m in re.finditer(r"\S*\d\S*", text) for i in range(m.start(), m.end())}
+        places = [m for m in places if not spared & set(range(m.start(), m.end()))]
     count = min(round(share * len(text)), len(places))
     if not count:
         return None
