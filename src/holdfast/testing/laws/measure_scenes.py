@@ -202,5 +202,8 @@ SCENES: dict[str, Callable[[int], Scene]] = {
     "head": _head,
     "answers": _answers,
     "sets": _sets,
-    "before": lambda rows: Scene(measure_scenes_of_text.before(rows)),
+    **{
+        name: lambda rows, made=made: Scene(made(rows))  # type: ignore[misc]
+        for name, made in measure_scenes_of_text.SCENES.items()
+    },
 }
