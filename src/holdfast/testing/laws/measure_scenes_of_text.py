@@ -50,10 +50,26 @@ def _table(rows: int) -> tuple[dict[str, Tensor], list[str]]:
     return {"own": own, "other": other}, ["ab"[i % 2] for i in range(rows)]
 
 
+def _rankings(rows: int) -> tuple[Any, ...]:
+    """Scores of ten documents per query, and which of them are relevant."""
+    g = draws(12)
+    z = torch.randn(40, 10, generator=g, dtype=torch.float64)[:rows]
+    return z, torch.randint(3, (40, 10), generator=g)[:rows], [z.roll(1, 1)]
+
+
+def _tags(rows: int) -> tuple[Tensor, Tensor]:
+    """Clean tags of which every fifth token is outside in the noisy ones."""
+    clean = torch.tensor([0, 1, 2, 0, 3, 0, 5, 6, 6, 0]).repeat(40, 1)
+    hit = torch.rand(40, 10, generator=draws(13)) < 0.2
+    return torch.where(hit, 0, clean)[:rows], clean[:rows]
+
+
 SCENES: dict[str, Callable[[int], tuple[Any, ...]]] = {
     "before": _before,
     "rewards": _rewards,
     "compliance": _compliance,
     "texts": _texts,
     "table": _table,
+    "rankings": _rankings,
+    "tags": _tags,
 }
