@@ -18,7 +18,7 @@ from holdfast.ops.spans import valid
 from holdfast.readers.synthetic.tag_noise import from_matrix, sentences, systematic, transition
 from holdfast.run.loop import Training
 
-ROWS, EPOCHS, WORDS, TAGS = 500, 5, 112, 7
+ROWS, EPOCHS, WORDS, TAGS = 400, 10, 112, 7
 
 
 class Tagger(nn.Module):
@@ -50,7 +50,7 @@ def _trained(data: Batches, clean: Tensor, test: Batches, seed: int) -> tuple[fl
 
 def trial(seed: int, mutant: str = "") -> Trial:
     """Two noisy versions of the same sentences, one by name and one by chance."""
-    clean, test = (sentences(ROWS, Dice.of(ROWS, s)) for s in (seed, seed + 100))
+    clean, test = (replace(sentences(ROWS, Dice.of(ROWS, s)), size=32) for s in (seed, seed + 100))
     real = systematic(clean, 0.3)
     table = transition(clean.y, real.y, TAGS)
     drawn = from_matrix(clean.y, table, Dice.of(ROWS, seed))
@@ -59,10 +59,12 @@ def trial(seed: int, mutant: str = "") -> Trial:
     if mutant == "token-by-token-in-both":  # the noise by name is drawn by chance, too
         real = replace(real, y=from_matrix(clean.y, table, Dice.of(ROWS, seed + 1)))
     a, b = noise_profile(real.y, clean.y), noise_profile(drawn, clean.y)
+    held = abs(a.level - b.level) < 0.03 and bool(valid(drawn).all())
+    if not held:
+        return Trial(a.level, b.level, False)
     left, early = _trained(real, clean.y, test, seed)
     right, late = _trained(replace(clean, y=drawn), clean.y, test, seed)
-    held = abs(a.level - b.level) < 0.03 and bool(valid(drawn).all()) and early > late
-    return Trial(left, right, held and left < right - 0.03)
+    return Trial(left, right, early > late and left < right - 0.03)
 
 
 CLAIM = Claim(
@@ -75,5 +77,5 @@ CLAIM = Claim(
     right="F1 after training on noise by chance",
     trial=trial,
     mutants=("other-table", "token-by-token-in-both"),
-    seconds=5,
+    seconds=8,
 )

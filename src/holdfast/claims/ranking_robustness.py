@@ -15,7 +15,7 @@ from holdfast.measures.outputs.ranking import mrr, ndcg, rank_of
 from holdfast.testing.worlds.search import Bm25, MeanVectors, collection, three_letters
 
 TYPOS = ("letter-added", "letter-omitted", "letters-swapped", "neighbouring-key")
-QUERIES = 16
+QUERIES = 12
 
 
 def _asked(ranker: object, task: Search, **more: object) -> tuple[dict[str, Reading], list[float]]:
@@ -32,15 +32,12 @@ def _from_below(scores: Tensor, document: Tensor) -> Tensor:
 
 def trial(seed: int, mutant: str = "") -> Trial:
     """A collection on ten topics, ranked by words, by letters and by vectors."""
-    queries, documents, relevance = collection(queries=QUERIES, seed=seed)
+    queries, documents, relevance = collection(80, QUERIES, seed=seed)
     task = Search(queries, documents, relevance)
-    words = {w: [x for x in q.split() if x != w] for q in queries for w in
-             {v for d in documents for v in d.split()}}  # fmt: skip
     pool = sorted({w for q in queries for w in q.split()})
-    near = {w: pool[(k % 7) :: 7][:6] for k, w in enumerate(sorted(words))}
-    lower = (
-        (lambda s, d: s.shape[1] + 1 - rank_of(s, d)) if mutant == "ranks-from-below" else rank_of
-    )
+    words = sorted({w for d in documents for w in d.split()})
+    near = {w: pool[(k % 7) :: 7][:6] for k, w in enumerate(words)}
+    lower = _from_below if mutant == "ranks-from-below" else rank_of
     gained = (lambda s, r, **k: mrr(s, r)) if mutant == "first-hit-only" else ndcg
     with patch.object(room, "rank_of", lower), patch(
         "holdfast.measures.outputs.ranking.ndcg", gained
@@ -55,14 +52,14 @@ def trial(seed: int, mutant: str = "") -> Trial:
     held &= vectors["ranking.documents.success"].value > 0.6
     held &= vectors["ranking.documents.edited"].value <= 5 / 30 + 1e-9
     a, b = float(torch.tensor(left).mean()), float(torch.tensor(right).mean())
-    return Trial(-a, -b, -a < -b and b < -0.1 and held)
+    return Trial(-a, -b, -a < -b - 0.01 and held)
 
 
 CLAIM = Claim(
     paper="ranking-robustness",
     methods=("measure:ranking-robustness", "check:ranking-robustness"),
-    says="Errors of one letter in queries cost a ranking by letters less than one by words, which "
-    "loses over a tenth of its gain, and five replaced words lift over 60 % of the tenth "
+    says="Errors of one letter in queries cost a ranking by letters less than one by words, "
+    "by more than a point of its gain, and five replaced words lift over 60 % of the tenth "
     "documents of a ranking by word vectors.",
     left="mean drop rate of the ranking by three letters under typos, as a loss",
     right="that of the ranking by words",

@@ -50,8 +50,9 @@ def sentences(n: int, dice: Dice, *, length: int = 12, informative: float = 0.8)
     x = dice.integers(FILLERS, (length,))
     y, names = torch.zeros_like(x), torch.full_like(x, -1)
     for k, first in enumerate((0, length // 2)):
-        name, cue, long, at = (dice.spawn(f"{k}{w}").integers(c)
-                               for w, c in (("n", NAMES), ("c", CUES), ("l", 2), ("a", 3)))  # fmt: skip
+        sizes = {"name": NAMES, "cue": CUES, "long": 2, "at": 3}
+        drawn = {w: dice.spawn(f"{k}{w}").integers(c) for w, c in sizes.items()}
+        name, cue, long, at = (drawn[w] for w in sizes)
         kind = name % TYPES
         other = dice.spawn(f"{k}o").integers(TYPES)
         told = torch.where(dice.spawn(f"{k}i").uniform() < informative, kind, other)

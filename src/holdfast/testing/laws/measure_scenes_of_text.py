@@ -64,6 +64,12 @@ def _tags(rows: int) -> tuple[Tensor, Tensor]:
     return torch.where(hit, 0, clean)[:rows], clean[:rows]
 
 
+def _perspectives(rows: int) -> tuple[dict[str, Tensor]]:
+    """Parts of two perspectives at random."""
+    g = draws(14)
+    return ({name: torch.rand(40, generator=g)[:rows] for name in ("ethics", "privacy")},)
+
+
 SCENES: dict[str, Callable[[int], tuple[Any, ...]]] = {
     "before": _before,
     "rewards": _rewards,
@@ -72,4 +78,5 @@ SCENES: dict[str, Callable[[int], tuple[Any, ...]]] = {
     "table": _table,
     "rankings": _rankings,
     "tags": _tags,
+    "perspectives": _perspectives,
 }
