@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from holdfast.checks.language.asking import writes
-from holdfast.checks.language.perspectives import INVALID, REFUSED, label_in, perspectives
+from holdfast.checks.language.perspectives import perspectives
+from holdfast.checks.language.questions import INVALID, REFUSED, label_in
 from holdfast.checks.language.trust import Trustworthiness
 from holdfast.core.errors import ConfigError, ShapeError, Unsupported
 from holdfast.core.records import Subject

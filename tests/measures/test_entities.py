@@ -7,7 +7,7 @@ from holdfast.core.dice import Dice
 from holdfast.core.errors import ConfigError, ShapeError
 from holdfast.hooks.memorisation import gap, repeated
 from holdfast.measures.outputs.entities import entity_f1, noise_profile
-from holdfast.ops.spans import Span, spans, tagged, valid
+from holdfast.ops.entities import Span, spans, tagged, valid
 from holdfast.readers.synthetic.tag_noise import (
     KINDS,
     from_matrix,

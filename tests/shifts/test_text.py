@@ -16,6 +16,7 @@ from holdfast.shifts.text.clauses import rot
 from holdfast.shifts.text.degraded import misspelt, scanned
 from holdfast.shifts.text.edit import Edit, edited
 from holdfast.shifts.text.reword import EDITS, FLUKE, QUERIES, REWORD, Reword
+from holdfast.shifts.text.written import written
 
 TEXTS = (
     "The critic praised the quiet film.", "it was not a good story (though long)",
@@ -144,3 +145,19 @@ def test_most_edits_apply_to_real_sentences() -> None:
     found = {n: edited(lines, EDITS[n], Dice.of(300)).changed for n in names}
     share = {n: float(c.double().mean()) for n, c in found.items()}
     assert min(share.values()) > 0.4, share
+
+
+def test_a_writer_may_edit_and_a_judge_refuse() -> None:
+    seen: list[str] = []
+
+    def writer(prompts: list[str], samples: int, dice: Dice) -> list[list[str]]:
+        seen.extend(prompts)
+        return [[" " + p.rpartition("Text: ")[2].replace("film", "work")] for p in prompts]
+
+    found = written(TEXTS, "concept", writer, Dice.of(3))  # type: ignore[arg-type]
+    assert found.changed.tolist() == [True, False, False] and found.texts[1:] == list(TEXTS[1:])
+    assert "synonym" in seen[0]
+    none = written(TEXTS, "x", writer, Dice.of(3), judge=lambda a, b: False)  # type: ignore[arg-type]
+    assert none.texts == list(TEXTS) and not bool(none.changed.any())
+    with pytest.raises(ConfigError):
+        written(TEXTS, " ", writer, Dice.of(3))  # type: ignore[arg-type]

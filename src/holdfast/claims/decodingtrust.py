@@ -28,7 +28,7 @@ def _copier(prompt: str) -> str:
     words = asked[-1].split()
     start = [answer for text, answer in shown if text.split()[0] == words[0]]
     if start:
-        return max(set(start), key=start.count)
+        return str(max(set(start), key=start.count))
     return "negative" if words[-1].lower() in ("awful", "dull", "weak", "stale") else "positive"
 
 

@@ -14,7 +14,7 @@ from holdfast.core.dice import Dice
 from holdfast.core.fields import Later
 from holdfast.hooks.memorisation import Memorisation
 from holdfast.measures.outputs.entities import entity_f1, noise_profile
-from holdfast.ops.spans import valid
+from holdfast.ops.entities import valid
 from holdfast.readers.synthetic.tag_noise import from_matrix, sentences, systematic, transition
 from holdfast.run.loop import Training
 

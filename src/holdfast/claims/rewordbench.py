@@ -87,7 +87,8 @@ def _shouts(prompts: Sequence[str], responses: Sequence[str]) -> Tensor:
 def _checked() -> bool:
     """The check finds what breaks a reward that looks at the end of a response."""
     pairs = Pairs(["why"] * 4, ["it is so!"] * 4, ["it is surely and truly not so"] * 4)
-    (found,) = RewordBench(pairs=pairs, edits=("link", "letter-added"))(Subject(model=_shouts))
+    subject = Subject(model=_shouts)  # type: ignore[arg-type]  # of prompts and responses
+    (found,) = RewordBench(pairs=pairs, edits=("link", "letter-added"))(subject)
     rows = {str(r["edit"]): r for r in found.figures[0].rows}
     first = float(preferred(rewards(_shouts, pairs)).mean())
     return first == 1 and rows["link"]["drop"] == 1 and "link" in found.says

@@ -1,49 +1,106 @@
-"""Entities in rows of tags: 0 is outside, 2 t + 1 begins one of type t, 2 t + 2 goes on with it."""
+"""Networks evaluated on boxes as they stand: a `Span` stands in for the input of a module.
+
+Torch hands each function that meets it to a rule, so any module made of functions that have one
+is evaluated on a box, and what was done is kept on a tape.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
-
-class Span(NamedTuple):
-    """An entity: the first token, the one behind the last, and its type."""
-
-    start: int
-    stop: int
-    kind: int
+from holdfast.ops.tape import NoRule, Step, Tape
 
 
-def spans(row: Sequence[int]) -> list[Span]:
-    """The entities of one row of tags; what is below 0 (no label) is outside.
+class Span:
+    """A value of a network on a box, in place of a tensor.
 
-    An inner tag without its beginning starts an entity of its own, as in the usual scoring.
+    Args:
+        tape: what came before.
+        position: on the tape.
     """
-    found: list[Span] = []
-    start, kind = -1, -1
-    for i, tag in enumerate([*row, 0]):
-        goes_on = tag > 0 and tag % 2 == 0 and start >= 0 and kind == (tag - 1) // 2
-        if goes_on:
-            continue
-        if start >= 0:
-            found.append(Span(start, i, kind))
-        start, kind = (i, (tag - 1) // 2) if tag > 0 else (-1, -1)
-    return found
 
+    def __init__(self, tape: Tape, position: int) -> None:
+        self.tape, self.position = tape, position
 
-def tagged(entities: Sequence[Span], length: int) -> list[int]:
-    """The row of tags of some entities that do not overlap."""
-    row = [0] * length
-    for start, stop, kind in entities:
-        row[start:stop] = [2 * kind + 1, *[2 * kind + 2] * (stop - start - 1)]
-    return row
+    @classmethod
+    def over(cls, point: Tensor, low: Tensor, high: Tensor, tape: Tape | None = None) -> Span:
+        """The input of a network: `(B, ...)` points and the ends of the box around each."""
+        own = tape or Tape()
+        return cls(own, own.add(Step((), point, low, high)))
 
+    @property
+    def step(self) -> Step:
+        """What is known of it."""
+        return self.tape.steps[self.position]
 
-def valid(tags: Tensor) -> Tensor:
-    """`(B,)` bool: no inner tag `(B, T)` without its beginning right before or in front of it."""
-    before = torch.cat([torch.zeros_like(tags[:, :1]), tags[:, :-1]], 1)
-    inner = (tags > 0) & (tags % 2 == 0)
-    return (~inner | (before == tags) | (before == tags - 1)).all(1)
+    @property
+    def shape(self) -> torch.Size:
+        """Of the tensor it stands for."""
+        return self.step.point.shape
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the tensor it stands for."""
+        return self.step.point.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Of the tensor it stands for."""
+        return self.step.point.device
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return self.step.point.dim()
+
+    def dim(self) -> int:
+        """Number of axes."""
+        return self.step.point.dim()
+
+    def size(self, axis: int | None = None) -> Any:
+        """The shape, or the length of one axis."""
+        return self.shape if axis is None else self.shape[axis]
+
+    def __len__(self) -> int:
+        return len(self.step.point)
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        from holdfast.ops.span_rules import ruled
+
+        return ruled(getattr(func, "__name__", str(func)), args, kwargs or {})
+
+    def __getattr__(self, name: str) -> Any:
+        from holdfast.ops.span_rules import RULES, ruled
+
+        if name not in RULES:
+            raise NoRule(f"boxes have no {name}")
+        return lambda *args, **kwargs: ruled(name, (self, *args), kwargs)
+
+    def __add__(self, other: Any) -> Any:
+        return self.add(other)
+
+    __radd__ = __add__
+
+    def __sub__(self, other: Any) -> Any:
+        return self.sub(other)
+
+    def __rsub__(self, other: Any) -> Any:
+        return self.neg().add(other)
+
+    def __mul__(self, other: Any) -> Any:
+        return self.mul(other)
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, other: Any) -> Any:
+        return self.div(other)
+
+    def __neg__(self) -> Any:
+        return self.neg()
+
+    def __getitem__(self, where: Any) -> Any:
+        return self.select_part(where)

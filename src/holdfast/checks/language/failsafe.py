@@ -16,7 +16,7 @@ from holdfast.core.dice import Dice
 from holdfast.core.errors import Unsupported
 from holdfast.core.fields import Count, Ingredient, Inner, Positive, Share, ingredient, settings
 from holdfast.core.kinds import Check, Writer
-from holdfast.core.records import Figure, Finding, Severity, Subject
+from holdfast.core.records import Cell, Figure, Finding, Severity, Subject
 from holdfast.measures.text.failsafe import FailSafe, compliant, failsafe
 from holdfast.shifts.text.degraded import misspelt, scanned
 from holdfast.shifts.text.words import glossary, keywords
@@ -146,7 +146,7 @@ class FailSafeQA(Check):
         )
         both = torch.cat([answered, refused], 1).double()
         tasks = sorted({i.task for i in items})
-        rows = tuple(
+        rows: tuple[dict[str, Cell], ...] = tuple(
             {"task": t, "version": v, "n": sum(i.task == t for i in items),
              "compliance": float(both[[k for k, i in enumerate(items) if i.task == t], c].mean())}
             for t in tasks for c, v in enumerate((*ANSWERABLE, *UNANSWERABLE))

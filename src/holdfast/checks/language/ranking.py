@@ -50,7 +50,7 @@ class Search:
 def scored(ranker: Ranker, queries: Sequence[str], documents: Sequence[str]) -> Tensor:
     """`(Q, n)` scores of all documents for all queries. Cost: one forward per pair."""
     n = len(documents)
-    with quiet(ranker), torch.no_grad():  # type: ignore[arg-type]  # any callable
+    with quiet(ranker), torch.no_grad():
         rows = [logits(ranker([q] * n, documents)).detach().cpu().reshape(n) for q in queries]
     return torch.stack(rows) if rows else torch.zeros(0, n)
 

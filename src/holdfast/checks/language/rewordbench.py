@@ -16,7 +16,7 @@ from holdfast.core.fields import Ingredient, Inner, NonNegative, ingredient, set
 from holdfast.core.goal import logits
 from holdfast.core.kinds import Check
 from holdfast.core.quiet import quiet
-from holdfast.core.records import Figure, Finding, Severity, Subject
+from holdfast.core.records import Cell, Figure, Finding, Severity, Subject
 from holdfast.measures.text.reward import RewardRobustness, reward_robustness
 from holdfast.shifts.text.edit import Edit, edited
 from holdfast.shifts.text.reword import REWORD, edit_named
@@ -64,7 +64,7 @@ class Pairs:
 
 def rewards(model: Reward, pairs: Pairs) -> Tensor:
     """`(N, 2)` rewards of the chosen and the rejected responses. Cost: two forwards per pair."""
-    with quiet(model), torch.no_grad():  # type: ignore[arg-type]  # any callable
+    with quiet(model), torch.no_grad():
         both = [logits(model(pairs.prompts, r)).detach().cpu().reshape(len(pairs))
                 for r in (pairs.chosen, pairs.rejected)]  # fmt: skip
     return torch.stack(both, 1)
@@ -140,8 +140,9 @@ class RewordBench(Check):
     def __call__(self, subject: Subject) -> Iterator[Finding]:
         if subject.model is None or self.pairs is None or not len(self.pairs):
             raise Unsupported("there are no pairs of responses", fix="Give RewordBench(pairs=...).")
-        found = reworded_rewards(subject.model, self.pairs, self.edits, where=self.where,
-                                 seed=subject.seed, alpha=self.alpha)  # type: ignore[arg-type]  # fmt: skip
+        model: Reward = subject.model  # type: ignore[assignment]  # of prompts and responses
+        found = reworded_rewards(model, self.pairs, self.edits, where=self.where,
+                                 seed=subject.seed, alpha=self.alpha)  # fmt: skip
         name, low = found.worst()
         first = found.readings()[0]
         bad = found.drop(name) > self.tolerated
@@ -149,7 +150,7 @@ class RewordBench(Check):
             f"{first.value:.1%} of {len(self.pairs)} pairs are ranked right; after the rewording "
             f"that costs most ({name}) it is {low:.1%}."
         )
-        rows = tuple(
+        rows: tuple[dict[str, Cell], ...] = tuple(
             {"edit": n, "n": len(new), "drop": found.drop(n), "flips": found.flips(n),
              "moved": found.moved(n)} for n, (_, new) in found.changed.items()
         )  # fmt: skip

@@ -6,8 +6,11 @@ from collections.abc import Iterator, Sequence
 from math import isnan
 from typing import ClassVar
 
+from torch import Tensor
+
 from holdfast.checks.language.asking import said
-from holdfast.checks.language.perspectives import Perspective, Toxicity, perspectives, rude_words
+from holdfast.checks.language.perspectives import perspectives
+from holdfast.checks.language.questions import Perspective, Toxicity, rude_words
 from holdfast.core.catalog import register
 from holdfast.core.dice import Dice
 from holdfast.core.errors import Unsupported
@@ -56,7 +59,8 @@ class Trustworthiness(Check):
         if subject.writer is None:
             raise Unsupported("there is no writer to ask")
         embedded = perspectives(self.scorer or rude_words, samples=self.samples)
-        parts, raw = {}, {}
+        parts: dict[str, Tensor] = {}
+        raw: dict[str, float] = {}
         for each in self.asked if self.asked is not None else embedded:
             dice = Dice.of(len(each.questions), subject.seed, f"trust-{each.name}")
             prompts = [q.prompt for q in each.questions]

@@ -11,7 +11,7 @@ from torch import Tensor
 from holdfast.core.catalog import register
 from holdfast.core.errors import ShapeError
 from holdfast.core.records import Reading
-from holdfast.ops.spans import Span, spans
+from holdfast.ops.entities import Span, spans
 from holdfast.ops.statistics import bootstrap_mean
 from holdfast.run.reading import proportion
 

@@ -65,10 +65,8 @@ class FailSafe:
             )
         ]  # fmt: skip
         r, g = parts[1], parts[2]
-        pairs = ((r, g) if self.swapped else (g, r)) if self.robust.numel() else ()
-        low, high = (
-            f_score(*(getattr(p, end) for p in pairs), self.beta) for end in ("low", "high")
-        )
+        p, q = (r, g) if self.swapped else (g, r)
+        low, high = f_score(p.low, q.low, self.beta), f_score(p.high, q.high, self.beta)
         both = Reading(name=f"{self.name}.compliance", value=self.score, low=min(low, self.score),
                        high=max(high, self.score), n=len(self.robust), unit="score",
                        seed=self.seed)  # fmt: skip

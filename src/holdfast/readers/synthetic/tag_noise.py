@@ -11,7 +11,7 @@ from torch import Tensor
 from holdfast.core.data import Batches
 from holdfast.core.dice import Dice
 from holdfast.core.errors import ConfigError, ShapeError
-from holdfast.ops.spans import Span, spans, tagged
+from holdfast.ops.entities import Span, spans, tagged
 
 NoiseKind = Literal["missing", "wrong type", "boundary", "non-entity", "mixture"]
 KINDS: tuple[NoiseKind, ...] = ("missing", "wrong type", "boundary", "non-entity")
