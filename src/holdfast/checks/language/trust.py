@@ -16,7 +16,7 @@ from holdfast.core.dice import Dice
 from holdfast.core.errors import Unsupported
 from holdfast.core.fields import Count, Ingredient, Inner, NonNegative, ingredient, settings
 from holdfast.core.kinds import Check
-from holdfast.core.records import Figure, Finding, Severity, Subject
+from holdfast.core.records import Cell, Figure, Finding, Severity, Subject
 from holdfast.measures.text.trust import trust
 
 
@@ -75,7 +75,10 @@ class Trustworthiness(Check):
             f"Trust score {found.aggregate():.0f} of 100 over {len(scores)} perspectives; the "
             f"lowest is {worst} with {scores[worst]:.0f}."
         )
-        rows = tuple({"perspective": n, "score": v} for n, v in {**scores, **raw}.items())
+        shown = {**scores, **raw}
+        rows: tuple[dict[str, Cell], ...] = tuple(
+            {"perspective": n, "score": v} for n, v in shown.items()
+        )
         yield Finding(
             severity=Severity.WARNING if low else Severity.GOOD, says=says,
             readings=found.readings(),
