@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from holdfast.core.errors import ConfigError
-from holdfast.threats.misspelling import glyphs, misspellings, phonetic, typos
+from holdfast.ops.spelling import glyphs, phonetic, typos
+from holdfast.threats.misspelling import misspellings
 from holdfast.threats.tokens import Substitutions
 from holdfast.threats.words import Words, nearest_words
 

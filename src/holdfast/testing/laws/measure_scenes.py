@@ -14,6 +14,7 @@ from holdfast.core.data import Batches
 from holdfast.measures.model.plane import Plane
 from holdfast.measures.text.attention import AttentionHead
 from holdfast.testing.laws import LawBroken
+from holdfast.testing.laws.measure_answers import ANSWERS
 from holdfast.testing.laws.measure_tables import TABLES
 from holdfast.testing.worlds import Experts, Images, Language, TinyReLU, draws, mixture, two_class
 
@@ -49,8 +50,9 @@ def scene(method: Any, rows: int = 40) -> Scene:
         LawBroken: if there is none for its first argument.
     """
     first = first_of(method)
-    if first in TABLES:
-        return Scene(TABLES[first](rows))
+    tables = TABLES | ANSWERS
+    if first in tables:
+        return Scene(tables[first](rows))
     if first not in SCENES:
         raise LawBroken(f"a measure of {first!r} has no world yet: add one to {__name__}")
     return SCENES[first](rows)

@@ -1,7 +1,11 @@
-"""Laws of shifts: nothing at severity 0, more at higher severity, labels and ranges untouched."""
+"""Laws of shifts: nothing at severity 0, more at higher severity, labels and ranges untouched.
+
+Shifts that say `reads = "text"` owe the laws of texts instead of those of images.
+"""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from itertools import pairwise, product
 
@@ -13,11 +17,38 @@ from holdfast.core.dice import Dice
 from holdfast.core.errors import HoldfastError, Unsupported
 from holdfast.core.kinds import Shift
 from holdfast.testing.laws import LawBroken
+from holdfast.testing.laws.shift_of_text import (
+    law_text_edits_nest_in_severity,
+    law_text_edits_say_where_they_apply,
+    law_text_only_the_texts_change,
+    law_text_refuses_images_and_severity_outside,
+    law_text_rows_do_not_depend_on_the_batch,
+    of_text,
+)
+
+__all__ = [
+    "law_text_edits_nest_in_severity",
+    "law_text_edits_say_where_they_apply",
+    "law_text_only_the_texts_change",
+    "law_text_refuses_images_and_severity_outside",
+    "law_text_rows_do_not_depend_on_the_batch",
+]
 
 # Side, channels, rows: enough rows that the clouds drawn for each do not hide the growth.
 SIZES = ((8, 1, 32), (28, 1, 16), (32, 3, 8), (224, 1, 16))
 ROUNDING = 1e-6
 COLOURS = 3
+
+
+def _of_images(law: Callable[[Shift], None]) -> Callable[[Shift], None]:
+    """The law, for shifts of images only."""
+
+    @functools.wraps(law)
+    def asked(method: Shift) -> None:
+        if not of_text(method):
+            law(method)
+
+    return asked
 
 
 def _pictures(
@@ -65,6 +96,7 @@ def _same(a: Tensor, b: Tensor, says: str) -> None:
         raise LawBroken(says)
 
 
+@_of_images
 def law_severity_zero_is_the_identity(method: Shift) -> None:
     """At severity 0 the images are bit-identical."""
     for side, channels, rows in SIZES[:3]:
@@ -73,6 +105,7 @@ def law_severity_zero_is_the_identity(method: Shift) -> None:
         _same(out, _images(batch), f"severity 0 changes images of {side} pixels")
 
 
+@_of_images
 def law_change_grows_with_severity(method: Shift) -> None:
     """The mean change grows with severity at 8, 28, 32 and 224 pixels.
 
@@ -90,6 +123,7 @@ def law_change_grows_with_severity(method: Shift) -> None:
             raise LawBroken(f"at {side} pixels the mean change does not grow: {size}")
 
 
+@_of_images
 def law_no_level_hands_images_back(method: Shift) -> None:
     """Images of 8 pixels change at severity 1, those of 28 and 32 at every level."""
     for side, channels, rows in SIZES[:3]:
@@ -99,6 +133,7 @@ def law_no_level_hands_images_back(method: Shift) -> None:
                 raise LawBroken(f"level {level} leaves images of {side} pixels as they are")
 
 
+@_of_images
 def law_stays_in_range_and_keeps_the_type(method: Shift) -> None:
     """Images stay in [0, 1], finite, with their shape and type, in every floating type."""
     for dtype in (torch.float64, torch.float32, torch.float16, torch.bfloat16):
@@ -110,6 +145,7 @@ def law_stays_in_range_and_keeps_the_type(method: Shift) -> None:
             raise LawBroken(f"leaves [0, 1] in {dtype}")
 
 
+@_of_images
 def law_extreme_images_are_changed_safely(method: Shift) -> None:
     """Black and white images, odd sides, one pixel and two channels give finite images."""
     for shape, value in product(((2, 1, 1, 1), (2, 2, 7, 13), (2, 3, 16, 5)), (0.0, 1.0)):
@@ -120,6 +156,7 @@ def law_extreme_images_are_changed_safely(method: Shift) -> None:
             raise LawBroken(f"images of {value} and shape {own} become unusable")
 
 
+@_of_images
 def law_only_the_inputs_change(method: Shift) -> None:
     """Labels, positions and groups stay, and the batch that was given is not written to."""
     batch = _pictures(method, 16, 3, 4)
@@ -132,6 +169,7 @@ def law_only_the_inputs_change(method: Shift) -> None:
         raise LawBroken("changes groups")
 
 
+@_of_images
 def law_rows_do_not_depend_on_the_batch(method: Shift) -> None:
     """Any chunk and any order of the rows gives the same images."""
     batch = _pictures(method, 28, 1, 6)
@@ -142,6 +180,7 @@ def law_rows_do_not_depend_on_the_batch(method: Shift) -> None:
         raise LawBroken("a row depends on which other rows are in the batch")
 
 
+@_of_images
 def law_same_dice_same_images(method: Shift) -> None:
     """The same dice give the same images, and the global random state is not touched."""
     batch = _pictures(method, 16, 3, 4)
@@ -151,6 +190,7 @@ def law_same_dice_same_images(method: Shift) -> None:
     _same(torch.random.get_rng_state(), state, "touches the global random state")
 
 
+@_of_images
 def law_empty_batch(method: Shift) -> None:
     """A batch without rows comes back without rows."""
     batch = _pictures(method, 8, 1, 2).take(slice(0, 0))
@@ -158,6 +198,7 @@ def law_empty_batch(method: Shift) -> None:
         raise LawBroken("an empty batch does not come back empty")
 
 
+@_of_images
 def law_refuses_severity_outside(method: Shift) -> None:
     """A severity below 0 or above 1 is refused."""
     batch = _pictures(method, 8, 1, 2)
@@ -165,6 +206,7 @@ def law_refuses_severity_outside(method: Shift) -> None:
         _refused(lambda s=severity: method(batch, s, _dice(batch)), f"severity {severity}")  # type: ignore[misc]
 
 
+@_of_images
 def law_refuses_values_outside(method: Shift) -> None:
     """Images with values outside [0, 1], or none at all, are refused, not cut off in silence."""
     for value in (-0.5, 1.5, float("nan"), float("inf")):
@@ -177,6 +219,7 @@ def law_refuses_values_outside(method: Shift) -> None:
         )
 
 
+@_of_images
 def law_refuses_what_it_cannot_change(method: Shift) -> None:
     """Texts are refused, not handed back: unchanged inputs would count as robustness."""
     batch = Batch(["a", "b"], torch.zeros(2).long(), torch.arange(2))

@@ -1,0 +1,1 @@
+"""Questions asked of what reads and writes texts."""
