@@ -127,7 +127,7 @@ def test_all_corruptions_of_the_catalogue_on_images_and_none_on_tables() -> None
     x, y = torch.rand(12, 1, 8, 8), torch.arange(12) % 2
     model = nn.Sequential(nn.Flatten(), nn.Linear(64, 2))
     (one,) = findings(Corruptions(severities=(0.6,)), subject(model, x, y))
-    assert len(one.readings) == 2 + 9 and len(one.figures[0].rows) == 9
+    assert len(one.readings) == 2 + 15 and len(one.figures[0].rows) == 15
     with pytest.raises(Unsupported):
         findings(Corruptions(), subject(nn.Linear(5, 2), torch.rand(12, 5), y))
     with pytest.raises(ConfigError):

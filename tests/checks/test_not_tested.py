@@ -64,7 +64,7 @@ def test_names_of_all_readings() -> None:
     shifts = {n for n in names if n.startswith("corruptions.")} - {
         "corruptions.mean", "corruptions.worst",
     }  # fmt: skip
-    assert len(shifts) == 9
+    assert len(shifts) == 15
     assert set(names) - shifts == {
         "clean.accuracy", "clean.majority", "clean.worst_class", "attacks.worst@linf:0.1",
         "certificates.proved@linf:0.1", "certificates.proved_within@linf:0.025",

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from holdfast.checks.rows import sample
-from holdfast.core.catalog import entries, entry_of, register, resolve
+from holdfast.core.catalog import entry_of, register, resolve
 from holdfast.core.data import Batches
 from holdfast.core.dice import Dice
 from holdfast.core.errors import ConfigError, Unsupported
@@ -20,8 +20,7 @@ from holdfast.core.records import Cell, Figure, Finding, Reading, Severity, Subj
 from holdfast.ops.batch import rows
 from holdfast.run.forward import correct, outputs
 from holdfast.run.reading import average, proportion
-
-PLANTED = ".trigger"  # module of the shifts that an attacker plants: nobody meets them by chance
+from holdfast.shifts.published import IMAGENET_C
 
 
 @register("check", cites="imagenet-c", says="Accuracy under natural corruptions by severity.")
@@ -35,7 +34,7 @@ class Corruptions(Check):
     Cost: one forward per row, kind and severity.
 
     Args:
-        shifts: catalogue names of the corruptions; empty for all that apply.
+        shifts: catalogue names of the corruptions; empty for the fifteen of ImageNet-C.
         severities: in (0, 1]; published level k is k / 5.
         limit: at most so many rows, drawn once from the seed.
         alpha: intervals have coverage 1 - alpha.
@@ -51,7 +50,7 @@ class Corruptions(Check):
 
     def cost(self, subject: Subject) -> float:
         n = len(subject.batches) if subject.batches is not None else 0
-        return 12.0 * len(self.severities) * min(n, self.limit)
+        return 15.0 * len(self.severities) * min(n, self.limit)
 
     def __call__(self, subject: Subject) -> Iterator[Finding]:
         batches = sample(subject, self.limit)
@@ -73,17 +72,15 @@ class Corruptions(Check):
             except Unsupported as refused:
                 refusal = refused.says
         if not table:
-            none = "no corruption is in the catalogue"
             raise Unsupported(
-                f"no corruption applies to these inputs ({refusal})" if refusal else none,
+                f"no corruption applies to these inputs ({refusal})",
                 fix="Corruptions change images (B, C, H, W); name others with a suite of your own.",
             )
         yield self._finding(subject, table, clean)
 
     def _chosen(self) -> list[tuple[str, Shift]]:
         if not self.shifts:
-            met = [e for e in entries("shift") if not e.thing.__module__.endswith(PLANTED)]
-            return [(e.name, resolve(e.key)) for e in met]
+            return [(name, resolve(f"shift:{name}")) for name in sorted(IMAGENET_C)]
         return [(_name(part), resolve(part)) for part in self.shifts]
 
     def _finding(self, subject: Subject, table: dict[str, list[Tensor]], clean: Tensor) -> Finding:

@@ -66,7 +66,8 @@ def smooth(x: Tensor, sigma: float, truncate: float = 4.0, border: Border = "nea
         return x
     down = _blur_axis(x.shape[-2], sigma, truncate, border).to(x)
     across = _blur_axis(x.shape[-1], sigma, truncate, border).to(x)
-    return down @ (x @ across.T)
+    blurred: Tensor = down @ (x @ across.T)
+    return blurred
 
 
 def correlate(x: Tensor, kernel: Tensor, border: Border) -> Tensor:
@@ -81,7 +82,7 @@ def correlate(x: Tensor, kernel: Tensor, border: Border) -> Tensor:
     big = padded(x, half, half, border)
     size = big.shape[-2:]
     wave = torch.fft.rfft2(kernel.flip(0, 1).to(x), s=size)
-    out = torch.fft.irfft2(torch.fft.rfft2(big) * wave, s=size)
+    out: Tensor = torch.fft.irfft2(torch.fft.rfft2(big) * wave, s=size)
     return out[..., 2 * half :, 2 * half :].contiguous()
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from holdfast.ops.filters import padded
 
+_PIECE = 1 << 16  # values at a time: what fits into a cache
 NOTHING = 1e-9  # a weight that cannot be seen
 _EXACT = 12.0  # below this mean the Poisson distribution is inverted exactly
 
@@ -28,10 +29,16 @@ def poisson(mean: Tensor, z: Tensor, most: float = _EXACT) -> Tensor:
     Returns:
         Whole numbers of the same shape.
     """
+    limit = min(_EXACT, most * (1 + 1e-9))
+    parts = zip(mean.flatten().split(_PIECE), z.flatten().split(_PIECE), strict=True)
+    found = [_poisson(m, u, limit) for m, u in parts]
+    return torch.cat(found).reshape(mean.shape) if found else mean.clone()
+
+
+def _poisson(mean: Tensor, z: Tensor, limit: float) -> Tensor:
     root = mean.clamp(min=1e-12).sqrt()
     series = mean + root * z + (z * z - 1) / 6 + (z - z**3) / (72 * root)
     large = series.round().clamp(min=0)
-    limit = min(_EXACT, most * (1 + 1e-9))
     low = mean.clamp(max=limit)
     u = torch.special.ndtr(z)
     term = torch.exp(-low)
@@ -39,7 +46,7 @@ def poisson(mean: Tensor, z: Tensor, most: float = _EXACT) -> Tensor:
     small = torch.zeros_like(mean)
     for count in range(1, int(limit + 7 * limit**0.5 + 8)):  # beyond lies less than 1e-10
         small += below < u
-        term = term * low / count
+        term.mul_(low).div_(count)
         below += term
     return torch.where(mean <= limit, small, large)
 
@@ -70,7 +77,7 @@ def smear(x: Tensor, angle: Tensor, sigma: float, width: int) -> Tensor:
     line = torch.zeros(len(x), high * wide, dtype=x.dtype, device=x.device)
     line.scatter_add_(1, (-down % high) * wide + -right % wide, weight.expand(len(x), -1))
     wave = torch.fft.rfft2(line.view(-1, 1, high, wide)) * torch.fft.rfft2(big, s=(high, wide))
-    out = torch.fft.irfft2(wave, s=(high, wide))
+    out: Tensor = torch.fft.irfft2(wave, s=(high, wide))
     return out[:, :, reach : reach + x.shape[2], reach : reach + x.shape[3]].contiguous()
 
 

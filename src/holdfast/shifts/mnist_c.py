@@ -63,7 +63,7 @@ def shattered_half(x: Tensor, row: Row, dice: Dice) -> Tensor:
 
 def signs(x: Tensor, dice: Dice) -> Tensor:
     """`(B,)`: -1 or 1."""
-    return 2.0 * dice.integers(2, device=x.device) - 1
+    return 2 * dice.integers(2, device=x.device).to(x.dtype) - 1
 
 
 def sheared(x: Tensor, row: Row, dice: Dice) -> Tensor:
@@ -75,7 +75,7 @@ def sheared(x: Tensor, row: Row, dice: Dice) -> Tensor:
 
 def shrunk(x: Tensor, row: Row, dice: Dice) -> Tensor:
     """Smaller by the share `row[0]`, around the middle."""
-    return placed(x, (torch.eye(2) / (1 - row[0])).to(x).expand(len(x), 2, 2))
+    return placed(x, (torch.eye(2).to(x) / (1 - row[0])).expand(len(x), 2, 2))
 
 
 def rotated(x: Tensor, row: Row, dice: Dice) -> Tensor:

@@ -18,6 +18,12 @@ Row = tuple[float, ...]
 LEVELS = 5
 EPS = 1e-9  # severities are fifths that were rounded
 ROUNDED = 1e-6  # so far beyond [0, 1] values are taken for rounding, and clipped
+IMAGENET_C = (
+    "gaussian-noise", "shot-noise", "impulse-noise", "defocus-blur", "glass-blur", "motion-blur",
+    "zoom-blur", "snow", "frost", "fog", "brightness", "contrast", "elastic-transform", "pixelate",
+    "jpeg",
+)  # fmt: skip
+IMAGENET_C_EXTRA = ("speckle-noise", "gaussian-blur", "spatter", "saturate")  # for validation
 
 
 @dataclass(frozen=True, kw_only=True)

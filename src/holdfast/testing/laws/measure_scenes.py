@@ -208,6 +208,20 @@ def _domains(rows: int) -> Scene:
     return Scene((Batches(x=x[:rows], y=y[:rows], size=16, group=group[:rows]),))
 
 
+def _wrong(rows: int) -> Scene:
+    """Which rows are wrong under two corruptions of five levels, and without."""
+    g = draws(7)
+    wrong = {k: (torch.rand(5, 40, generator=g) < rate)[:, :rows]
+             for k, rate in {"fog": 0.4, "snow": 0.6}.items()}  # fmt: skip
+    return Scene((wrong, (torch.rand(40, generator=g) < 0.1)[:rows]))
+
+
+def _films(rows: int) -> Scene:
+    """Logits of eight classes along films of six frames, one of them of noise."""
+    z = torch.randn(2, 40, 6, 8, generator=draws(8), dtype=torch.float64)
+    return Scene(({"fog": z[0, :rows], "shot-noise": z[1, :rows]},))
+
+
 SCENES: dict[str, Callable[[int], Scene]] = {
     "outputs": _outputs,
     "model": _model,
@@ -222,4 +236,6 @@ SCENES: dict[str, Callable[[int], Scene]] = {
     "sets": _sets,
     "reconstructor": _reconstructor,
     "domains": _domains,
+    "wrong": _wrong,
+    "films": _films,
 }
