@@ -54,9 +54,9 @@ def counted(x: Tensor, row: Row, dice: Dice) -> Tensor:
 
 def peppered(x: Tensor, row: Row, dice: Dice) -> Tensor:
     """A share `row[0]` of all values black or white."""
-    hit = dice.uniform(x.shape[1:], device=x.device) < row[0]
-    white = dice.uniform(x.shape[1:], device=x.device) < 0.5
-    return torch.where(hit, white.to(x.dtype), x)
+    u = dice.uniform(x.shape[1:], device=x.device, dtype=torch.float64)
+    white = (u * 2.0**53).long() & 1  # the last digit of a draw, of which the first tell nothing
+    return torch.where(u < row[0], white.to(x.dtype), x)
 
 
 def speckled(x: Tensor, row: Row, dice: Dice) -> Tensor:
