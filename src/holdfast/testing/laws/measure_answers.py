@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from holdfast.testing.worlds import TinyReLU, draws
 
@@ -70,6 +70,30 @@ def _perspectives(rows: int) -> tuple[dict[str, Tensor]]:
     return ({name: torch.rand(40, generator=g)[:rows] for name in ("ethics", "privacy")},)
 
 
+def _answers(rows: int) -> tuple[Any, ...]:
+    """Two versions of a model and their answers to clean and changed prompts."""
+    g = draws(5)
+    y = torch.randint(3, (40,), generator=g)
+    wrong = {"clean": 0.1, "both": 0.5}
+    answers = {
+        version: {
+            name: torch.where(torch.rand(40, generator=g) < rate, -1, y)[:rows]
+            for name, rate in wrong.items()
+        }
+        for version in ("old", "new")
+    }
+    return answers, y[:rows]
+
+
+def _sets(rows: int) -> tuple[Any, ...]:
+    """Random sets of three classes, and labels of which most are in them."""
+    g = draws(6)
+    y = torch.randint(3, (40,), generator=g)
+    sets = (torch.rand(40, 3, generator=g) < 0.4) | nn.functional.one_hot(y, 3).bool()
+    sets[::7] = False
+    return sets[:rows], y[:rows]
+
+
 ANSWERS: dict[str, Callable[[int], tuple[Any, ...]]] = {
     "before": _before,
     "rewards": _rewards,
@@ -79,4 +103,6 @@ ANSWERS: dict[str, Callable[[int], tuple[Any, ...]]] = {
     "rankings": _rankings,
     "tags": _tags,
     "perspectives": _perspectives,
+    "answers": _answers,
+    "sets": _sets,
 }

@@ -135,30 +135,6 @@ def _head(rows: int) -> Scene:
     return Scene((AttentionHead(*matrices), batches))
 
 
-def _answers(rows: int) -> Scene:
-    """Two versions of a model and their answers to clean and changed prompts."""
-    g = draws(5)
-    y = torch.randint(3, (40,), generator=g)
-    wrong = {"clean": 0.1, "both": 0.5}
-    answers = {
-        version: {
-            name: torch.where(torch.rand(40, generator=g) < rate, -1, y)[:rows]
-            for name, rate in wrong.items()
-        }
-        for version in ("old", "new")
-    }
-    return Scene((answers, y[:rows]))
-
-
-def _sets(rows: int) -> Scene:
-    """Random sets of three classes, and labels of which most are in them."""
-    g = draws(6)
-    y = torch.randint(3, (40,), generator=g)
-    sets = (torch.rand(40, 3, generator=g) < 0.4) | nn.functional.one_hot(y, 3).bool()
-    sets[::7] = False
-    return Scene((sets[:rows], y[:rows]))
-
-
 def _net(rows: int) -> Scene:
     """A small convolutional net, or one without any layer."""
     net = Images.make(rows=4).model if rows else nn.Sequential()
@@ -199,7 +175,5 @@ SCENES: dict[str, Callable[[int], Scene]] = {
     "mixture": _mixture,
     "lm": _lm,
     "head": _head,
-    "answers": _answers,
-    "sets": _sets,
     "reconstructor": _reconstructor,
 }
