@@ -125,8 +125,8 @@ def test_refusals_name_the_option_that_helps(net: Path, capsys) -> None:
     assert "Did you mean --method alpha?" in said("--method", "alpa")
     assert "--sigma" in said("--threat", "l2:0.1", "--method", "smoothing", "--sigma", "0")
     assert "--method smoothing" in said("--threat", "l2:0.1", "--sigma", "0.2")
-    assert "alpha-crown" in said("--threat", "l2:0.1", "--method", "bab")
-    assert "attacked" not in said("--threat", "l2:0.1", "--method", "bab")  # refused before that
+    assert "beta-crown" in said("--threat", "l2:0.1", "--method", "milp")
+    assert "attacked" not in said("--threat", "l2:0.1", "--method", "milp")  # refused before that
 
 
 def test_what_is_refused(net: Path, capsys) -> None:

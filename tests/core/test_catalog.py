@@ -24,7 +24,7 @@ from holdfast.defend.smoothed import smoothed
         ("loss:gce", "loss:generalized-cross-entropy"), ("crown", "certifier:crown"),
         ("certifier:smooth", "certifier:smoothing"), ("loss:cross_entropy", "loss:cross-entropy"),
         ("measure:lipschitz", "certifier:lipschitz"),
-        ("shift:gaussian", "shift:gaussian-noise"),
+        ("shift:impulse", "shift:impulse-noise"),
     ],
 )  # fmt: skip
 def test_near_misses(written: str, meant: str) -> None:

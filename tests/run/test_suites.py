@@ -56,7 +56,7 @@ def test_every_next_suite_works_harder():
             assert cost[dearer][check] > cost[cheaper][check], (dearer, check)
     tiers = [[a.tier for a in load(n).checks[2].attacks] for n in ("quick", "standard", "deep")]
     assert tiers == [["fast"], ["standard"], ["thorough"]]
-    assert load("deep").checks[3].certifiers[-1] == "certifier:crown"
+    assert load("deep").checks[3].certifiers[-1] == "certifier:alpha-crown"
     samples = [load(n).checks[4].certifier.samples for n in ("standard", "deep")]
     assert samples[0] * 10 <= samples[1]
 

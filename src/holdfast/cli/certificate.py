@@ -8,7 +8,7 @@ from holdfast.cli.certified import Answer
 from holdfast.cli.proved import document
 from holdfast.report.numbers import amount, interval, plain
 
-# What is tighter and dearer; only boxes can be divided.
+# What is tighter and dearer; only boxes and balls can be divided.
 TIGHTER = {
     "certifier:ibp": "crown", "certifier:lipschitz": "crown", "certifier:crown": "alpha",
     "certifier:alpha-crown": "bab", "certifier:sdp": "bab",
@@ -90,7 +90,7 @@ def _next(told: dict[str, Any]) -> str:
     better = TIGHTER.get(told["name"])
     if told["sigma"]:
         return f": more copies, as --set samples={max(10_000, round(10 * told['copies']))}"
-    if better == "bab" and not told["threat"].startswith("linf"):
+    if better == "bab" and not told["threat"].startswith(("linf:", "l1:", "l2:")):
         better = None
     if better:
         return f": --method {better} is tighter"
