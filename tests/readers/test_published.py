@@ -265,6 +265,24 @@ def test_wilds_tables(tmp_path):
         read_data(f"wilds:{root}")
 
 
+def test_labels_of_a_table_are_numbered_alike_in_every_split(tmp_path):
+    root = wilds(tmp_path)
+    lines = (root / "metadata.csv").read_text().splitlines()
+    named = [",".join([*v.split(",")[:2], "bird" if k > 6 else "ant", *v.split(",")[3:]])
+             for k, v in enumerate(lines[1:], 1)]  # fmt: skip
+    (root / "metadata.csv").write_text("\n".join([lines[0], *named]))
+    assert read_data(f"wilds:{root}").y.tolist() == [1] * 6  # no ant occurs in the test set
+    assert read_data(f"wilds:{root}:train").classes == ("ant", "bird")
+
+
+def test_parts_of_different_shapes_are_not_joined(tmp_path):
+    root = imagenet_c(tmp_path, ("fog",))
+    for path in (root / "fog" / "2").rglob("*.png"):
+        picture(path, 1, (5, 5))
+    with pytest.raises(ShapeError, match="fog/2"):
+        read_data(f"imagenet-c:{root}:fog/1,fog/2")
+
+
 def test_camelyon_is_split_by_hospital(tmp_path):
     lines = [",patient,node,x_coord,y_coord,tumor,slide,center,split"]
     for n, (center, split) in enumerate([(0, 0), (0, 1), (1, 0), (2, 0), (2, 1)]):

@@ -20,7 +20,9 @@ import torch
 from torch import Tensor
 
 from holdfast.core.data import UNLABELLED, Batches
-from holdfast.core.errors import ConfigError, MissingExtra, ShapeError, UntrustedFile
+from holdfast.core.errors import (
+    ConfigError, HoldfastError, MissingExtra, ShapeError, UntrustedFile,
+)  # fmt: skip
 from holdfast.readers.arrays import as_inputs
 from holdfast.readers.images import folders_in, pictures, read_pictures
 from holdfast.readers.origin import Origin
@@ -62,6 +64,8 @@ def frames(path: Path, max_bytes: int) -> Tensor:
                 if len(found) == MOST:
                     break
         return as_inputs(np.stack(found))
+    except HoldfastError:
+        raise
     except (av.FFmpegError, ValueError, IndexError) as error:
         raise UntrustedFile(
             f"{path.parent.name}/{path.name} is no readable video ({type(error).__name__})",
@@ -78,7 +82,11 @@ def read_films(kind: Path, asked: Asked) -> Batches:
     """The films of one kind of change, in folders of classes; all of as many frames."""
     found = [(p, number(f.name)) for f in class_folders(kind) for p in _films(f)]
     if not found:
-        raise ConfigError(f"{kind} holds no films in folders of classes", code="E0136")
+        raise ConfigError(
+            f"{kind} holds no films in folders of classes",
+            fix="Unpack the archive again.",
+            code="E0136",
+        )
     y, chosen = np.array([k for _, k in found]), np.arange(len(found))
     if asked.limit is not None:
         texts = (f"{asked.seed}/{p.parent.name}/{p.stem}".encode() for p, _ in found)

@@ -78,7 +78,11 @@ def read_classes(root: Path, numbering: Numbering, side: int | None, asked: Aske
     labels = numbers if numbering == "all" else range(len(folders))
     found = [(p, k) for k, f in zip(labels, folders, strict=True) for p in pictures(f)]
     if not found:
-        raise ConfigError(f"{root} holds no pictures in folders of classes", code="E0136")
+        raise ConfigError(
+            f"{root} holds no pictures in folders of classes",
+            fix="Unpack the archive again.",
+            code="E0136",
+        )
     rows = read_pictures(
         found, limit=asked.limit, seed=asked.seed, max_bytes=asked.max_bytes, grey=False, side=side
     )

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 
 from holdfast.core.data import Batches
-from holdfast.core.errors import ConfigError
+from holdfast.core.errors import ConfigError, ShapeError
 from holdfast.ops.batch import join
 from holdfast.readers.archive import MAX_BYTES
 from holdfast.readers.origin import marked, origin
@@ -108,6 +108,12 @@ class Release:
 
 
 def _joined(name: str, names: tuple[str, ...], found: list[Batches]) -> Batches:
+    for part, own in zip(names, found, strict=True):
+        if own.x[:1].shape[1:] != found[0].x[:1].shape[1:]:  # type: ignore[union-attr]  # tensors
+            raise ShapeError(
+                f"{part} has rows of another shape than {names[0]}",
+                fix=f"Read {name}:{part} alone.",
+            )
     totals = [origin(b).total for b in found]
     starts = [sum(totals[:k]) for k in range(len(totals))]
     group = [torch.full((len(b),), k, dtype=torch.int64) for k, b in enumerate(found)]

@@ -110,16 +110,14 @@ def read_split(root: Path, split: str, asked: Asked) -> Batches:
     if table.stat().st_size > asked.max_bytes:
         raise too_large(f"{root.name}/{TABLE}", asked.max_bytes)
     form = _form(_columns(table), asked.target, table)
-    lines = [line for line in _lines(table) if form.split(line) == split]
-    try:
-        files = [_inside(root, form.file.format(**line)) for line in lines]
-        labels = [line[form.y] for line in lines]
-        texts = [", ".join(f"{g} {line[g]}" for g in form.groups) for line in lines]
-    except KeyError as error:
-        raise UntrustedFile(f"{table} has rows without {error}", code="E0414") from None
-    y, classes = as_labels(_numbers(labels), f"{TABLE}: {form.y}")
+    every = list(_lines(table))
+    y, classes = as_labels(_numbers([v[form.y] for v in every]), f"{TABLE}: {form.y}")
+    own = [k for k, line in enumerate(every) if form.split(line) == split]
+    lines = [every[k] for k in own]
+    files = [_inside(root, form.file.format(**line)) for line in lines]
+    texts = [", ".join(f"{g} {line[g]}" for g in form.groups) for line in lines]
     rows = read_pictures(
-        list(zip(files, y.tolist(), strict=True)), limit=asked.limit, seed=asked.seed,
+        list(zip(files, y[own].tolist(), strict=True)), limit=asked.limit, seed=asked.seed,
         max_bytes=asked.max_bytes, grey=False,
     )  # fmt: skip
     names = sorted(set(texts))
