@@ -121,3 +121,21 @@ def test_refusals_name_the_publisher(here: Path, capsys) -> None:
     Image.new("RGB", (8, 8)).save("a.png")
     assert run(command("coco-o:.")) == 2
     assert "read_coco_o" in capsys.readouterr().err
+
+
+def test_a_limit_reaches_the_reader(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from holdfast.cli.prepare import subject_of
+    from holdfast.readers.published import arrays
+
+    lay(here, 192)
+    (here / "c").mkdir()
+    np.save("c/labels.npy", np.tile(np.arange(N) % 3, 5))
+    np.save("c/fog.npy", np.random.default_rng(0).integers(0, 256, (5 * N, 8, 8, 3), np.uint8))
+    taken = []
+    drawn = arrays.drawn
+    monkeypatch.setattr(
+        arrays, "drawn", lambda y, asked: taken.append(found := drawn(y, asked)) or found
+    )
+    chosen = {"threat": [], "seed": 0, "limit": 5, "arch": "net.py:build"}
+    asked = subject_of("net.pt", chosen | {"data": "cifar-10-c:c:fog"})
+    assert len(asked.batches) == 5 and sum(map(len, taken)) == 10

@@ -142,9 +142,9 @@ def subject(
     known = origin(rows).known
     if known and rows.classes != known:  # a reference may have numbered them anew
         kept = tuple(known.index(c) for c in rows.classes)
-        inner, own = Among(inner, kept), make or read.make
+        inner, base = Among(inner, kept), make or read.make
         others = {k: Among(m, kept) for k, m in others.items()}
-        make = None if own is None else (lambda s: Among(own(s), kept))
+        make = None if base is None else (lambda s: Among(base(s), kept))
     if size is not None:
         measured = replace(measured, size=size)
         trusted = None if trusted is None else replace(trusted, size=size)

@@ -21,7 +21,11 @@ from torch import Tensor
 
 from holdfast.core.data import UNLABELLED, Batches
 from holdfast.core.errors import (
-    ConfigError, HoldfastError, MissingExtra, ShapeError, UntrustedFile,
+    ConfigError,
+    HoldfastError,
+    MissingExtra,
+    ShapeError,
+    UntrustedFile,
 )  # fmt: skip
 from holdfast.readers.arrays import as_inputs
 from holdfast.readers.images import folders_in, pictures, read_pictures

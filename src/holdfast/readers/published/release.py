@@ -109,7 +109,7 @@ class Release:
 
 def _joined(name: str, names: tuple[str, ...], found: list[Batches]) -> Batches:
     for part, own in zip(names, found, strict=True):
-        if own.x[:1].shape[1:] != found[0].x[:1].shape[1:]:  # type: ignore[union-attr]  # tensors
+        if _form(own) != _form(found[0]):
             raise ShapeError(
                 f"{part} has rows of another shape than {names[0]}",
                 fix=f"Read {name}:{part} alone.",
@@ -123,6 +123,10 @@ def _joined(name: str, names: tuple[str, ...], found: list[Batches]) -> Batches:
         index=torch.cat(index), group=torch.cat(group), more={},
     )  # fmt: skip
     return marked(whole, name=name, total=sum(totals), groups=names)
+
+
+def _form(rows: Batches) -> torch.Size | None:
+    return rows.x.shape[1:] if isinstance(rows.x, torch.Tensor) else None
 
 
 def named(text: str) -> str:
