@@ -152,3 +152,42 @@ def test_the_names_of_the_package_survive_its_files():
 def test_importing_the_package_is_light():
     code = "import sys, holdfast.readers; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+class Thousand(nn.Module):
+    """A model of a thousand classes that looks at the mean colour."""
+
+    def __init__(self, outputs=1000):
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.weight = nn.Parameter(torch.randn(3, outputs, generator=generator))
+
+    def forward(self, x):
+        return x.mean((2, 3)) @ self.weight
+
+
+def test_benchmarks_of_some_classes_rule_the_others_out(tmp_path):
+    from PIL import Image
+
+    from holdfast.measures.outputs.subset import subset_accuracy
+    from holdfast.readers.published.folders import wnids
+    from holdfast.run.forward import correct, outputs
+
+    numbers = (1, 400, 999)
+    for n in range(30):
+        folder = tmp_path / wnids()[numbers[n % 3]]
+        folder.mkdir(exist_ok=True)
+        Image.new("RGB", (9, 9), (8 * n, 255 - 8 * n, 50 * (n % 5))).save(folder / f"{n}.png")
+    net = Thousand().eval()
+    asked = subject(net, f"imagenet-r:{tmp_path}")
+    rows = asked.batches
+    own = correct(outputs(asked.model, rows.x), rows.y)
+    label = torch.tensor(numbers)[rows.y]
+    whole = outputs(net, rows.x)
+    want = subset_accuracy(whole, label, classes=numbers)
+    assert float(own.double().mean()) == pytest.approx(want.value) and 0 < want.value < 1
+    assert asked.model.training is False and asked.model(rows.x[:2]).shape == (2, 3)
+    small = subject(Thousand(3).eval(), f"imagenet-r:{tmp_path}").model
+    assert small(rows.x[:2]).shape == (2, 3)  # of these classes only: taken as it is
+    with pytest.raises(ShapeError, match="999"):
+        subject(Thousand(500).eval(), f"imagenet-r:{tmp_path}").model(rows.x[:2])

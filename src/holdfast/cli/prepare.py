@@ -13,7 +13,9 @@ from holdfast.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from holdfast.cli.conduct import Audit
+    from holdfast.core.data import Batches
     from holdfast.core.records import Finding, Subject
+    from holdfast.readers import ReadModel
     from holdfast.run.executors import Executor
     from holdfast.run.store import Store
     from holdfast.run.suite import Suite
@@ -24,28 +26,40 @@ _READ_ALIKE = ("arch", "mean", "std", "target", "max_bytes", "seed")
 
 def subject_of(model: str, chosen: dict[str, Any], trust: bool = False) -> Subject:
     """Read model and data; a module-level function, so that other processes can repeat it."""
-    from holdfast.readers import read_data, read_model, subject
+    from holdfast.readers import read_data, subject
     from holdfast.readers.archive import MAX_BYTES
+    from holdfast.readers.published import released
     from holdfast.threats.grammar import parse
 
     threats = tuple(parse(text) for text in chosen["threat"])
     most = chosen.get("max_bytes") or MAX_BYTES
-    target, seed = chosen.get("target"), chosen["seed"]
-    rows = read_data(chosen["data"], target=target, seed=seed, max_bytes=most)
+    target, seed, limit = chosen.get("target"), chosen["seed"], chosen.get("limit")
+    drawn = None  # of a benchmark nothing is decoded that is not needed; half of it may stay out
+    if limit is not None and released(str(chosen["data"])) is not None:
+        drawn = limit if chosen.get("reference") else 2 * limit
+    rows = read_data(chosen["data"], target=target, limit=drawn, seed=seed, max_bytes=most)
     trusted = None
     if chosen.get("reference"):
         trusted = read_data(chosen["reference"], target=target, seed=seed, max_bytes=most)
-    read = read_model(
+    read = model_of(model, chosen, rows, trust)
+    asked: Subject = subject(read, rows, reference=trusted, threats=threats, seed=seed, limit=limit)
+    return asked
+
+
+def model_of(model: str, chosen: dict[str, Any], rows: Batches, trust: bool = False) -> ReadModel:
+    """Read a model for some rows."""
+    from holdfast.readers import read_model
+    from holdfast.readers.archive import MAX_BYTES
+    from holdfast.readers.origin import origin
+
+    found: ReadModel = read_model(
         model, arch=chosen.get("arch"), trust=trust,
         mean=words.numbers(chosen.get("mean"), "--mean"),
         std=words.numbers(chosen.get("std"), "--std"),
-        shape=words.shape(rows.x), classes=len(rows.classes) or None, max_bytes=most,
-        trial=False,
+        shape=words.shape(rows.x), classes=len(origin(rows).known or rows.classes) or None,
+        max_bytes=chosen.get("max_bytes") or MAX_BYTES, trial=False,
     )  # fmt: skip
-    asked: Subject = subject(
-        read, rows, reference=trusted, threats=threats, seed=seed, limit=chosen.get("limit")
-    )
-    return asked
+    return found
 
 
 def prepared(

@@ -44,6 +44,9 @@ def shift(
     The mean corruption error (mCE) is in units of a reference model's errors; those of AlexNet
     on ImageNet-C are known (--errors alexnet) and mean something for models of ImageNet only.
 
+    Benchmarks that were released corrupted (--data imagenet-c:FOLDER, cifar-10-c, mnist-c ...) are
+    measured as they are, and of films (imagenet-p) how often answers flip; no --suite is applied.
+
     Exit codes: 0 measured, 2 usage, 4 internal, 130 interrupted.
     """
     given = words.given(locals())
@@ -53,17 +56,32 @@ def shift(
     name, chosen = remembered(model, given, "shift")
     if suite not in SUITES:
         raise ConfigError(f"--suite: no {suite!r}", fix=f"It has: {', '.join(SUITES)}.")
-    from holdfast.cli.prepare import looked, subject_of
-    from holdfast.cli.shifted import lines, measured, reference_errors
-
-    units = reference_errors(errors)
-    subject = subject_of(name, chosen, trust)
-    looked(subject)
-    told: dict[str, Any] = measured(subject, suite, units)
+    told, lines = _asked(name, chosen, trust, suite, errors)
     if json:
         from holdfast.run.writing import canonical
 
         typer.echo(canonical(told), nl=False)
     else:
-        typer.echo("\n".join(lines(told)))
+        typer.echo("\n".join(lines))
     return 0
+
+
+def _asked(
+    name: str, chosen: dict[str, Any], trust: bool, suite: str, errors: str | None
+) -> tuple[dict[str, Any], list[str]]:
+    """What is measured, and how it is told."""
+    from holdfast.cli import released, shifted
+    from holdfast.cli.prepare import looked, subject_of
+    from holdfast.readers.published import released as benchmark
+
+    units = shifted.reference_errors(errors)
+    release = benchmark(str(chosen["data"]))
+    if release is not None and (release.family.kinds or release.family.films):
+        subject = released.subject_for(release, name, chosen, trust)
+        looked(subject)
+        told = released.measured(subject, release, chosen, units)
+    else:
+        subject = subject_of(name, chosen, trust)
+        looked(subject)
+        told = shifted.measured(subject, suite, units)
+    return told, shifted.flips(told) if not told["cells"] else shifted.lines(told)

@@ -67,14 +67,14 @@ def measured(subject: Subject, suite: str, units: Mapping[str, float] | None) ->
         wrong[kind] = torch.stack(levels)
         for severity, level in zip(severities, levels, strict=True):
             right = proportion(kind, int((~level).sum()), len(level), seed=subject.seed)
-            cells.append({"kind": kind, "severity": severity, **_told(right)})
+            cells.append({"kind": kind, "severity": severity, **told_of(right)})
     if not wrong:
         raise Unsupported(f"shift: {next(iter(left_out.values()))}", fix="Give images in [0, 1].")
     own = proportion("clean", int((~clean).sum()), len(clean), seed=subject.seed)
     record = corruption_error(wrong, clean, reference=units, seed=subject.seed)
-    errors = [{"name": r.name, "unit": r.unit, **_told(r)} for r in readings(record)]
+    errors = [{"name": r.name, "unit": r.unit, **told_of(r)} for r in readings(record)]
     return {
-        "suite": suite, "n": len(clean), "seed": subject.seed, "clean": _told(own),
+        "suite": suite, "n": len(clean), "seed": subject.seed, "clean": told_of(own),
         "cells": cells, "errors": errors, "left_out": left_out,
     }  # fmt: skip
 
@@ -88,7 +88,8 @@ def _wrong(subject: Subject, batches: Any, kind: str, severity: float) -> torch.
     return torch.cat(found)
 
 
-def _told(r: Reading) -> dict[str, float]:
+def told_of(r: Reading) -> dict[str, float]:
+    """Value and interval of a reading."""
     return {"value": r.value, "low": r.low, "high": r.high}
 
 
@@ -97,8 +98,9 @@ def lines(told: dict[str, Any]) -> list[str]:
     kinds: dict[str, list[str]] = {}
     for cell in told["cells"]:
         kinds.setdefault(cell["kind"], []).append(_percent(cell))
-    where = "as released" if told["suite"] == "mnist-c" else "at severity 0.2, 0.4, 0.6, 0.8, 1"
-    clean = _percent(told["clean"])
+    as_released = told["suite"] == "mnist-c" or told.get("released")
+    where = "as released" if as_released else "at severity 0.2, 0.4, 0.6, 0.8, 1"
+    clean = _percent(told["clean"]) if told["clean"] else "not there"
     found = [f"Accuracy in % of {told['n']} rows, {where}; unchanged: {clean}.", ""]
     found += [f"{kind:<20}" + "".join(f"{c:<13}" for c in row) for kind, row in kinds.items()]
     found += [f"{kind:<20}not tested: {why}" for kind, why in told["left_out"].items()]
@@ -110,6 +112,14 @@ def lines(told: dict[str, Any]) -> list[str]:
     for e in told["errors"]:
         if e["name"] in names:
             found.append(f"{names[e['name']]:<20}{_percent(e)}")
+    return found
+
+
+def flips(told: dict[str, Any]) -> list[str]:
+    """How often answers differ from frame to frame, in percent, by kind."""
+    found = [f"Answers that flip from frame to frame, in % of those of {told['n']} films.", ""]
+    for e in told["errors"]:
+        found.append(f"{e['name'].removeprefix('flips.'):<24}{_percent(e)}")
     return found
 
 

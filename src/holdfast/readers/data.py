@@ -18,6 +18,7 @@ from holdfast.readers.entry import called, is_entry, load_entry
 from holdfast.readers.idx import idx_in_folder, is_idx, read_idx, start
 from holdfast.readers.images import read_folder
 from holdfast.readers.origin import marked
+from holdfast.readers.published import Asked, released
 from holdfast.readers.split import limited
 from holdfast.readers.tables import read_table
 
@@ -64,6 +65,13 @@ def _entry(spec: str) -> Batches:
 
 def _file(path: Path, target: str | None, max_bytes: int) -> Batches:
     """Rows of one file, recognised by its contents."""
+    if not path.is_file():
+        raise ConfigError(
+            f"there is no data {str(path)!r}: no file, no folder, no built-in set",
+            fix=f"Built in: {', '.join(BUILT_IN)}, synthetic:blobs. Or file.py:function, or a "
+            "published benchmark such as imagenet-c:FOLDER.",
+            code="E0131",
+        )
     first = start(path)
     if is_zip(path):
         return read_npz(path, max_bytes)
@@ -92,26 +100,26 @@ def _file(path: Path, target: str | None, max_bytes: int) -> Batches:
     return read_table(path, target, max_bytes=max_bytes)
 
 
+def _folder(path: Path, limit: int | None, seed: int, max_bytes: int) -> Batches:
+    images = idx_in_folder(path)
+    if images is not None:
+        return marked(read_idx(images, max_bytes), name=path.resolve().name)
+    return read_folder(path.resolve(), limit=limit, seed=seed, max_bytes=max_bytes)
+
+
 def _any(spec: str, target: str | None, limit: int | None, seed: int, max_bytes: int) -> Batches:
     if spec in BUILT_IN:
         return BUILT_IN[spec]()
     if spec.startswith("synthetic:"):
         return _synthetic(spec.removeprefix("synthetic:"), seed)
-    path = Path(spec)
+    benchmark, path = released(spec), Path(spec)
+    if benchmark is not None:
+        return benchmark.read(Asked(limit, seed, max_bytes, target))
     if path.is_dir():
-        images = idx_in_folder(path)
-        if images is not None:
-            return marked(read_idx(images, max_bytes), name=path.resolve().name)
-        return read_folder(path.resolve(), limit=limit, seed=seed, max_bytes=max_bytes)
-    if path.is_file():
+        return _folder(path, limit, seed, max_bytes)
+    if path.is_file() or not is_entry(spec):
         return _file(path, target, max_bytes)
-    if is_entry(spec):
-        return _entry(spec)
-    raise ConfigError(
-        f"there is no data {spec!r}: no file, no folder, no built-in set",
-        fix=f"Built in: {', '.join(BUILT_IN)}, synthetic:blobs. Or file.py:function.",
-        code="E0131",
-    )
+    return _entry(spec)
 
 
 def read_data(
@@ -128,9 +136,10 @@ def read_data(
     holds bytes; other numbers stay as they are. `Batches.truth` is the `Origin` of the rows.
 
     Args:
-        spec: `digits`, `breast-cancer`, `synthetic:NAME[:ROWS]`, a folder `root/class/x.png` or
-            of idx files, `.npz`, idx(.gz), CSV, TSV or Parquet, `module:function` or
-            `file.py:function` returning `(x, y)` or `Batches`; in Python also these themselves.
+        spec: `digits`, `breast-cancer`, `synthetic:NAME[:ROWS]`, a published benchmark such as
+            `imagenet-c:FOLDER` (docs/data.md), a folder `root/class/x.png` or of idx files,
+            `.npz`, idx(.gz), CSV, TSV or Parquet, `module:function` or `file.py:function`
+            returning `(x, y)` or `Batches`; in Python also these themselves.
         target: the column of the class in a table.
         limit: at most so many rows, a stratified sample that is the same each time.
         seed: of the sample and of synthetic rows.

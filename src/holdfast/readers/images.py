@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,38 +20,65 @@ from holdfast.readers.split import sample
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
 SPLITS = ("test", "val", "valid", "validation", "train")
+LONGEST = 16  # times the shorter side
 GREY = ("1", "L", "I;16", "I;16B", "I;16L", "I")
 
 
-def _folders(root: Path) -> list[Path]:
+def folders_in(root: Path) -> list[Path]:
     """The folders inside, sorted by name; hidden ones are passed over."""
     found = (p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
     return sorted(found, key=lambda p: p.name)
 
 
-def _pictures(folder: Path) -> list[Path]:
+def pictures(folder: Path) -> list[Path]:
+    """The pictures inside, at any depth, sorted by name; only names are looked at."""
     found = (p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
     return sorted(found, key=lambda p: p.relative_to(folder).as_posix())
 
 
 def class_folders(root: Path) -> list[Path]:
     """The folders of the classes: those of `root/test` where the root holds splits."""
-    inside = _folders(root)
+    inside = folders_in(root)
     names = [p.name for p in inside]
     if inside and set(names) <= set(SPLITS):
         chosen = next(s for s in SPLITS if s in names)
-        inside = _folders(root / chosen)
+        inside = folders_in(root / chosen)
     return inside
 
 
-def _array(path: Path, grey: bool) -> np.ndarray:
+def _array(path: Path, grey: bool, side: int | None) -> np.ndarray:
     from PIL import Image
 
     with Image.open(path, formats=FORMATS) as picture:
+        if side is not None:
+            plain = picture.convert("L" if grey else "RGB")
+            return _as_array(_middle(plain, side), grey)
         if picture.mode.startswith("I"):
             return np.asarray(picture, np.float32)[None] / np.float32(65535)
-        flat = np.asarray(picture.convert("L" if grey else "RGB"), np.float32) / np.float32(255)
+        return _as_array(picture.convert("L" if grey else "RGB"), grey)
+
+
+def _as_array(picture: Any, grey: bool) -> np.ndarray:
+    flat = np.asarray(picture, np.float32) / np.float32(255)
     return flat[None] if grey else np.moveaxis(flat, 2, 0)
+
+
+def _middle(picture: Any, side: int) -> Any:
+    """The middle of a picture whose shorter side is 8 / 7 of `side` (256 for 224)."""
+    from PIL import Image
+
+    width, height = picture.size
+    most = LONGEST * min(width, height)
+    if max(width, height) > most:  # a line of pixels would grow to more than memory holds
+        left, top = max(width - most, 0) // 2, max(height - most, 0) // 2
+        picture = picture.crop((left, top, left + min(width, most), top + min(height, most)))
+        width, height = picture.size
+    short = round(side * 8 / 7)
+    long = short * max(width, height) // min(width, height)
+    size = (short, long) if width <= height else (long, short)
+    fitted = picture.resize(size, Image.Resampling.BILINEAR)
+    left, top = round((size[0] - side) / 2), round((size[1] - side) / 2)
+    return fitted.crop((left, top, left + side, top + side))
 
 
 def _headers(paths: list[Path]) -> tuple[bool, tuple[int, int]]:
@@ -81,8 +109,14 @@ def _headers(paths: list[Path]) -> tuple[bool, tuple[int, int]]:
     return grey, size
 
 
-def _tensor(paths: list[Path], max_bytes: int) -> torch.Tensor:
-    grey, (width, height) = _headers(paths)
+def _tensor(
+    paths: list[Path], max_bytes: int, known: bool | None, side: int | None
+) -> torch.Tensor:
+    if side is not None and known is not None:
+        grey, (width, height) = known, (side, side)
+    else:
+        grey, (width, height) = _headers(paths)
+        grey = grey if known is None else known
     shape = (len(paths), 1 if grey else 3, height, width)
     if 4 * int(np.prod(shape, dtype=object)) > max_bytes:
         raise ConfigError(
@@ -90,11 +124,13 @@ def _tensor(paths: list[Path], max_bytes: int) -> torch.Tensor:
             fix="Draw a sample with --limit 1000, or raise --max-bytes.",
             code="E0135",
         )
+    from PIL import Image
+
     x = np.empty(shape, np.float32)
     for row, path in enumerate(paths):
         try:
-            x[row] = _array(path, grey)
-        except (OSError, ValueError, SyntaxError) as error:
+            x[row] = _array(path, grey, side)
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise UntrustedFile(
                 f"{path.parent.name}/{path.name} is damaged ({error})",
                 fix="Remove it.", code="E0413",
@@ -114,25 +150,50 @@ def read_folder(
         seed: of the sample.
         max_bytes: largest size of the decoded pictures.
     """
-    folders = [f for f in class_folders(root) if _pictures(f)]
-    found: list[tuple[Path, int]] = [(p, k) for k, f in enumerate(folders) for p in _pictures(f)]
-    if not found:
+    every = [(f, pictures(f)) for f in class_folders(root)]
+    folders = [(f, inside) for f, inside in every if inside]
+    if not folders:
         raise ConfigError(
             f"{root.name} holds no folders with pictures and no idx files",
             fix=f"Arrange them as {root.name}/CLASS/picture.png.",
             code="E0136",
         )
+    found = [(p, k) for k, (_, inside) in enumerate(folders) for p in inside]
+    rows = read_pictures(found, limit=limit, seed=seed, max_bytes=max_bytes)
+    classes, truth = tuple(f.name for f, _ in folders), Origin(name=root.name, total=len(found))
+    return replace(rows, classes=classes, truth=truth)
+
+
+def read_pictures(
+    found: list[tuple[Path, int]],
+    *,
+    limit: int | None = None,
+    seed: int = 0,
+    max_bytes: int = MAX_BYTES,
+    grey: bool | None = None,
+    side: int | None = None,
+) -> Batches:
+    """Pictures with their labels, in [0, 1]; of a sample nothing else is decoded.
+
+    Args:
+        found: files and labels.
+        limit: draw a stratified sample by a hash of the last two parts of the names.
+        seed: of the sample.
+        max_bytes: largest size of the decoded pictures.
+        grey: whether there is one channel or three; None for one if all pictures are grey.
+        side: bring pictures of any size to this one, as ImageNet is usually measured: the shorter
+            side to 8 / 7 of it, then the middle. None if they have one size already.
+    """
     y = np.array([k for _, k in found])
-    total, chosen = len(y), np.arange(len(y))
+    chosen = np.arange(len(y))
     if limit is not None:
         named: list[Any] = [f"{seed}/{p.parent.name}/{p.name}".encode() for p, _ in found]
         keys = [hashlib.blake2b(n, digest_size=8).digest() for n in named]
         chosen = sample(np.frombuffer(b"".join(keys), np.uint64), y, limit)
-    x = _tensor([found[i][0] for i in chosen], max_bytes)
+    x = _tensor([found[i][0] for i in chosen], max_bytes, grey, side)
     return Batches(
         x=x,
         y=torch.from_numpy(y[chosen]),
         index=torch.from_numpy(chosen),
-        classes=tuple(f.name for f in folders),
-        truth=Origin(name=root.name, total=total),
+        truth=Origin(name="pictures", total=len(y)),
     )

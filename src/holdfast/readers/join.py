@@ -15,6 +15,7 @@ from holdfast.core.errors import ShapeError
 from holdfast.core.kinds import Model, Threat
 from holdfast.core.records import Subject
 from holdfast.readers.affine import Affine
+from holdfast.readers.among import Among
 from holdfast.readers.data import read_data
 from holdfast.readers.model import ReadModel, read_model
 from holdfast.readers.origin import marked, origin
@@ -138,6 +139,12 @@ def subject(
         make = None if own is None else (lambda s: _units(own(s), low, high))
         facts["units"] = _ranges(origin(rows).columns, low, high)
         facts["clipped"] = clipped
+    known = origin(rows).known
+    if known and rows.classes != known:  # a reference may have numbered them anew
+        kept = tuple(known.index(c) for c in rows.classes)
+        inner, base = Among(inner, kept), make or read.make
+        others = {k: Among(m, kept) for k, m in others.items()}
+        make = None if base is None else (lambda s: Among(base(s), kept))
     if size is not None:
         measured = replace(measured, size=size)
         trusted = None if trusted is None else replace(trusted, size=size)

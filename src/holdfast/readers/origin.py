@@ -19,6 +19,9 @@ class Origin:
         form: `images`, `table` or `tensor`; tables are scaled when they join a model.
         columns: names of the columns of a table.
         total: rows in the source, before any sampling.
+        groups: names of the groups, where they have names.
+        known: names of all classes of the models that the rows are for, where only some of them
+            occur; when the rows join a model, its other outputs are ruled out.
         low: `(d,)` what 0 means in each column, once scaled; None before.
         high: `(d,)` what 1 means in each column, once scaled; None before.
         inner: what a synthetic source knows about itself.
@@ -28,6 +31,8 @@ class Origin:
     form: str = "images"
     columns: tuple[str, ...] = ()
     total: int = 0
+    groups: tuple[str, ...] = ()
+    known: tuple[str, ...] = ()
     low: Tensor | None = None
     high: Tensor | None = None
     inner: Any = None
