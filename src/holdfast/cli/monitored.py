@@ -14,7 +14,7 @@ from holdfast.measures.data.questions import Asked
 from holdfast.measures.data.stream import Look, Moved, far, watched
 from holdfast.readers.archive import MAX_BYTES
 from holdfast.readers.packed_rows import LABEL
-from holdfast.readers.stream import whole, windows
+from holdfast.readers.stream import files, whole, windows
 
 
 class Source(NamedTuple):
@@ -49,6 +49,7 @@ def compared(
     Raises:
         ConfigError: if there is no row to compare.
     """
+    files(source.stream)  # so that a slip of the pen is said before the reference is read
     size = source.max_bytes or MAX_BYTES
     alike: dict[str, Any] = {
         "limit": source.limit, "ignore": source.ignore, "seed": source.seed, "max_bytes": size,

@@ -55,7 +55,7 @@ def blocks(path: Path, size: int, max_bytes: int = MAX_BYTES) -> Iterator[Block]
 @contextmanager
 def _opened_text(path: Path) -> Iterator[TextIO]:
     file = gzip.open(path, "rb") if head(path, 2) == GZIP else path.open("rb")
-    with file, io.TextIOWrapper(file, "utf-8-sig", "replace", newline="") as text:  # type: ignore[arg-type]
+    with file, io.TextIOWrapper(file, "utf-8-sig", "replace", newline="") as text:
         yield text
 
 
@@ -75,7 +75,7 @@ def _text(path: Path, size: int) -> Iterator[Block]:
         with _opened_text(path) as file:
             lines = _lines(file, path.name)
             start = next(lines)
-            mark = max(DELIMITERS, key=lambda d: len(next(csv.reader([start], delimiter=d))))
+            mark = max(DELIMITERS, key=lambda d: _fields(start, d))
             names = [n.strip() for n in next(csv.reader([start], delimiter=mark))]
             _distinct(names, path.name)
             rows: list[list[str]] = []
@@ -95,6 +95,12 @@ def _text(path: Path, size: int) -> Iterator[Block]:
             f"{path.name} cannot be read as a table: {error}",
             fix="Save it as CSV with a header line, or as Parquet.", code="E0414",
         ) from None  # fmt: skip
+
+
+def _fields(header: str, delimiter: str) -> int:
+    """Into how many names a delimiter cuts the header; none if it cuts through quotes."""
+    names = next(csv.reader([header], delimiter=delimiter))
+    return 0 if any('"' in n for n in names) else len(names)
 
 
 def _rows(names: list[str], rows: list[list[str]], damaged: int) -> Block:

@@ -40,6 +40,7 @@ def effects(column: Array, before: Known, *, seed: int = 0) -> tuple[Reading, ..
     if not n or not m:
         return ()
     draw = np.random.default_rng(Dice.of(0, seed).generator(before.name).initial_seed())
+    moved: Array | float
     if before.kind == "values":
         names, at = np.unique(np.concatenate([there, before.there]), return_inverse=True)
         now, was = (np.bincount(part, minlength=len(names)) for part in (at[:n], at[n:]))
