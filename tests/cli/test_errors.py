@@ -48,6 +48,8 @@ def place(tmp_path_factory):
     ("diff last nothing", "last"),
     ("list atacks", "atacks"),
     ("claim nothing-like-it", "nothing-like-it"),
+    ("monitor nothing.csv --reference rows.csv", "nothing.csv"),
+    ("monitor rows.csv --reference rows.npz --model net.pt --detector nothing", "nothing"),
     ("harden net.pt", "--data"),
     ("harden net.pt --data rows.npz --recipe magic --arch net.py:build", "magic"),
     ("init --from-run last", "last"),

@@ -15,8 +15,8 @@ from holdfast.run.store import Store
 from holdfast.run.suite import audit, identity
 
 COMMANDS = (
-    "", "demo", "audit", "attack", "harden", "ls", "show", "diff", "claim", "papers", "list",
-    "doctor", "init",
+    "", "demo", "audit", "attack", "monitor", "harden", "ls", "show", "diff", "claim", "papers",
+    "list", "doctor", "init",
 )  # fmt: skip
 HEAVY = ("torch", "numpy", "scipy", "sklearn", "duckdb", "pydantic")
 SLOW = (*HEAVY, "rich", "jinja2", "importlib.metadata", "sqlite3")  # not for a page of help

@@ -26,7 +26,10 @@ LAST = (
 # Each command's module is imported when the command is asked for.
 COMMANDS: dict[str, dict[str, str]] = {
     "Start here": {"demo": "demo:demo", "audit": "audit:audit"},
-    "Act": {"attack": "attack:attack", "shift": "shift:shift", "harden": "harden:harden"},
+    "Act": {
+        "attack": "attack:attack", "shift": "shift:shift", "monitor": "monitor:monitor",
+        "harden": "harden:harden",
+    },
     "Prove": {
         "certify": "certify:certify", "verify": "verify:verify",
         "check-proof": "check_proof:check_proof",

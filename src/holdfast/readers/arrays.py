@@ -83,7 +83,7 @@ def from_pair(x: Any, y: Any, name: str, classes: tuple[str, ...] = ()) -> Batch
     return Batches(x=inputs, y=labels, classes=names, truth=truth)
 
 
-def _member(file: zipfile.ZipFile, name: str, archive: str) -> np.ndarray:
+def member(file: zipfile.ZipFile, name: str, archive: str) -> np.ndarray:
     """One array of an archive; object arrays (pickles) and lying headers are refused."""
     size = file.getinfo(name).file_size
     with file.open(name) as raw:
@@ -127,8 +127,8 @@ def read_npz(path: Path, max_bytes: int = MAX_BYTES) -> Batches:
                 code="E0133",
             )
         try:
-            x, y = (_member(file, names[n], path.name) for n in pair)
-            named = _member(file, names["classes"], path.name) if "classes" in names else ()
+            x, y = (member(file, names[n], path.name) for n in pair)
+            named = member(file, names["classes"], path.name) if "classes" in names else ()
         except (ValueError, EOFError, zipfile.BadZipFile) as error:
             raise UntrustedFile(
                 f"{path.name} is damaged: {error}", fix="Save it again.", code="E0411"
