@@ -11,6 +11,7 @@ from PIL import Image
 
 CLASSES = [str(i) for i in range(10)]
 KINDS = ["gaussian", "shot", "impulse", "motion blur", "fog", "contrast", "brightness", "pixelate"]
+FAMILIES = ["Noise"] * 3 + ["Blur"] + ["Weather"] * 3 + ["Digital"]
 Plain = dict[str, Any]
 
 
@@ -139,19 +140,48 @@ def attacks() -> list[Plain]:
     ]  # fmt: skip
 
 
+def _left(kind: int, severity: int) -> float:
+    """Accuracy under a corruption."""
+    return max(0.08, 0.97 - (0.03 + 0.022 * kind) * severity**1.25)
+
+
 def corruptions() -> Plain:
     """Kinds by severity."""
     rows = [
-        {"row": k, "column": s, "value": max(0.08, 0.97 - (0.03 + 0.022 * i) * s**1.25)}
+        {
+            "row": k,
+            "column": s,
+            "value": _left(i, s),
+            "low": _left(i, s) * 0.95,
+            "high": _left(i, s) + 0.03,
+            "n": 360,
+            "group": FAMILIES[i],
+        }
         for i, k in enumerate(KINDS)
         for s in range(1, 6)
+    ]
+    drops: list[Plain] = [
+        {
+            "label": k,
+            "value": _left(i, 3),
+            "low": _left(i, 3) * 0.95,
+            "high": _left(i, 3) + 0.03,
+            "n": 360,
+            "before": 0.981,
+            "before low": 0.961,
+            "before high": 0.99,
+            "against": "unchanged inputs",
+        }
+        for i, k in enumerate(KINDS)
     ]
     return outcome(
         "corruptions", "corruptions", "Does it survive everyday damage?",
         finding("warning", "Pixelation and brightness hurt most; noise is survived.", [
             reading("corruptions.mean", 0.760, 0.02), reading("corruptions.worst", 0.41, 0.05),
         ], [figure("corruptions", "heat", "Accuracy by kind and severity",
-                   "Accuracy falls below one half only at severity 5.", rows, x="severity")]),
+                   "Accuracy falls below one half only at severity 5.", rows, x="severity"),
+            figure("corruption-drops", "bars", "What each corruption costs",
+                   "Pixelation costs most.", drops, x="accuracy", y="corrupted inputs")]),
     )  # fmt: skip
 
 
