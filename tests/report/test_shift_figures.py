@@ -11,6 +11,7 @@ from tests.report import sample
 from holdfast.report import render_html
 from holdfast.report.dumbbells import dumbbells
 from holdfast.report.heat import heat, listed
+from holdfast.report.multiples import multiples
 
 
 def cells(rows: list[tuple[Any, ...]], **more: str) -> sample.Plain:
@@ -102,3 +103,39 @@ def test_bars_without_a_reference_and_other_units_are_left_to_the_chart() -> Non
     document = sample.results()
     document["outcomes"][0]["findings"][0]["figures"] = [evil]
     assert '<th scope="row">&lt;script&gt;</th>' in render_html(document)
+
+
+def curves() -> sample.Plain:
+    made = [
+        {"panel": p, "series": s, "x": x, "y": y} | ({"area": a} if x == 0 else {})
+        for p, s, a, points in (
+            ("far: noise", "knn", 0.91, ((0, 0.2), (0.5, 0.9), (1, 1))),
+            ("far: noise", "energy", 0.75, ((0, 0), (1, 1))),
+            ("near: <b>", "energy", 0.4, ((0, 0), (1, 1))),
+        )
+        for x, y in points
+    ]  # fmt: skip
+    return sample.figure("roc", "lines", "t", "s", made, x="false", y="true")
+
+
+def test_squares_hold_one_curve_per_series_and_the_areas_in_words() -> None:
+    found = multiples(curves())
+    assert found is not None and found.series == (("s1", "knn"), ("s2", "energy"))
+    first, second = found.panels
+    assert 'class="s1" points="0.0,80.0 50.0,10.0 100.0,0.0"' in first.drawing
+    assert first.areas == (("s1", "knn", "0.91"), ("s2", "energy", "0.75"))
+    assert second.areas == (("s2", "energy", "0.40"),) and "s1" not in second.drawing
+    document = sample.results()
+    document["outcomes"][0]["findings"][0]["figures"] = [curves()]
+    page = render_html(document)
+    assert "<b>near: &lt;b&gt;</b>" in page and 'data-chart="fig-roc"' not in page
+
+
+def test_lines_without_panels_stay_a_chart() -> None:
+    plain = curves()
+    for row in plain["rows"]:
+        del row["panel"]
+    assert multiples(plain) is None
+    plain = curves()
+    plain["rows"][0]["y"] = 3.0
+    assert multiples(plain) is None

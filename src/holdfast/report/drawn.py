@@ -11,6 +11,7 @@ from holdfast.report.charts import DRAW
 from holdfast.report.document import Document, mapping, mappings, text
 from holdfast.report.dumbbells import Dumbbells, dumbbells
 from holdfast.report.heat import Heat, heat, listed
+from holdfast.report.multiples import Multiples, multiples
 from holdfast.report.pictures import Picture, picture, pictured
 from holdfast.report.proofs import Proofs, proofs
 from holdfast.report.stages import Check, Ledger, ledger, panel
@@ -45,6 +46,7 @@ class Drawn:
     panel: tuple[Check, ...] = ()
     proofs: Proofs | None = None
     dumbbells: Dumbbells | None = None
+    multiples: Multiples | None = None
     pictures: tuple[Picture, ...] = ()
     note: str = ""
     svg: Any = ""
@@ -95,7 +97,9 @@ def drawn(desk: Desk, figure: Mapping[str, Any]) -> Drawn | None:
         return None
     anchor = desk.anchor(text(figure.get("name")) or kind)
     pairs = dumbbells(figure) if kind == "bars" else None
-    spec = DRAW[kind](mapping(figure)) if kind in DRAW and pairs is None else None
+    squares = multiples(figure) if kind == "lines" else None
+    plain = kind in DRAW and pairs is None and squares is None
+    spec = DRAW[kind](mapping(figure)) if plain else None
     if spec is not None:
         desk.charts[anchor] = spec
     ladder = proofs(rows) if kind == "table" else None
@@ -115,6 +119,7 @@ def drawn(desk: Desk, figure: Mapping[str, Any]) -> Drawn | None:
         panel=panel(rows) if kind == "table" else (),
         proofs=ladder,
         dumbbells=pairs,
+        multiples=squares,
         pictures=pictures,
         note=note,
         chart=spec is not None,
