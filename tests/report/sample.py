@@ -239,6 +239,17 @@ def others() -> list[Plain]:
               for s, counts in (("familiar", (90, 120, 70, 40, 20, 12, 5, 2, 1, 0)),
                                 ("noise", (0, 2, 5, 12, 30, 60, 90, 80, 50, 31)))
               for i, n in enumerate(counts)]  # fmt: skip
+    squares: list[Plain] = [
+        {"panel": p, "series": s, "x": i / 10, "y": (i / 10) ** power}
+        | ({} if i else {"area": 1 / (1 + power)})
+        for p, hard in (("far: noise", 0.05), ("far: texture", 0.1), ("near: two halves", 0.5))
+        for s, power in (("knn", hard), ("energy", 2 * hard)) for i in range(11)
+    ]  # fmt: skip
+    moved: list[Plain] = [
+        {"label": f"class {c}", "feature": c, "value": 0.3 - 0.03 * c, "limit": 0.14,
+         "p": 10.0 ** (c - 6), "moved": c < 6}
+        for c in range(7)
+    ]  # fmt: skip
     return [
         outcome("certificates", "certificates", "For which inputs is safety proven?",
                 finding("info", "58.9% of inputs are proven safe within linf:2/255.", [
@@ -250,7 +261,13 @@ def others() -> list[Plain]:
                 finding("good", "Noise is told apart from digits.", [
                     reading("ood.auroc.far", 0.972, 0.01), reading("ood.auroc.near", 0.912, 0.02),
                 ], [figure("scores", "histogram", "Energy score",
-                           "The two groups overlap little.", scores, x="energy score, scaled")])),
+                           "The two groups overlap little.", scores, x="energy score, scaled"),
+                    figure("ood-roc", "lines", "Detection by foreign set", "Halves are hardest.",
+                           squares, x="familiar inputs flagged", y="foreign inputs flagged")])),
+        outcome("drift", "ood", "Are the rows still those that it was trusted on?",
+                finding("warning", "6 of 7 answers have moved.", [], [
+                    figure("drift-answers", "bars", "Which answers moved", "6 of 7 moved.", moved,
+                           x="largest distance", y="answer")])),
         outcome("privacy", "privacy", "Can membership be guessed?",
                 finding("good", "Membership cannot be told better than by chance.",
                         [reading("privacy.advantage", 0.04, 0.05, better="lower")])),

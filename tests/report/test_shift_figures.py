@@ -11,6 +11,7 @@ from tests.report import sample
 from holdfast.report import render_html
 from holdfast.report.dumbbells import dumbbells
 from holdfast.report.heat import heat, listed
+from holdfast.report.limits import limits
 from holdfast.report.multiples import multiples
 
 
@@ -139,3 +140,27 @@ def test_lines_without_panels_stay_a_chart() -> None:
     plain = curves()
     plain["rows"][0]["y"] = 3.0
     assert multiples(plain) is None
+
+
+def test_distances_stand_against_their_limit() -> None:
+    rows: list[sample.Plain] = [
+        {"label": "<i>", "value": 0.4, "limit": 0.2, "p": 1e-6, "moved": True},
+        {"label": "b", "value": 0.1, "limit": 0.2, "p": 0.25, "moved": False},
+    ]
+    figure = sample.figure("drift", "bars", "t", "s", rows, x="largest distance", y="feature")
+    found = limits(figure)
+    assert found is not None and found.limit == "0.2"
+    assert [(line.value, line.p, line.beyond) for line in found.lines] == [
+        ("0.4", "< 0.001", True), ("0.1", "0.250", False),
+    ]  # fmt: skip
+    where = [float(v) for v in re.findall(r'cx="([\d.]+)%', str([r.drawing for r in found.lines]))]
+    line = re.search(r'class="limit" x1="([\d.]+)%', found.lines[0].drawing)
+    assert line is not None
+    assert [*where, float(line[1])] == pytest.approx(
+        [96 / 1.08 * k for k in (1, 0.25, 0.5)], abs=0.01
+    )
+    document = sample.results()
+    document["outcomes"][0]["findings"][0]["figures"] = [figure]
+    page = render_html(document)
+    assert '<tr class="worse"><th scope="row">&lt;i&gt;</th>' in page
+    assert limits(sample.figure("d", "bars", "t", "s", [{"label": "a", "value": 0.5}])) is None

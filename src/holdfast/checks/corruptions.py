@@ -150,7 +150,8 @@ class Corruptions(Check):
         ]  # fmt: skip
         return Figure(
             name="corruption-drops", kind="bars", title="What each corruption costs", says=says,
-            rows=tuple(rows), x="accuracy in the mean over severities", y="corrupted inputs",
+            rows=tuple(rows), x="accuracy, mean over severities; each interval holds alone",
+            y="corrupted inputs",
         )  # fmt: skip
 
     def _by_kind(self, subject: Subject, table: dict[str, list[Tensor]]) -> list[Reading]:

@@ -11,6 +11,7 @@ from holdfast.report.charts import DRAW
 from holdfast.report.document import Document, mapping, mappings, text
 from holdfast.report.dumbbells import Dumbbells, dumbbells
 from holdfast.report.heat import Heat, heat, listed
+from holdfast.report.limits import Limits, limits
 from holdfast.report.multiples import Multiples, multiples
 from holdfast.report.pictures import Picture, picture, pictured
 from holdfast.report.proofs import Proofs, proofs
@@ -47,6 +48,7 @@ class Drawn:
     proofs: Proofs | None = None
     dumbbells: Dumbbells | None = None
     multiples: Multiples | None = None
+    limits: Limits | None = None
     pictures: tuple[Picture, ...] = ()
     note: str = ""
     svg: Any = ""
@@ -97,8 +99,9 @@ def drawn(desk: Desk, figure: Mapping[str, Any]) -> Drawn | None:
         return None
     anchor = desk.anchor(text(figure.get("name")) or kind)
     pairs = dumbbells(figure) if kind == "bars" else None
+    reached = limits(figure) if kind == "bars" and pairs is None else None
     squares = multiples(figure) if kind == "lines" else None
-    plain = kind in DRAW and pairs is None and squares is None
+    plain = kind in DRAW and not (pairs or reached or squares)
     spec = DRAW[kind](mapping(figure)) if plain else None
     if spec is not None:
         desk.charts[anchor] = spec
@@ -120,6 +123,7 @@ def drawn(desk: Desk, figure: Mapping[str, Any]) -> Drawn | None:
         proofs=ladder,
         dumbbells=pairs,
         multiples=squares,
+        limits=reached,
         pictures=pictures,
         note=note,
         chart=spec is not None,

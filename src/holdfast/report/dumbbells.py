@@ -15,7 +15,7 @@ from holdfast.report.document import Document, mappings, number, text
 from holdfast.report.vega import shares_only
 
 _MOST, _HEIGHT, _MIDDLE = 40, 26, 13
-_WIDE = 0.6  # of the axis: wider spans get ticks twice as far apart
+_WIDE = 0.5  # of the axis: wider spans get ticks twice as far apart
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,11 @@ class Dumbbells:
     after: str
     reference: str
 
+    @property
+    def worse(self) -> bool:
+        """Whether any line is surely worse."""
+        return any(line.worse for line in self.lines)
+
 
 def _ends(rows: list[Document]) -> tuple[float, tuple[float, ...]]:
     """Where the axis begins, and its ticks; it ends at one."""
@@ -67,7 +72,7 @@ def dumbbells(figure: Document) -> Dumbbells | None:
     value, low, high = (number(one.get(k)) for k in ("before", "before low", "before high"))
     return Dumbbells(
         tuple(_line(r, start, ticks) for r in found),
-        _axis(start, ticks), text(figure.get("x"), 120),
+        _axis(start, ticks), text(figure.get("x"), 240),
         text(one.get("against"), 60) or "before", text(figure.get("y"), 60) or "after",
         _percent(value) + (f" {_interval(low, high)}" if low is not None else ""),
     )  # fmt: skip
@@ -93,7 +98,7 @@ def _axis(start: float, ticks: tuple[float, ...]) -> Markup:
     one = Markup('<text{} x="{:.2f}%" y="12" text-anchor="{}">{}%</text>')
     parts = [
         one.format(
-            Markup(' class="odd"') if (len(ticks) - i) % 2 == 0 else "",  # left out on phones
+            Markup(' class="odd"') if 0 < i < len(ticks) - 1 else "",  # left out on phones
             100.0 if t == ticks[-1] else _at(t, start),
             "end" if t == ticks[-1] else "start" if _at(t, start) < 4 else "middle",
             round(100 * t),
