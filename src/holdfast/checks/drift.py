@@ -101,7 +101,7 @@ def _features(subject: Subject, x: object) -> Callable[[int], str]:
     """The name of a feature: a column of a table, a place in an image, or its number."""
     units = subject.about.get("units")
     columns = [str(u.get("column", "")) for u in units] if isinstance(units, list | tuple) else []
-    shape = x.shape[1:] if isinstance(x, Tensor) else ()
+    shape = list(x.shape[1:]) if isinstance(x, Tensor) else []
 
     def name(j: int) -> str:
         if j < len(columns) and columns[j]:

@@ -108,10 +108,7 @@ class OOD(Check):
             says=says,
             readings=(main, let_in),
             advice="" if main.low >= self.tolerated else GUARD,
-            figures=(Figure(
-                name="ood", kind="heat", title="AUROC by detector and foreign set", says=says,
-                rows=tuple(lines), x="foreign set", y="detector",
-            ), roc_figure(curves, {k: auroc(*pair) for k, pair in curves.items()})),
+            figures=_figures(lines, curves, says),
         )  # fmt: skip
 
     def _line(self, name: str, kind: str, known: Tensor, strange: Tensor) -> dict[str, Cell]:
@@ -137,3 +134,14 @@ class OOD(Check):
 def _scores(score: Score, x: Tensor) -> Tensor:
     with torch.no_grad():
         return torch.cat([score(x[part]).detach().double().cpu() for part in chunks(len(x), 256)])
+
+
+def _figures(
+    lines: list[dict[str, Cell]], curves: dict[tuple[str, str], tuple[Tensor, Tensor]], says: str
+) -> tuple[Figure, ...]:
+    """The areas as a map, and the curves behind them."""
+    areas = Figure(
+        name="ood", kind="heat", title="AUROC by detector and foreign set", says=says,
+        rows=tuple(lines), x="foreign set", y="detector",
+    )  # fmt: skip
+    return areas, roc_figure(curves, {k: auroc(*pair) for k, pair in curves.items()})

@@ -56,6 +56,21 @@ class Slices(Check):
             else f"No slice lies clearly below the accuracy of all rows ({overall:.1%}); the "
             f"worst is {label} with {worst.value:.1%}."
         )
+        figure = self._figure(found, before, says)
+        reading = Reading(
+            name="clean.worst_class", value=worst.value, low=worst.low, high=worst.high,
+            n=worst.n, seed=subject.seed,
+        )  # fmt: skip
+        yield Finding(
+            severity=Severity.WARNING if behind else Severity.GOOD,
+            says=says,
+            readings=(reading,),
+            advice="Collect or reweight rows of the worst slices." if behind else "",
+            figures=(figure,),
+        )
+
+    def _figure(self, found: list[tuple[str, Reading]], before: Reading, says: str) -> Figure:
+        """Every slice beside all rows."""
         rows: tuple[dict[str, Cell], ...] = tuple(
             {
                 "label": name, "value": r.value, "low": round(r.low, 4), "high": round(r.high, 4),
@@ -68,21 +83,10 @@ class Slices(Check):
             f"accuracy; the {len(found)} intervals of slices hold together at "
             f"{1 - self.alpha:.0%} (Bonferroni), for among many slices some look bad by chance"
         )
-        figure = Figure(
+        return Figure(
             name="slices", kind="bars", title="Accuracy by class and group", says=says, rows=rows,
             x=note, y="one slice",
         )  # fmt: skip
-        reading = Reading(
-            name="clean.worst_class", value=worst.value, low=worst.low, high=worst.high,
-            n=worst.n, seed=subject.seed,
-        )  # fmt: skip
-        yield Finding(
-            severity=Severity.WARNING if behind else Severity.GOOD,
-            says=says,
-            readings=(reading,),
-            advice="Collect or reweight rows of the worst slices." if behind else "",
-            figures=(figure,),
-        )
 
     def _reading(self, subject: Subject, label: str, right: Tensor, slices: int) -> Reading:
         return proportion(

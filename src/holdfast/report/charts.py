@@ -89,19 +89,7 @@ def reliability(figure: Document) -> Spec | None:
     x = axis("confidence", "confidence", True)
     y = axis("accuracy", "accuracy", True)
     ideal = {"values": [{"confidence": 0, "accuracy": 0}, {"confidence": 1, "accuracy": 1}]}
-    counts = sorted({min(r["count"] for r in rows), max(r["count"] for r in rows)})
-    names = list(dict.fromkeys(str(r.get("series")) for r in rows))
-    named = len(names) > 1
-    colour: Spec = (
-        {"field": "series", "type": "nominal", "scale": {"domain": names}}
-        if named
-        else {"value": "var(--s1)"}
-    )
-    size: Spec = {
-        "field": "count", "type": "quantitative", "scale": {"range": [30, 420]},
-        "legend": {"title": "rows", "orient": "top", "symbolFillColor": "var(--s1)",
-                   "values": counts} if not named else None,
-    }  # fmt: skip
+    named, colour, size = _points(rows)
     if named:
         x["title"] = "confidence (area of a point: rows)"
     known = "isValid(datum.low) && isValid(datum.high)"
@@ -131,6 +119,26 @@ def reliability(figure: Document) -> Spec | None:
         },
     ]  # fmt: skip
     return spec(layers, 300 if named else 260, rows)
+
+
+def _points(rows: list[Spec]) -> tuple[bool, Spec, Spec]:
+    """Whether there are several series; colour and area of the points of a reliability chart."""
+    names = list(dict.fromkeys(str(r.get("series")) for r in rows))
+    named = len(names) > 1
+    colour: Spec = (
+        {"field": "series", "type": "nominal", "scale": {"domain": names}}
+        if named
+        else {"value": "var(--s1)"}
+    )
+    counts = sorted({min(r["count"] for r in rows), max(r["count"] for r in rows)})
+    legend: Spec = {
+        "title": "rows", "orient": "top", "symbolFillColor": "var(--s1)", "values": counts,
+    }  # fmt: skip
+    size: Spec = {
+        "field": "count", "type": "quantitative", "scale": {"range": [30, 420]},
+        "legend": None if named else legend,
+    }  # fmt: skip
+    return named, colour, size
 
 
 def histogram(figure: Document) -> Spec | None:
