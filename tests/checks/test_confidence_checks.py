@@ -14,10 +14,12 @@ from torch import Tensor, nn
 from holdfast.checks.calibration import Calibration
 from holdfast.checks.foreign import foreign
 from holdfast.checks.ood import OOD
+from holdfast.checks.separation import roc
 from holdfast.core.data import Batches
 from holdfast.core.dice import Dice
 from holdfast.core.records import Severity, Subject
 from holdfast.ops.ranking import auroc_interval
+from holdfast.ops.statistics import clopper_pearson
 
 
 def sure(confidence: float, accuracy: float, rows: int) -> Batches:
@@ -62,6 +64,36 @@ def test_unsure_is_told_from_sure() -> None:
     assert "too unsure" in one.says
 
 
+def test_bins_have_exact_intervals_and_the_curve_ends_at_the_error_rate() -> None:
+    (one,) = calibrated(sure(0.8, 0.6, 100), sure(0.8, 0.6, 50))
+    bins, curve = (f.rows for f in one.figures)
+    low, high = clopper_pearson(60, 100)
+    assert bins[0]["low"] == pytest.approx(float(low), abs=1e-5)
+    assert bins[0]["high"] == pytest.approx(float(high), abs=1e-5)
+    assert [r["series"] for r in bins] == ["as it is", "after temperature"]
+    ends = {r["series"]: r["y"] for r in curve}
+    assert ends == {k: 0.4 for k in ("surest answers first", "errors last of all", "in any order")}
+    # All rows are equally sure, so declining some helps nothing; the best order ends in a corner.
+    assert {r["y"] for r in curve if r["series"] != "errors last of all"} == {0.4}
+    best = [(r["x"], r["y"]) for r in curve if r["series"] == "errors last of all"]
+    assert (0.6, 0.0) in best and best[0] == (0.1, 0.0)
+    assert all(y == pytest.approx(max(0.0, 1 - 0.6 / float(x or 1)), abs=1e-4) for x, y in best)
+    assert "40.0% of answers wrong instead of 40.0%" in one.figures[1].says
+
+
+def test_the_curve_of_a_detector_is_read_between_its_thresholds() -> None:
+    g = torch.Generator().manual_seed(0)
+    known, strange = torch.randn(40, generator=g), torch.randn(30, generator=g) + 1
+    at = tuple(k / 40 for k in range(41))
+    for f, y in zip(at, roc(known, strange, at), strict=True):
+        # The k largest familiar scores are flagged, and all foreign ones above the next one.
+        line = known.sort(descending=True).values[round(40 * f)] if f < 1 else -torch.inf
+        assert y == pytest.approx(float((strange > line).double().mean()))
+    assert roc(torch.zeros(5), torch.zeros(7), (0.0, 0.3, 1.0)) == pytest.approx([0.0, 0.3, 1.0])
+    apart = roc(torch.zeros(5), torch.ones(7), (0.0, 0.5, 1.0))
+    assert apart == [1.0, 1.0, 1.0]
+
+
 @dataclass(frozen=True)
 class Nearest:
     """Distance to the nearest fitted row: 0 for a row that it was fitted on."""
@@ -96,8 +128,10 @@ def test_a_detector_that_knows_every_row_has_auroc_one_and_a_blind_one_half() ->
     assert found.value == found.high == 1.0 and 0.9 < found.low < 1.0
     sets = 4 + 3  # noise, constant, texture, photographs; halves, patches, turned
     assert found.n == 40 + sets * 40 and found.unit == "probability"
-    lines = one.figures[0].rows
-    assert len(lines) == 2 * sets
+    lines, points = (f.rows for f in one.figures)
+    assert len(lines) == 2 * sets and len(points) <= 2 * sets * 12
+    assert {r["area"] for r in points if r["series"] == lines[0]["row"] and "area" in r} == {1.0}
+    assert all(r["low"] <= r["value"] <= r["high"] for r in lines)  # type: ignore[operator]
     assert [r["value"] for r in lines[sets:]] == [0.5] * sets
     (blind,) = findings(OOD(detectors=(Constant(),)), about)
     half = reading([blind], "ood.auroc")

@@ -11,6 +11,7 @@ from PIL import Image
 
 CLASSES = [str(i) for i in range(10)]
 KINDS = ["gaussian", "shot", "impulse", "motion blur", "fog", "contrast", "brightness", "pixelate"]
+FAMILIES = ["Noise"] * 3 + ["Blur"] + ["Weather"] * 3 + ["Digital"]
 Plain = dict[str, Any]
 
 
@@ -139,19 +140,48 @@ def attacks() -> list[Plain]:
     ]  # fmt: skip
 
 
+def _left(kind: int, severity: int) -> float:
+    """Accuracy under a corruption."""
+    return max(0.08, 0.97 - (0.03 + 0.022 * kind) * severity**1.25)
+
+
 def corruptions() -> Plain:
     """Kinds by severity."""
     rows = [
-        {"row": k, "column": s, "value": max(0.08, 0.97 - (0.03 + 0.022 * i) * s**1.25)}
+        {
+            "row": k,
+            "column": s,
+            "value": _left(i, s),
+            "low": _left(i, s) * 0.95,
+            "high": _left(i, s) + 0.03,
+            "n": 360,
+            "group": FAMILIES[i],
+        }
         for i, k in enumerate(KINDS)
         for s in range(1, 6)
+    ]
+    drops: list[Plain] = [
+        {
+            "label": k,
+            "value": _left(i, 3),
+            "low": _left(i, 3) * 0.95,
+            "high": _left(i, 3) + 0.03,
+            "n": 360,
+            "before": 0.981,
+            "before low": 0.961,
+            "before high": 0.99,
+            "against": "unchanged inputs",
+        }
+        for i, k in enumerate(KINDS)
     ]
     return outcome(
         "corruptions", "corruptions", "Does it survive everyday damage?",
         finding("warning", "Pixelation and brightness hurt most; noise is survived.", [
             reading("corruptions.mean", 0.760, 0.02), reading("corruptions.worst", 0.41, 0.05),
         ], [figure("corruptions", "heat", "Accuracy by kind and severity",
-                   "Accuracy falls below one half only at severity 5.", rows, x="severity")]),
+                   "Accuracy falls below one half only at severity 5.", rows, x="severity"),
+            figure("corruption-drops", "bars", "What each corruption costs",
+                   "Pixelation costs most.", drops, x="accuracy", y="corrupted inputs")]),
     )  # fmt: skip
 
 
@@ -209,6 +239,17 @@ def others() -> list[Plain]:
               for s, counts in (("familiar", (90, 120, 70, 40, 20, 12, 5, 2, 1, 0)),
                                 ("noise", (0, 2, 5, 12, 30, 60, 90, 80, 50, 31)))
               for i, n in enumerate(counts)]  # fmt: skip
+    squares: list[Plain] = [
+        {"panel": p, "series": s, "x": i / 10, "y": (i / 10) ** power}
+        | ({} if i else {"area": 1 / (1 + power)})
+        for p, hard in (("far: noise", 0.05), ("far: texture", 0.1), ("near: two halves", 0.5))
+        for s, power in (("knn", hard), ("energy", 2 * hard)) for i in range(11)
+    ]  # fmt: skip
+    moved: list[Plain] = [
+        {"label": f"class {c}", "feature": c, "value": 0.3 - 0.03 * c, "limit": 0.14,
+         "p": 10.0 ** (c - 6), "moved": c < 6}
+        for c in range(7)
+    ]  # fmt: skip
     return [
         outcome("certificates", "certificates", "For which inputs is safety proven?",
                 finding("info", "58.9% of inputs are proven safe within linf:2/255.", [
@@ -220,7 +261,13 @@ def others() -> list[Plain]:
                 finding("good", "Noise is told apart from digits.", [
                     reading("ood.auroc.far", 0.972, 0.01), reading("ood.auroc.near", 0.912, 0.02),
                 ], [figure("scores", "histogram", "Energy score",
-                           "The two groups overlap little.", scores, x="energy score, scaled")])),
+                           "The two groups overlap little.", scores, x="energy score, scaled"),
+                    figure("ood-roc", "lines", "Detection by foreign set", "Halves are hardest.",
+                           squares, x="familiar inputs flagged", y="foreign inputs flagged")])),
+        outcome("drift", "ood", "Are the rows still those that it was trusted on?",
+                finding("warning", "6 of 7 answers have moved.", [], [
+                    figure("drift-answers", "bars", "Which answers moved", "6 of 7 moved.", moved,
+                           x="largest distance", y="answer")])),
         outcome("privacy", "privacy", "Can membership be guessed?",
                 finding("good", "Membership cannot be told better than by chance.",
                         [reading("privacy.advantage", 0.04, 0.05, better="lower")])),

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
+from holdfast.checks.confidence import coverage_figure, reliability_figure
 from holdfast.core.catalog import register
 from holdfast.core.fields import Count, Inner, settings
 from holdfast.core.kinds import Check
-from holdfast.core.records import Figure, Finding, Severity, Subject
+from holdfast.core.records import Finding, Severity, Subject
 from holdfast.defend.temperature import best_temperature
 from holdfast.measures.outputs.calibration import adaptive_ece, ece
 from holdfast.measures.outputs.scores import brier, nll
+from holdfast.measures.outputs.selective import risk_coverage
 from holdfast.run.forward import labelled, outputs
 
 
@@ -46,10 +48,13 @@ class Calibration(Check):
         temperature = best_temperature(outputs(subject.model, known.x), known.y)
         bins, alpha, seed = self.bins, self.alpha, subject.seed
         found = ece(logit, y, bins=bins, alpha=alpha, seed=seed)
-        after = ece(
+        cooled = ece(
             logit / temperature, y, bins=bins, alpha=alpha, seed=seed,
             name="calibration.ece_after_temperature",
-        ).error  # fmt: skip
+        )  # fmt: skip
+        after = cooled.error
+        selective = risk_coverage(logit, y, alpha=alpha, seed=seed)
+        coverage = coverage_figure(selective, alpha)
         error, shown = found.error, zip(found.confidence, found.accuracy, found.count, strict=True)
         too_sure = sum((c - a) * n for c, a, n in shown) > 0
         bad = error.value > self.tolerated
@@ -67,11 +72,12 @@ class Calibration(Check):
                 error, after,
                 *adaptive_ece(logit, y, bins=bins, alpha=alpha, seed=seed).readings(),
                 brier(logit, y, alpha=alpha, seed=seed), nll(logit, y, alpha=alpha, seed=seed),
+                selective.area,
             ),
             advice=f"Divide the logits by {temperature:.3f}: defence:temperature."
             if bad and after.value < error.value else "",
-            figures=(Figure(
-                name="reliability", kind="reliability", title="Reliability", says=says,
-                rows=found.rows(), x="confidence (probability)", y="accuracy (share)",
-            ),),
+            figures=(
+                reliability_figure(found, cooled, says, alpha),
+                *([coverage] if coverage else []),
+            ),
         )  # fmt: skip

@@ -22,6 +22,9 @@ from holdfast.run.forward import correct, outputs
 from holdfast.run.reading import average, proportion
 from holdfast.shifts.published import IMAGENET_C
 
+FAMILIES = ("Noise", "Blur", "Weather", "Digital", "Others")
+STARTS = (0, 3, 7, 11)  # where the first four begin among the fifteen of ImageNet-C
+
 
 @register("check", cites="imagenet-c", says="Accuracy under natural corruptions by severity.")
 @settings
@@ -95,9 +98,7 @@ class Corruptions(Check):
         name, severity, count = min(cells, key=lambda c: (c[2], c[0]))
         share = self.alpha / len(cells)  # the worst of many: all intervals hold together
         low = proportion("corruptions.worst", count, n, alpha=share, seed=subject.seed)
-        figure_rows: list[dict[str, Cell]] = [
-            {"row": kind, "column": f"{s:g}", "value": c / n} for kind, s, c in cells
-        ]
+        by_kind = self._by_kind(subject, table)
         says = (
             f"Averaged over {len(table)} corruptions and {len(self.severities)} severities, "
             f"{mean.value:.1%} of rows are right (unchanged: {float(clean.double().mean()):.1%}); "
@@ -107,20 +108,51 @@ class Corruptions(Check):
         return Finding(
             severity=Severity.WARNING if drop > 0.1 else Severity.GOOD,
             says=says,
-            readings=(mean, low, *self._by_kind(subject, table)),
+            readings=(mean, low, *by_kind),
             advice=f"Train with {name} among the augmentations." if drop > 0.1 else "",
-            figures=(
-                Figure(
-                    name="corruptions",
-                    kind="heat",
-                    title="Accuracy by corruption and severity",
-                    says=says,
-                    rows=tuple(figure_rows),
-                    x="severity (share of the published scale)",
-                    y="corruption",
-                ),
-            ),
+            figures=(self._heat(cells, n, says), self._drops(by_kind, clean, subject.seed)),
         )
+
+    def _heat(self, cells: list[tuple[str, float, int]], n: int, says: str) -> Figure:
+        """Accuracy of every kind and severity, each with its own interval, in families."""
+        found: list[dict[str, Cell]] = []
+        for kind, s, count in sorted(cells, key=lambda c: FAMILIES.index(_family(c[0]))):
+            r = proportion(kind, count, n, alpha=self.alpha)
+            found.append({
+                "row": kind, "column": f"{s:g}", "value": r.value, "low": round(r.low, 4),
+                "high": round(r.high, 4), "n": n, "group": _family(kind),
+            })  # fmt: skip
+        return Figure(
+            name="corruptions", kind="heat", title="Accuracy by corruption and severity",
+            says=says, rows=tuple(found), x="severity (share of the published scale)",
+            y="corruption",
+        )  # fmt: skip
+
+    def _drops(self, by_kind: list[Reading], clean: Tensor, seed: int) -> Figure:
+        """Accuracy with and without each kind, the largest drop first."""
+        before = proportion("clean", int(clean.sum()), len(clean), alpha=self.alpha, seed=seed)
+        order = sorted(by_kind, key=lambda r: (r.value, r.name))
+        surely = [r for r in order if r.high < before.low]
+        says = (
+            f"{len(surely)} of {len(order)} corruptions surely cost accuracy; most: "
+            f"{_short(order[0])}, {before.value - order[0].value:.1%} of rows."
+            if surely
+            else f"None of {len(order)} corruptions surely costs accuracy in the mean over levels."
+        )
+        rows: list[dict[str, Cell]] = [
+            {
+                "label": _short(r), "value": r.value, "low": round(r.low, 4),
+                "high": round(r.high, 4), "n": r.n, "before": before.value,
+                "before low": round(before.low, 4), "before high": round(before.high, 4),
+                "against": "unchanged inputs",
+            }
+            for r in order
+        ]  # fmt: skip
+        return Figure(
+            name="corruption-drops", kind="bars", title="What each corruption costs", says=says,
+            rows=tuple(rows), x="accuracy, mean over severities; each interval holds alone",
+            y="corrupted inputs",
+        )  # fmt: skip
 
     def _by_kind(self, subject: Subject, table: dict[str, list[Tensor]]) -> list[Reading]:
         return [
@@ -132,6 +164,17 @@ class Corruptions(Check):
             )
             for name, kinds in table.items()
         ]
+
+
+def _family(kind: str) -> str:
+    """The family that ImageNet-C puts a corruption in."""
+    place = IMAGENET_C.index(kind) if kind in IMAGENET_C else -1
+    return FAMILIES[sum(place >= start for start in STARTS) - 1 if place >= 0 else -1]
+
+
+def _short(reading: Reading) -> str:
+    """The corruption that a reading is about."""
+    return reading.name.partition(".")[2]
 
 
 def _name(part: object) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from math import log, sqrt
 from typing import ClassVar
 
 from torch import Tensor
@@ -11,13 +12,14 @@ from torch import Tensor
 from holdfast.core.catalog import register
 from holdfast.core.errors import Unsupported
 from holdfast.core.fields import Count, Inner, settings
-from holdfast.core.kinds import Check
+from holdfast.core.kinds import Batches, Check
 from holdfast.core.records import Cell, Figure, Finding, Severity, Subject
 from holdfast.measures.data.drift import Drift as Tested
 from holdfast.measures.data.drift import drift
 from holdfast.run.forward import outputs
 
-SHOWN = 20
+SHOWN = 12
+IMAGE = 3  # dimensions of one image
 LOOK = "Look at the features that moved; retrain or recalibrate before the numbers are believed."
 
 
@@ -72,7 +74,10 @@ class Drift(Check):
             says=says[0].upper() + says[1:],
             readings=tuple(replace(r, seed=subject.seed) for f in found for r in f.readings()),
             advice=LOOK if alarm else "",
-            figures=_figures(found[-1], says),
+            figures=tuple(
+                _figure(f, names, (len(new), len(old)))
+                for f, names in zip(found, (_classes(new), _features(subject, x)), strict=False)
+            ),
         )
 
     def _asked(self, now: Tensor, before: Tensor, name: str, seed: int) -> Tested:
@@ -86,11 +91,60 @@ def _sentence(found: Tested) -> str:
     return f"{len(found.moved())} of {len(found.adjusted)} {what} have moved (p = {found.p:.2g})"
 
 
-def _figures(found: Tested, says: str) -> tuple[Figure, ...]:
-    moved = found.moved()[:SHOWN]
-    rows: tuple[dict[str, Cell], ...] = tuple(
-        {"feature": j, "distance": float(found.found.statistic[j]), "p": float(found.adjusted[j])}
-        for j in moved
-    )
-    title = f"Which {found.name.rpartition('.')[2]} moved"
-    return (Figure(name="drift", kind="table", title=title, says=says, rows=rows),) if rows else ()
+def _classes(batches: Batches) -> Callable[[int], str]:
+    """The name of an answer."""
+    names = batches.classes
+    return lambda k: f"class {names[k] if k < len(names) else k}"
+
+
+def _features(subject: Subject, x: object) -> Callable[[int], str]:
+    """The name of a feature: a column of a table, a place in an image, or its number."""
+    units = subject.about.get("units")
+    columns = [str(u.get("column", "")) for u in units] if isinstance(units, list | tuple) else []
+    shape = list(x.shape[1:]) if isinstance(x, Tensor) else []
+
+    def name(j: int) -> str:
+        if j < len(columns) and columns[j]:
+            return columns[j]
+        if len(shape) != IMAGE:
+            return f"feature {j}"
+        channel, place = divmod(j, shape[1] * shape[2])
+        pixel = f"row {place // shape[2]}, column {place % shape[2]}"
+        return f"{pixel}, channel {channel}" if shape[0] > 1 else pixel
+
+    return name
+
+
+def _figure(found: Tested, name: Callable[[int], str], rows: tuple[int, int]) -> Figure:
+    """The largest distances, and the one from which on they count.
+
+    All tests have the same number of rows, so the p-value falls with the distance: the limit of
+    large samples is shown where it tells moved ones from the others, else the next one that does.
+    """
+    distance, count = found.found.statistic, len(found.adjusted)
+    moved = found.adjusted < found.alpha
+    limit = sqrt(-log(found.alpha / count / 2) / 2 * (1 / rows[0] + 1 / rows[1]))
+    if bool(moved.any()):
+        limit = min(limit, float(distance[moved].min()))
+    if not bool(moved.all()):
+        limit = max(limit, float(distance[~moved].max()))
+    what = found.name.rpartition(".")[2]
+    lines: tuple[dict[str, Cell], ...] = tuple(
+        {
+            "label": name(j), "feature": j, "value": round(float(distance[j]), 6),
+            "limit": round(limit, 6), "p": float(found.adjusted[j]), "moved": bool(moved[j]),
+        }
+        for j in distance.argsort(descending=True, stable=True)[:SHOWN].tolist()
+    )  # fmt: skip
+    shown = "" if count <= SHOWN else f", the {SHOWN} largest"
+    return Figure(
+        name=f"drift-{what}", kind="bars", title=f"Which {what} moved", says=_told(found, what),
+        rows=lines, y=what.removesuffix("s"),
+        x=f"largest distance of the two distribution functions{shown}; p-values are corrected for "
+        f"{count} tests (Bonferroni)",
+    )  # fmt: skip
+
+
+def _told(found: Tested, what: str) -> str:
+    number, count = len(found.moved()), len(found.adjusted)
+    return f"{number} of {count} {what} moved." if number else f"None of {count} {what} moved."

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from holdfast.checks.foreign import foreign
+from holdfast.checks.separation import roc_figure
 from holdfast.core.catalog import register, resolve
 from holdfast.core.dice import Dice
 from holdfast.core.errors import Unsupported
@@ -74,6 +75,7 @@ class OOD(Check):
         dice = Dice(subject.seed, subject.batches.index, "ood")
         sets = foreign(x[: self.limit], y, dice, known_as)
         lines: list[dict[str, Cell]] = []
+        curves: dict[tuple[str, str], tuple[Tensor, Tensor]] = {}
         main: Reading | None = None
         for part in self.detectors:
             score = resolve(part).fit(subject.model, subject.trusted)
@@ -82,7 +84,8 @@ class OOD(Check):
                 strange = {name: _scores(score, z) for name, z in sets.items()}
             name = str(part).partition(":")[2] or str(part)
             for kind, values in strange.items():
-                lines.append({"row": name, "column": kind, "value": auroc(known, values)})
+                lines.append(self._line(name, kind, known, values))
+                curves[kind, name] = known, values
             if main is None:
                 foreigners = torch.cat(list(strange.values()))
                 main = self._reading(known, foreigners, subject.seed)
@@ -105,11 +108,15 @@ class OOD(Check):
             says=says,
             readings=(main, let_in),
             advice="" if main.low >= self.tolerated else GUARD,
-            figures=(Figure(
-                name="ood", kind="heat", title="AUROC by detector and foreign set", says=says,
-                rows=tuple(lines), x="foreign set", y="detector",
-            ),),
+            figures=_figures(lines, curves, says),
         )  # fmt: skip
+
+    def _line(self, name: str, kind: str, known: Tensor, strange: Tensor) -> dict[str, Cell]:
+        low, high = auroc_interval(known, strange, alpha=self.alpha)
+        return {
+            "row": name, "column": kind, "value": auroc(known, strange), "low": round(low, 4),
+            "high": round(high, 4), "n": len(known) + len(strange),
+        }  # fmt: skip
 
     def _reading(self, known: Tensor, strange: Tensor, seed: int) -> Reading:
         low, high = auroc_interval(known, strange, alpha=self.alpha)
@@ -127,3 +134,14 @@ class OOD(Check):
 def _scores(score: Score, x: Tensor) -> Tensor:
     with torch.no_grad():
         return torch.cat([score(x[part]).detach().double().cpu() for part in chunks(len(x), 256)])
+
+
+def _figures(
+    lines: list[dict[str, Cell]], curves: dict[tuple[str, str], tuple[Tensor, Tensor]], says: str
+) -> tuple[Figure, ...]:
+    """The areas as a map, and the curves behind them."""
+    areas = Figure(
+        name="ood", kind="heat", title="AUROC by detector and foreign set", says=says,
+        rows=tuple(lines), x="foreign set", y="detector",
+    )  # fmt: skip
+    return areas, roc_figure(curves, {k: auroc(*pair) for k, pair in curves.items()})

@@ -47,6 +47,7 @@ class Slices(Check):
         found.sort(key=lambda pair: (pair[1].value, pair[0]))
         label, worst = found[0]
         overall = float(right.float().mean())
+        before = proportion("all", int(right.sum()), len(right), alpha=self.alpha)
         behind = [name for name, r in found if r.high < overall - self.gap]
         says = (
             f"{len(behind)} of {len(found)} slices lie clearly below the accuracy of all rows "
@@ -55,14 +56,7 @@ class Slices(Check):
             else f"No slice lies clearly below the accuracy of all rows ({overall:.1%}); the "
             f"worst is {label} with {worst.value:.1%}."
         )
-        rows: tuple[dict[str, Cell], ...] = tuple(
-            {"label": name, "value": r.value, "low": r.low, "high": r.high, "n": r.n}
-            for name, r in found[:40]
-        )
-        figure = Figure(
-            name="slices", kind="bars", title="Accuracy by class and group", says=says, rows=rows,
-            x="accuracy (share)", y="slice",
-        )  # fmt: skip
+        figure = self._figure(found, before, says)
         reading = Reading(
             name="clean.worst_class", value=worst.value, low=worst.low, high=worst.high,
             n=worst.n, seed=subject.seed,
@@ -74,6 +68,25 @@ class Slices(Check):
             advice="Collect or reweight rows of the worst slices." if behind else "",
             figures=(figure,),
         )
+
+    def _figure(self, found: list[tuple[str, Reading]], before: Reading, says: str) -> Figure:
+        """Every slice beside all rows."""
+        rows: tuple[dict[str, Cell], ...] = tuple(
+            {
+                "label": name, "value": r.value, "low": round(r.low, 4), "high": round(r.high, 4),
+                "n": r.n, "before": before.value, "before low": round(before.low, 4),
+                "before high": round(before.high, 4), "against": "all rows",
+            }
+            for name, r in found[:40]
+        )  # fmt: skip
+        note = (
+            f"accuracy; the {len(found)} intervals of slices hold together at "
+            f"{1 - self.alpha:.0%} (Bonferroni), for among many slices some look bad by chance"
+        )
+        return Figure(
+            name="slices", kind="bars", title="Accuracy by class and group", says=says, rows=rows,
+            x=note, y="one slice",
+        )  # fmt: skip
 
     def _reading(self, subject: Subject, label: str, right: Tensor, slices: int) -> Reading:
         return proportion(

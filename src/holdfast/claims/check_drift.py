@@ -50,8 +50,9 @@ def trial(seed: int, mutant: str = "") -> Trial:
                 (found,) = Drift()(subject)
                 p = {r.name: r.value for r in found.readings}["drift.inputs.p"]
                 alarms[k] += p < 0.05
-                shown = found.figures[0].rows if found.figures else ()
-                named += bool(move and shown and shown[0]["feature"] == MOVED)
+                inputs = found.figures[-1].rows
+                shown = [r["feature"] for r in inputs if r["moved"]]
+                named += bool(move and shown and shown[0] == MOVED)
     false, true = (a / LOOKS for a in alarms)
     # Four or more false alarms in 12 looks at 0.05 have a chance of 0.2 %.
     return Trial(true, false, alarms[0] <= 3 and true > 0.9 and named > 0.9 * LOOKS)

@@ -49,9 +49,12 @@ def lines(figure: Document) -> Spec | None:
     length = text(figure.get("x")).startswith("radius")
     if not length and shares_only([r["x"] for r in rows]) and max(r["x"] for r in rows) > SMALL:
         x["axis"] = {"format": ".0%", "tickCount": 6}
-    named = len({r.get("series") for r in rows}) > 1
+    names = len({r.get("series") for r in rows})
+    legend: Spec = {"legend": {"columns": 2}} if names == 3 else {}  # fits half of the width
     colour: Spec = (
-        {"field": "series", "type": "nominal", "sort": None} if named else {"value": "var(--s1)"}
+        {"field": "series", "type": "nominal", "sort": None} | legend
+        if names > 1
+        else {"value": "var(--s1)"}
     )
     title = text(figure.get("y"))
     layers: list[Spec] = [
@@ -72,35 +75,70 @@ def lines(figure: Document) -> Spec | None:
 
 
 def reliability(figure: Document) -> Spec | None:
-    """Accuracy against confidence; the area of a point is the number of rows behind it."""
+    """Accuracy against confidence; the area of a point is the number of rows behind it.
+
+    A point bears its interval where it has one, else the line of its distance from the diagonal.
+    """
     needs = "confidence accuracy count"
     rows = [
-        r for r in clean(mappings(figure.get("rows")), "", needs, needs) if r["count"] > 0
-    ]  # an empty bin says nothing
+        r for r in clean(mappings(figure.get("rows")), "series", f"{needs} low high", needs)
+        if r["count"] > 0
+    ]  # fmt: skip
     if not rows:
         return None
     x = axis("confidence", "confidence", True)
     y = axis("accuracy", "accuracy", True)
     ideal = {"values": [{"confidence": 0, "accuracy": 0}, {"confidence": 1, "accuracy": 1}]}
-    size: Spec = {
-        "field": "count", "type": "quantitative", "scale": {"range": [30, 500]},
-        "legend": {"title": "rows", "orient": "top", "symbolFillColor": "var(--s1)", "values":
-                   sorted({min(r["count"] for r in rows), max(r["count"] for r in rows)})},
-    }  # fmt: skip
-    gap: Spec = {"type": "rule", "color": "var(--s1)", "opacity": 0.35, "strokeWidth": 2}
+    named, colour, size = _points(rows)
+    if named:
+        x["title"] = "confidence (area of a point: rows)"
+    known = "isValid(datum.low) && isValid(datum.high)"
+    gap: Spec = {"type": "rule", "opacity": 0.3, "strokeWidth": 2}
+    range_: Spec = {"type": "rule", "opacity": 0.4, "strokeWidth": 2}
+    end: Spec = {"type": "quantitative"}
     layers: list[Spec] = [
         {
             "data": ideal,
             "mark": {"type": "line", "color": "var(--ink-3)", "strokeDash": [4, 4]},
             "encoding": {"x": x, "y": y},
         },
-        {"mark": gap, "encoding": {"x": x, "y": y, "y2": {"field": "confidence"}}},
         {
-            "mark": {"type": "point", "filled": True, "color": "var(--s1)", "opacity": 0.85},
-            "encoding": {"x": x, "y": y, "size": size},
+            "transform": [{"filter": f"!({known})" if not named else "false"}],
+            "mark": gap,
+            "encoding": {"x": x, "y": y, "y2": {"field": "confidence"}, "color": colour},
         },
-    ]
-    return spec(layers, 260, rows)
+        {
+            "transform": [{"filter": known}],
+            "mark": range_,
+            "encoding": {"x": x, "y": end | {"field": "low"}, "y2": {"field": "high"},
+                         "color": colour},
+        },
+        {
+            "mark": {"type": "point", "filled": True, "opacity": 0.85},
+            "encoding": {"x": x, "y": y, "size": size, "color": colour},
+        },
+    ]  # fmt: skip
+    return spec(layers, 300 if named else 260, rows)
+
+
+def _points(rows: list[Spec]) -> tuple[bool, Spec, Spec]:
+    """Whether there are several series; colour and area of the points of a reliability chart."""
+    names = list(dict.fromkeys(str(r.get("series")) for r in rows))
+    named = len(names) > 1
+    colour: Spec = (
+        {"field": "series", "type": "nominal", "scale": {"domain": names}}
+        if named
+        else {"value": "var(--s1)"}
+    )
+    counts = sorted({min(r["count"] for r in rows), max(r["count"] for r in rows)})
+    legend: Spec = {
+        "title": "rows", "orient": "top", "symbolFillColor": "var(--s1)", "values": counts,
+    }  # fmt: skip
+    size: Spec = {
+        "field": "count", "type": "quantitative", "scale": {"range": [30, 420]},
+        "legend": None if named else legend,
+    }  # fmt: skip
+    return named, colour, size
 
 
 def histogram(figure: Document) -> Spec | None:

@@ -9,7 +9,10 @@ from typing import Any
 
 from holdfast.report.charts import DRAW
 from holdfast.report.document import Document, mapping, mappings, text
-from holdfast.report.heat import Heat, heat
+from holdfast.report.dumbbells import Dumbbells, dumbbells
+from holdfast.report.heat import Heat, heat, listed
+from holdfast.report.limits import Limits, limits
+from holdfast.report.multiples import Multiples, multiples
 from holdfast.report.pictures import Picture, picture, pictured
 from holdfast.report.proofs import Proofs, proofs
 from holdfast.report.stages import Check, Ledger, ledger, panel
@@ -43,6 +46,9 @@ class Drawn:
     ledger: Ledger | None = None
     panel: tuple[Check, ...] = ()
     proofs: Proofs | None = None
+    dumbbells: Dumbbells | None = None
+    multiples: Multiples | None = None
+    limits: Limits | None = None
     pictures: tuple[Picture, ...] = ()
     note: str = ""
     svg: Any = ""
@@ -92,7 +98,11 @@ def drawn(desk: Desk, figure: Mapping[str, Any]) -> Drawn | None:
     if not rows:
         return None
     anchor = desk.anchor(text(figure.get("name")) or kind)
-    spec = DRAW[kind](mapping(figure)) if kind in DRAW else None
+    pairs = dumbbells(figure) if kind == "bars" else None
+    reached = limits(figure) if kind == "bars" and pairs is None else None
+    squares = multiples(figure) if kind == "lines" else None
+    plain = kind in DRAW and not (pairs or reached or squares)
+    spec = DRAW[kind](mapping(figure)) if plain else None
     if spec is not None:
         desk.charts[anchor] = spec
     ladder = proofs(rows) if kind == "table" else None
@@ -106,11 +116,14 @@ def drawn(desk: Desk, figure: Mapping[str, Any]) -> Drawn | None:
         kind=kind,
         title=text(figure.get("title"), 120),
         says=text(figure.get("says"), 400),
-        table=table(rows, desk.thrift.rows),
+        table=table(listed(figure) if kind == "heat" else rows, desk.thrift.rows),
         heat=heat(figure) if kind == "heat" else None,
         ledger=ledger(rows) if kind == "table" else None,
         panel=panel(rows) if kind == "table" else (),
         proofs=ladder,
+        dumbbells=pairs,
+        multiples=squares,
+        limits=reached,
         pictures=pictures,
         note=note,
         chart=spec is not None,

@@ -77,7 +77,7 @@ def _corruptions(results: Document) -> list[Strip]:
             continue
         cells: dict[str, dict[float, float]] = {}
         for row in mappings(figure.get("rows")):
-            column, value = number(_numeric(row.get("column"))), number(row.get("value"))
+            column, value = number(numeric(row.get("column"))), number(row.get("value"))
             if column is not None and value is not None:
                 error = 1 - value if low_is_bad(figure) else value
                 cells.setdefault(text(row.get("row"), 60), {})[column] = error
@@ -88,7 +88,7 @@ def _corruptions(results: Document) -> list[Strip]:
     return strips
 
 
-def _numeric(value: object) -> object:
+def numeric(value: object) -> object:
     """A level written as text, as a number."""
     if isinstance(value, str):
         try:

@@ -57,6 +57,7 @@ NAMES = {
     "calibration.adaptive-ece": "Calibration error, equal bins",
     "calibration.brier": "Brier score",
     "calibration.nll": "Negative log-likelihood",
+    "selective.aurc": "Wrong answers, in the mean over coverages",
     "geometry.linear_distance": "First-order distance to the boundary",
     "geometry.slope": "Slope of the margin",
     "geometry.lipschitz.median": "Local Lipschitz constant, median",
