@@ -15,9 +15,7 @@ SUITES = ("imagenet-c", "imagenet-c-extra", "mnist-c")
 
 
 def shift(
-    model: Annotated[
-        str | None, typer.Argument(help="Weights, an ONNX file, or module:function.")
-    ] = None,
+    model: asked.Model = None,
     data: asked.Data = None,
     reference: asked.Reference = None,
     arch: asked.Arch = None,
@@ -37,7 +35,7 @@ def shift(
         ),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of every draw.", rich_help_panel=ASK)] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    json: asked.Json = False,
 ) -> int:
     """Change the images as weather, sensors and compression do: accuracy by kind and severity.
 
