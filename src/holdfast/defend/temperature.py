@@ -5,16 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from holdfast.core.catalog import register
-from holdfast.core.data import UNLABELLED, Batches
-from holdfast.core.errors import ShapeError
+from holdfast.core.data import Batches
 from holdfast.core.fields import Positive, settings
 from holdfast.core.goal import Outputs, logits
 from holdfast.core.kinds import Model
-from holdfast.core.quiet import quiet
+from holdfast.defend.trusted import trusted_logits
 
 COLDEST, HOTTEST = 1e-3, 1e3
 ROUNDS = 100
@@ -115,14 +113,5 @@ class Temperature:
         Raises:
             ShapeError: if no trusted row has a label.
         """
-        with quiet(model), torch.no_grad():
-            outs = [(logits(model(b.x)).double(), b.y) for b in trusted]
-        z = torch.cat([o for o, _ in outs]) if outs else torch.zeros(0, 1)
-        y = torch.cat([y.to(z.device) for _, y in outs]) if outs else torch.zeros(0).long()
-        known = (y != UNLABELLED) & z.isfinite().all(-1)
-        if z.dim() != 2 or not bool(known.any()):
-            raise ShapeError(
-                f"Temperature.fit: no labelled row among {len(y)} with logits {tuple(z.shape)}",
-                fix="Pass trusted rows with labels and a model that returns logits (B, K).",
-            )
-        return replace(self, temperature=best_temperature(z[known], y[known]))
+        z, y = trusted_logits(model, trusted, "Temperature.fit")
+        return replace(self, temperature=best_temperature(z, y))

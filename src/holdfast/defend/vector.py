@@ -10,12 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from holdfast.core.catalog import register
-from holdfast.core.data import UNLABELLED, Batches
+from holdfast.core.data import Batches
 from holdfast.core.errors import ShapeError, Unsupported
 from holdfast.core.fields import Count, NonNegative, settings
 from holdfast.core.goal import Outputs, logits
 from holdfast.core.kinds import Model
-from holdfast.core.quiet import quiet
+from holdfast.defend.trusted import trusted_logits
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,16 +91,8 @@ class VectorScaling:
         Raises:
             ShapeError: if no trusted row has a label.
         """
-        with quiet(model), torch.no_grad():
-            outs = [(logits(model(b.x)).double(), b.y) for b in trusted]
-        z = torch.cat([o for o, _ in outs]) if outs else torch.zeros(0, 1)
-        y = torch.cat([y.to(z.device) for _, y in outs]) if outs else torch.zeros(0).long()
-        if z.dim() != 2:
-            raise ShapeError(f"VectorScaling.fit: logits must be (B, K), got {tuple(z.shape)}")
-        known = (y != UNLABELLED) & z.isfinite().all(-1)
-        if not bool(known.any()):
-            raise ShapeError("VectorScaling.fit: no labelled row", fix="Pass rows with labels.")
-        found = self._best(z[known].detach(), y[known].long())
+        z, y = trusted_logits(model, trusted, "VectorScaling.fit")
+        found = self._best(z, y.long())
         return replace(self, scales=tuple(found[0].tolist()), offsets=tuple(found[1].tolist()))
 
     def _best(self, z: Tensor, y: Tensor) -> Tensor:

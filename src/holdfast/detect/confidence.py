@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
@@ -12,25 +9,7 @@ from holdfast.core.catalog import register
 from holdfast.core.data import Batches
 from holdfast.core.fields import Count, Inner, Positive, settings
 from holdfast.core.kinds import Detector, Model, Score
-from holdfast.detect.features import ANSWER, distrust, features, trusted_features
-from holdfast.ops.batch import Inputs
-
-
-@dataclass(frozen=True, eq=False)
-class Doubt:
-    """A score of the logits.
-
-    Args:
-        model: whose answers are doubted.
-        of: `(B, K)` logits -> `(B,)`, larger means to trust less.
-    """
-
-    model: Model
-    of: Callable[[Tensor], Tensor]
-
-    def __call__(self, x: Inputs, y: Tensor | None = None) -> Tensor:
-        z = features(self.model, x, ANSWER)
-        return torch.where(z.isfinite().all(1), distrust(self.of(z)), torch.inf)
+from holdfast.detect.features import ANSWER, Judged, trusted_features
 
 
 @register("detector", cites="ood-scores")
@@ -45,7 +24,7 @@ class MaxSoftmax(Detector):
     """
 
     def fit(self, model: Model, trusted: Batches) -> Score:
-        return Doubt(model, lambda z: -z.log_softmax(1).amax(1))
+        return Judged(model, ANSWER, lambda z: -z.log_softmax(1).amax(1))
 
 
 @register("detector", cites="ood-scores")
@@ -59,7 +38,7 @@ class MaxLogit(Detector):
     """
 
     def fit(self, model: Model, trusted: Batches) -> Score:
-        return Doubt(model, lambda z: -z.amax(1))
+        return Judged(model, ANSWER, lambda z: -z.amax(1))
 
 
 @register("detector", cites="ood-scores")
@@ -85,7 +64,7 @@ class GeneralizedEntropy(Detector):
             p = z.softmax(1).topk(min(self.top, z.shape[1]), 1).values
             return (p * (1 - p)).clamp(min=0).pow(self.power).sum(1)
 
-        return Doubt(model, spread)
+        return Judged(model, ANSWER, spread)
 
 
 @register("detector", cites="ood-scores")
@@ -112,7 +91,7 @@ class KLMatching(Detector):
             least: Tensor = (-inner[:, None] - logs.exp() @ typical.T).amin(1)
             return least
 
-        return Doubt(model, divergence)
+        return Judged(model, ANSWER, divergence)
 
 
 @register("detector", cites="ood-scores")
@@ -133,4 +112,4 @@ class Energy(Detector):
 
     def fit(self, model: Model, trusted: Batches) -> Score:
         t = self.temperature
-        return Doubt(model, lambda z: -t * torch.logsumexp(z / t, 1))
+        return Judged(model, ANSWER, lambda z: -t * torch.logsumexp(z / t, 1))

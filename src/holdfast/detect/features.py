@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -96,3 +97,22 @@ def trusted_features(model: Model, trusted: Batches, layer: str) -> tuple[Tensor
 def distrust(score: Tensor) -> Tensor:
     """Scores of one number per row; where they are not numbers, nothing is trusted less."""
     return torch.where(score.isnan(), torch.inf, score)
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """A score of what a model makes of its inputs; rows that are not finite score infinity.
+
+    Args:
+        model: whose features are read.
+        layer: as of `features`.
+        of: `(B, D)` features -> `(B,)`, larger means to trust less.
+    """
+
+    model: Model
+    layer: str
+    of: Callable[[Tensor], Tensor]
+
+    def __call__(self, x: Inputs, y: Tensor | None = None) -> Tensor:
+        found = features(self.model, x, self.layer)
+        return torch.where(found.isfinite().all(1), distrust(self.of(found)), torch.inf)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -14,28 +12,10 @@ from holdfast.core.data import Batches
 from holdfast.core.errors import Unsupported
 from holdfast.core.fields import Inner, Positive, Share, settings
 from holdfast.core.kinds import Detector, Model, Score
-from holdfast.detect.features import LAST, distrust, features, trusted_features
+from holdfast.detect.features import LAST, Judged, trusted_features
 from holdfast.detect.head import Head, head
-from holdfast.ops.batch import Inputs
 
 HUGE = 80.0  # exp(80) is far below the largest float64, and above any sensible scale
-
-
-@dataclass(frozen=True, eq=False)
-class Shaped:
-    """A score of what goes into the last layer.
-
-    Args:
-        model: whose features are read.
-        of: `(B, D)` features -> `(B,)`, larger means to trust less.
-    """
-
-    model: Model
-    of: Callable[[Tensor], Tensor]
-
-    def __call__(self, x: Inputs, y: Tensor | None = None) -> Tensor:
-        found = features(self.model, x, LAST)
-        return torch.where(found.isfinite().all(1), distrust(self.of(found)), torch.inf)
 
 
 def _energy(last: Head, found: Tensor, temperature: float) -> Tensor:
@@ -63,7 +43,7 @@ class ReAct(Detector):
     def fit(self, model: Model, trusted: Batches) -> Score:
         last, (known, _) = head(model, trusted), trusted_features(model, trusted, LAST)
         level = _level(known.flatten(), self.share)
-        return Shaped(model, lambda h: _energy(last, h.minimum(level), self.temperature))
+        return Judged(model, LAST, lambda h: _energy(last, h.minimum(level), self.temperature))
 
 
 def _level(values: Tensor, share: float) -> Tensor:
@@ -120,8 +100,9 @@ class ASH(Detector):
                 f"ASH {self.variant!r} needs features that are nowhere negative",
                 fix="Use variant='prune', or a model with a ReLU before its last layer.",
             )
-        return Shaped(
+        return Judged(
             model,
+            LAST,
             lambda h: _energy(last, shaped(h, self.variant, self.share), self.temperature),
         )
 
@@ -151,4 +132,4 @@ class DICE(Detector):
         keep = torch.ones(product.numel(), dtype=torch.bool, device=product.device)
         keep[product.flatten().argsort(stable=True)[:out]] = False
         sparse = Head(last.weight * keep.view_as(product), last.bias)
-        return Shaped(model, lambda h: _energy(sparse, h, self.temperature))
+        return Judged(model, LAST, lambda h: _energy(sparse, h, self.temperature))

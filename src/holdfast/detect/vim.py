@@ -9,9 +9,8 @@ from holdfast.core.catalog import register
 from holdfast.core.data import Batches
 from holdfast.core.fields import Natural, settings
 from holdfast.core.kinds import Detector, Model, Score
-from holdfast.detect.features import LAST, trusted_features
+from holdfast.detect.features import LAST, Judged, trusted_features
 from holdfast.detect.head import head
-from holdfast.detect.shaped import Shaped
 
 WIDE, WIDER = (768, 512), (1500, 1000)  # features -> principal directions, from the paper
 
@@ -58,4 +57,4 @@ class ViM(Detector):
             found: Tensor = scale * ((h - origin) @ rest).norm(dim=1) - torch.logsumexp(last(h), 1)
             return found
 
-        return Shaped(model, virtual)
+        return Judged(model, LAST, virtual)
