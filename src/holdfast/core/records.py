@@ -66,10 +66,13 @@ class Figure:
     Args:
         name: identity within the report, used as anchor.
         kind: which drawing; columns of `rows` by kind:
-            envelope (radius, accuracy, bound, low, high, norm), heat (row, column, value),
-            bars (label, value, low, high, n), lines (x, y, series[, low, high]), reliability
-            (confidence, accuracy, count), histogram (left, right, count[, series]), gallery
-            (title, caption, image, changed, difference: each a data: URI of a PNG), table (any).
+            envelope (radius, accuracy, bound, low, high, norm), heat (row, column, value[, low,
+            high, n, group]), bars (label, value, low, high, n[; before, before low, before high,
+            against: drawn as dumbbells; limit, p, moved: drawn against their limits]), lines
+            (x, y, series[, low, high; panel, area: drawn as small multiples]), reliability
+            (confidence, accuracy, count[, low, high, series]), histogram (left, right, count[,
+            series]), gallery (title, caption, image, changed, difference: each a data: URI of a
+            PNG), table (any).
         title: a few words.
         says: the finding as one sentence; it becomes the caption.
         rows: plain values only, at most a few hundred.
