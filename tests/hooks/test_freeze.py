@@ -5,10 +5,10 @@ import torch
 from torch import nn
 
 from holdfast.core.data import Batches
-from holdfast.core.errors import ConfigError
+from holdfast.core.errors import ConfigError, Unsupported
 from holdfast.core.fields import Later
 from holdfast.hooks.freeze import TuneOnly
-from holdfast.recipes.tuned import FIXED_FEATURES
+from holdfast.recipes.tuned import FIXED_FEATURES, with_head
 from holdfast.run.loop import Training
 
 
@@ -72,6 +72,16 @@ def test_features_are_frozen_and_the_head_is_a_logistic_regression():
     reference = LogisticRegression(C=1e6, max_iter=5000).fit(before.numpy(), rows.y.numpy())
     right = float((head(rows.x).argmax(1) == rows.y).double().mean())
     assert right == pytest.approx(reference.score(before.numpy(), rows.y.numpy()), abs=0.051)
+
+
+def test_a_new_head_is_all_that_differs():
+    source = net()
+    made = with_head(source, 7, seed=4)
+    assert made[-1].weight.shape == (7, 8) and source[-1].weight.shape == (3, 8)
+    assert all(torch.equal(v, made.state_dict()[k]) for k, v in source[:-1].state_dict().items())
+    assert torch.equal(made[-1].weight, with_head(source, 7, seed=4)[-1].weight)
+    with pytest.raises(Unsupported):
+        with_head(nn.ReLU(), 2)
 
 
 def test_a_name_that_fits_nothing():

@@ -73,4 +73,7 @@ CLAIM = Claim(
     mutants=("forgets-projection", "keeps-outputs-alone"),
     seconds=40,
     quick=False,
+    known="does not hold",
+    why="the 3 % of energy that is left free suffices to spoil robustness, though not accuracy; at "
+    "0.999 some 40 points stay, against 27 with outputs alone, but the later tasks are not learned",
 )

@@ -10,12 +10,15 @@ from torch import nn
 
 from holdfast.claims.harness import Claim, Trial
 from holdfast.claims.short_runs import JUDGE, THREAT, hardened, rows, scores
+from holdfast.core.dice import Dice
 from holdfast.core.fields import Later
+from holdfast.hooks.freeze import TuneOnly
 from holdfast.measures.model.criticality import Criticality, robust_criticality
+from holdfast.recipes.standard import Standard
 from holdfast.recipes.tuned import RobustCriticalTuning
 
 FAST = Later("torch:Adam", lr=3e-3)
-RIFT = RobustCriticalTuning(threat=THREAT, attack=JUDGE, optimizer=FAST, epochs=10, points=10)
+RIFT = RobustCriticalTuning(threat=THREAT, attack=JUDGE, optimizer=FAST, epochs=30, points=10)
 
 
 def _tuned(seed: int, recipe: RobustCriticalTuning) -> nn.Module:
@@ -32,8 +35,10 @@ def _layers(seed: int) -> Criticality:
 @cache
 def _alone(seed: int, layer: str) -> float:
     """Robust accuracy after tuning one layer with no regard to robustness, all the way."""
-    careless = replace(RIFT, layer=layer, tolerance=1.0, points=1)
-    return scores(_tuned(seed, careless), seed)[1]
+    model, data = deepcopy(hardened(seed)), rows(seed)[0]
+    plan = Standard(hooks=(TuneOnly(names=(layer,)),), optimizer=FAST, epochs=30)
+    plan(model, data, dice=Dice.of(len(data), seed))
+    return scores(model, seed)[1]
 
 
 def trial(seed: int, mutant: str = "") -> Trial:

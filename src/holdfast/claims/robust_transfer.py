@@ -13,7 +13,7 @@ from holdfast.claims.short_runs import INNER, trained
 from holdfast.core.data import Batches
 from holdfast.core.dice import Dice
 from holdfast.objectives.adversarial import AdversarialTraining
-from holdfast.recipes.tuned import FIXED_FEATURES
+from holdfast.recipes.tuned import FIXED_FEATURES, with_head
 from holdfast.threats.norms import L2
 
 SOURCE, LABELLED, STRIPE, AGREES = 400, 100, 0.12, 0.9
@@ -60,11 +60,10 @@ def _transferred(seed: int, radius: float, frozen: bool = True) -> float:
     model: nn.Sequential = trained(
         seed, objective if radius else plain, model=_net(seed), data=source
     )
-    last = _net(1000 + seed)[-1]
-    model[-1] = last
+    target = with_head(model, 5, seed=seed)
     if frozen:
-        FIXED_FEATURES(model, few, dice=Dice.of(len(few), seed))
-    return accuracy(model, rest)
+        FIXED_FEATURES(target, few, dice=Dice.of(len(few), seed))
+    return accuracy(target, rest)
 
 
 def trial(seed: int, mutant: str = "") -> Trial:

@@ -24,7 +24,8 @@ class HolisticRobust(Hook):
     distribution with the largest mean loss; the gradient of that loss is the weighted one, since
     the weights are the best ones already. With an adversarial objective it covers evasion too:
     then, with probability about `1 - exp(-radius n)`, the loss bounds the one on new attacked
-    rows. With both at 0 rows weigh alike. The batch is the sample: keep its size fixed, and let
+    rows. With both at 0 rows weigh alike. On few rows it costs accuracy: the weights look at what
+    is hardest, wrong labels among them. The batch is the sample: keep its size fixed, and let
     the radius be of the order of one over it or more.
 
     Cost: some hundred operations on one number per row.

@@ -32,9 +32,8 @@ class LogitPairing(Objective):
     than after plain adversarial training; attacks of many steps, from many starts, on the margin
     or without gradients find most of it again, since the loss got flat and bumpy and no
     robustness was gained. It is here to try measures and checks on, never to protect a model, and
-    therefore refuses to run unless `study` is set. Judge what comes out by
-    `check:worst-case`, whose self-checks look for masked slopes, not by the attack it was
-    trained with. Without a weight this is training on clean and attacked rows.
+    therefore refuses to run unless `study` is set. Judge what comes out by `check:worst-case` and
+    `measure:masking-gap`, not by the attack it was trained with. Without a weight this is training on clean and attacked rows.
 
     Cost per batch: the attack, if rows are attacked, and one or two forward passes.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch.func import functional_call
 from holdfast.core.catalog import register, resolve
 from holdfast.core.data import Batches
 from holdfast.core.dice import Dice, dice_or
+from holdfast.core.errors import Unsupported
 from holdfast.core.fields import Count, Later, NonNegative, Part, Positive, Share, settings
 from holdfast.core.goal import Untargeted
 from holdfast.core.kinds import Attack, State, Threat
@@ -29,6 +31,30 @@ FIXED_FEATURES = register(
     "recipe", cites="robust-transfer", name="fixed-features",
     says="Learns a new last layer on the features of a net that stays as it is.",
 )(Standard(hooks=(TuneOnly(last=1),), epochs=40))  # fmt: skip
+
+
+def with_head(model: nn.Module, classes: int, *, seed: int = 0) -> nn.Module:
+    """A copy with a freshly drawn last linear layer, for a task of other classes.
+
+    Args:
+        model: the source net; left as found.
+        classes: outputs of the new layer.
+        seed: of its weights.
+
+    Raises:
+        Unsupported: if the model has no linear layer.
+    """
+    made = deepcopy(model)
+    names = [n for n, m in made.named_modules() if isinstance(m, nn.Linear)]
+    if not names or not names[-1]:
+        raise Unsupported("with_head needs a net whose last linear layer can be replaced")
+    old = made.get_submodule(names[-1])
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        new = nn.Linear(int(old.in_features), classes, bias=old.bias is not None)  # type: ignore[arg-type]
+    owner, _, last = names[-1].rpartition(".")
+    setattr(made.get_submodule(owner), last, new.to(old.weight))  # type: ignore[arg-type]
+    return made
 
 
 def interpolated(a: State, b: State, share: float) -> State:
