@@ -64,4 +64,7 @@ CLAIM = Claim(
     mutants=("labels-at-random", "always-the-mean"),
     seconds=30,
     quick=False,
+    known="does not hold",
+    why="a net of 64 units does not learn attacks on 150 digits by heart in 240 steps, so that "
+    "there is nothing to lose, and normal distributions fitted to them add little",
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import torch
@@ -12,12 +13,14 @@ from holdfast.claims.harness import Claim, Trial
 from holdfast.claims.short_runs import INNER, trained
 from holdfast.core.data import Batches
 from holdfast.core.dice import Dice
+from holdfast.core.fields import Later
 from holdfast.objectives.adversarial import AdversarialTraining
 from holdfast.recipes.tuned import FIXED_FEATURES, with_head
 from holdfast.threats.norms import L2
 
 SOURCE, LABELLED, STRIPE, AGREES = 400, 100, 0.12, 0.9
 RADIUS = 0.6
+PROBE = replace(FIXED_FEATURES, optimizer=Later("torch:Adam", lr=0.02))
 
 
 def _striped(x: Tensor, y: Tensor, g: torch.Generator) -> Tensor:
@@ -62,7 +65,7 @@ def _transferred(seed: int, radius: float, frozen: bool = True) -> float:
     )
     target = with_head(model, 5, seed=seed)
     if frozen:
-        FIXED_FEATURES(target, few, dice=Dice.of(len(few), seed))
+        PROBE(target, few, dice=Dice.of(len(few), seed))
     return accuracy(target, rest)
 
 

@@ -33,7 +33,8 @@ class LogitPairing(Objective):
     or without gradients find most of it again, since the loss got flat and bumpy and no
     robustness was gained. It is here to try measures and checks on, never to protect a model, and
     therefore refuses to run unless `study` is set. Judge what comes out by `check:worst-case` and
-    `measure:masking-gap`, not by the attack it was trained with. Without a weight this is training on clean and attacked rows.
+    `measure:masking-gap`, not by the attack it was trained with. Without a weight this is training
+    on clean and attacked rows.
 
     Cost per batch: the attack, if rows are attacked, and one or two forward passes.
 
@@ -81,7 +82,7 @@ class LogitPairing(Objective):
             )
         x, threat = tensor_of(batch), resolve(self.threat)
         z = logits(run.model(x))
-        total, moved = self.clean * self._lost(z, batch), None
+        total, other = self.clean * self._lost(z, batch), z.roll(1, 0)
         if self.clean < 1 or self.pairs == "adversarial":
             change = worst(
                 resolve(self.attack), run.model, x, LargestLoss(goal_of(batch.y)), threat,
@@ -89,7 +90,8 @@ class LogitPairing(Objective):
             )  # fmt: skip
             moved = logits(threat.through(run.model, x, change))
             total = total + (1 - self.clean) * self._lost(moved, batch)
-        other = {"clean": z.roll(1, 0), "squeeze": z * 0}.get(self.pairs, moved)
+            other = moved if self.pairs == "adversarial" else other
+        other = z * 0 if self.pairs == "squeeze" else other
         apart = (z - other).square().flatten(1).sum(1)
         return total + self.weight * apart
 
