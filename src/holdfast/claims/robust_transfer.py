@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
+from statistics import mean
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,7 @@ from holdfast.recipes.tuned import FIXED_FEATURES, with_head
 from holdfast.threats.norms import L2
 
 SOURCE, LABELLED, STRIPE, AGREES = 400, 100, 0.12, 0.9
-RADIUS = 0.6
+RADIUS, LEAST, SEEDS = 0.6, 0.03, (31, 32, 33, 34, 35)
 PROBE = replace(FIXED_FEATURES, optimizer=Later("torch:Adam", lr=0.02))
 
 
@@ -69,12 +70,15 @@ def _transferred(seed: int, radius: float, frozen: bool = True) -> float:
     return accuracy(target, rest)
 
 
+def _ours(seed: int, mutant: str) -> float:
+    radius = 0.0 if mutant == "forgets-attack" else RADIUS
+    return _transferred(seed, radius, mutant != "leaves-the-head-drawn")
+
+
 def trial(seed: int, mutant: str = "") -> Trial:
     """Accuracy of a linear probe on features of a robust net, and of a plain one."""
-    radius = 0.0 if mutant == "forgets-attack" else RADIUS
-    ours = _transferred(seed, radius, mutant != "leaves-the-head-drawn")
-    plain = _transferred(seed, 0.0)
-    return Trial(ours, plain, ours > plain + 0.03)
+    gain = mean(_ours(s, mutant) - _transferred(s, 0.0) for s in SEEDS)
+    return Trial(_ours(seed, mutant), _transferred(seed, 0.0), gain > LEAST)
 
 
 CLAIM = Claim(
@@ -82,12 +86,12 @@ CLAIM = Claim(
     methods=("hook:tune-only", "recipe:fixed-features"),
     says="After learning digits 0 to 4 before telltale stripes, a net trained under attack (l-2 "
     "0.6) has features on which a linear layer tells digits 5 to 9 without stripes from 100 labels "
-    "3 points better than on those of a net trained as usual.",
+    "3 points better than on those of a net trained as usual, in the mean over five seeds.",
     left="accuracy on the target with features of a robust net",
     right="accuracy on the target with features of a plain net",
     trial=trial,
-    seeds=(31, 32, 33),
+    seeds=SEEDS,
     mutants=("forgets-attack", "leaves-the-head-drawn"),
-    seconds=30,
+    seconds=50,
     quick=False,
 )
