@@ -6,9 +6,8 @@ from dataclasses import replace
 from functools import cache
 from statistics import median
 
-from holdfast.claims.digits import split
 from holdfast.claims.harness import Claim, Trial
-from holdfast.claims.robust_scene import INNER, hardened, small
+from holdfast.claims.robust_scene import INNER, hardened, rows, small
 from holdfast.core.fields import Later, settings
 from holdfast.core.kinds import Run
 from holdfast.hooks.accel import AccelAT
@@ -35,7 +34,8 @@ class _Rises(AccelAT):
 @cache
 def _epochs(seed: int, name: str) -> int:
     """Epochs until the held-out robust accuracy first passes the target, at most all."""
-    data, test = split(seed, 640)
+    data, test = rows(seed)
+    data = replace(data, size=320)
     kind = _Rises if name == "rate-rises" else AccelAT
     hook = kind(held=test, threat=THREAT, enough=TARGET)
     if name == "constant":

@@ -51,9 +51,8 @@ def _seen(seed: int, name: str) -> tuple[float, float]:
     x: Tensor = test.whole.x  # type: ignore[assignment]
     found = search(JUDGE, model, x, Untargeted(test.y), THREAT)
     with torch.no_grad():
-        p = model(THREAT.apply(x, found.change)).softmax(1)
-    sure, said = p.max(1)
-    return 1 - float(found.broken.double().mean()), Binning().error(sure, (said == test.y).float())
+        pairs = Binning().pairs(model(THREAT.apply(x, found.change)), test.y)
+    return 1 - float(found.broken.double().mean()), Binning().error(*pairs)
 
 
 def trial(seed: int, mutant: str = "") -> Trial:

@@ -11,6 +11,7 @@ from holdfast.claims.robust_scene import INNER, THREAT, hardened, robust, small
 from holdfast.core.dice import Dice
 from holdfast.core.fields import Later
 from holdfast.objectives.adversarial import AdversarialTraining
+from holdfast.objectives.supervised import Supervised
 from holdfast.run.loop import Training
 from holdfast.run.schedule import Schedule
 
@@ -23,7 +24,7 @@ def _seen(seed: int, trained: bool, schedule: Schedule, rate: float) -> tuple[fl
     data, test = split(seed, 640)
     model = small(seed, 64)
     if trained:
-        hardened(model, data, AdversarialTraining(threat=THREAT.scaled(0.0), attack=INNER), 30)
+        hardened(model, data, Supervised(), 30)
     plan = Training(
         objective=AdversarialTraining(threat=THREAT, attack=INNER), epochs=EPOCHS,
         schedule=schedule, optimizer=Later("torch:SGD", lr=rate, momentum=0.9, weight_decay=5e-4),

@@ -16,7 +16,7 @@ from holdfast.core.kinds import Hook, Run
 from holdfast.hooks.reweighted import KLReweighting
 from holdfast.objectives.adversarial import AdversarialTraining
 
-SEEDS, EPOCHS, RARE, KEPT = (31, 32, 33), 30, 8, 0.15
+SEEDS, EPOCHS, RARE, KEPT = (31, 32, 33), 20, 8, 0.15
 
 
 @settings
