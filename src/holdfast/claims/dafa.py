@@ -1,4 +1,4 @@
-"""Distance-aware weights: four blobs, of which a broad one lies next to a narrow one."""
+"""Distance-aware weights: four blobs, of which one lies between two others."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from holdfast.objectives.distance_aware import DistanceAware
 from holdfast.threats.norms import LInf
 
 SEEDS, THREAT = (31, 32, 33), LInf(radius=0.05)
-CENTRES = torch.tensor([[0.3, 0.3], [0.3, 0.55], [0.8, 0.2], [0.8, 0.8]])
-SPREAD = torch.tensor([0.1, 0.05, 0.05, 0.05])
+CENTRES = torch.tensor([[0.25, 0.3], [0.5, 0.3], [0.75, 0.3], [0.5, 0.8]])
+SPREAD = 0.07
 FAST = Later("torch:Adam", lr=0.02)
 BASE = AdversarialTraining(attack=PGD(steps=4, travel=2.5, climb="soft"))
 
@@ -46,35 +46,35 @@ def blobs(seed: int, rows: int) -> Batches:
     """As many rows of each class; two coordinates matter, six are noise."""
     g = torch.Generator().manual_seed(seed)
     y = torch.arange(rows) % 4
-    near = CENTRES[y] + SPREAD[y][:, None] * torch.randn(rows, 2, generator=g)
+    near = CENTRES[y] + SPREAD * torch.randn(rows, 2, generator=g)
     noise = 0.5 + 0.1 * torch.randn(rows, 6, generator=g)
     return Batches(x=torch.cat([near, noise], 1).clamp(0, 1), y=y, size=256)
 
 
 @cache
-def _seen(seed: int, name: str) -> tuple[float, float]:
-    """Robust accuracy of the worst class, and of all rows."""
+def _seen(seed: int, name: str) -> tuple[float, ...]:
+    """Robust accuracy of each class."""
     model = small(seed, 32, inputs=8, classes=4)
     hardened(model, blobs(seed, 512), OBJECTIVES[name], 50, seed=seed, optimizer=FAST)
     test = blobs(seed + 1000, 1200)
     kept = held(model, test, THREAT).double()
-    return min(float(kept[test.y == c].mean()) for c in range(4)), float(kept.mean())
+    return tuple(float(kept[test.y == c].mean()) for c in range(4))
 
 
 def trial(seed: int, mutant: str = "") -> Trial:
-    """Both accuracies against those of the base, in the mean over the seeds."""
-    ours, theirs = _seen(seed, mutant), _seen(seed, "pgd-at")
+    """The worst class of each, and all rows, in the mean over the seeds."""
     pairs = [(_seen(s, mutant), _seen(s, "pgd-at")) for s in ((seed,) if mutant else SEEDS)]
-    worst = mean(a[0] - b[0] for a, b in pairs)
-    every = mean(a[1] - b[1] for a, b in pairs)
-    return Trial(ours[0], theirs[0], worst > 0.03 and every > -0.015)
+    worst = mean(min(a) - min(b) for a, b in pairs)
+    every = mean(mean(a) - mean(b) for a, b in pairs)
+    ours, theirs = _seen(seed, mutant), _seen(seed, "pgd-at")
+    return Trial(min(ours), min(theirs), worst > 0.03 and every > -0.015)
 
 
 CLAIM = Claim(
     paper="dafa",
     methods=("objective:dafa", "recipe:dafa"),
-    says="Between four blobs the worst class gains more than 3 points of robust accuracy and all "
-    "rows lose less than 1.5, in the mean over the seeds.",
+    says="Of four blobs one lies between two others; the worst class gains more than 3 points of "
+    "robust accuracy and all rows lose less than 1.5, in the mean over the seeds.",
     left="robust accuracy of the worst class with distance-aware weights",
     right="robust accuracy of the worst class without them",
     trial=trial,
