@@ -27,12 +27,15 @@ def chosen_rows(count: int, amount: float) -> Tensor:
     return torch.arange(count - round(amount * count), count)
 
 
-@register("hook", cites="imagenet-r-deepaugment", says="Changes a share of each batch by a shift.")
+@register(
+    "hook", cites=("imagenet-r-deepaugment", "noise2net"),
+    says="Changes a share of each batch by a shift.",
+)  # fmt: skip
 @settings
 class Augment(Hook):
     """In every batch an exact share of the rows is changed by a shift, at a drawn severity.
 
-    Any shift of the catalogue can serve. Rows are the last of each batch, whose order is drawn
+    Any shift of the catalogue can serve; the default is Noise2Net as published. Rows are the last of each batch, whose order is drawn
     anew every epoch. One severity is drawn per batch; inputs that the shift cannot change are an
     error, not left as they are.
 
