@@ -35,9 +35,9 @@ def chosen_rows(count: int, amount: float) -> Tensor:
 class Augment(Hook):
     """In every batch an exact share of the rows is changed by a shift, at a drawn severity.
 
-    Any shift of the catalogue can serve; the default is Noise2Net as published. Rows are the last of each batch, whose order is drawn
-    anew every epoch. One severity is drawn per batch; inputs that the shift cannot change are an
-    error, not left as they are.
+    Any shift of the catalogue can serve; by default it is Noise2Net at its published strength.
+    Rows are the last of each batch, whose order is drawn anew every epoch. One severity is drawn
+    per batch; inputs that the shift cannot change are an error, not left as they are.
 
     Args:
         shift: what changes the rows.
