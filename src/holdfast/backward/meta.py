@@ -24,6 +24,8 @@ class FirstOrderMAML(Backward):
     is taken, and the weights are put back. The mean over tasks is what is handed on; curvature is
     left out. Without groups the batch is one task; a task of a single row supports and asks.
 
+    The losses that come back are those before any step.
+
     Cost per task: `steps + 1` passes over the whole batch, of which its rows go back.
 
     Args:
@@ -44,12 +46,12 @@ class FirstOrderMAML(Backward):
             rows = (group == task).nonzero()[:, 0]
             support, query = rows[::2], rows[1::2] if len(rows) > 1 else rows
             for _ in range(self.steps):
-                self._slope(run, batch, objective, support, weights)
+                reached = self._slope(run, batch, objective, support, weights)
+                losses = losses if len(losses) else reached
                 with torch.no_grad():
                     for p in weights:
                         p.sub_(0 if p.grad is None else self.rate * p.grad)
-            reached = self._slope(run, batch, objective, query, weights)
-            losses = torch.where(group == task, reached, losses) if len(losses) else reached
+            self._slope(run, batch, objective, query, weights)
             with torch.no_grad():
                 for total, p, start in zip(found, weights, before, strict=True):
                     if p.grad is not None:

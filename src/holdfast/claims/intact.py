@@ -130,8 +130,8 @@ CLAIM = Claim(
     paper="intact",
     methods=("objective:point-curriculum", "backward:first-order-maml"),
     says="Without half of the points and with moves of 0.05, a net taught by the curriculum is "
-    "more than ten points more accurate than one taught on clean clouds, and within one point of one "
-    "under all the noise from the start; salient points cost more than random ones.",
+    "more than ten points more accurate than one taught on clean clouds, and within one point of "
+    "one under all the noise from the start; salient points cost more than random ones.",
     left="accuracy on spoilt clouds after the curriculum",
     right="after training on clean clouds",
     trial=trial,

@@ -38,7 +38,7 @@ WAYS: dict[str, dict[str, Any]] = {
 @cache
 def _net(seed: int, way: str, share: float = 0.1) -> nn.Module:
     settings = dict(WAYS[way])
-    if share != 0.1 and "objective" in settings:  # noqa: PLR2004
+    if share != 0.1 and "objective" in settings:
         settings["objective"] = Supervised(loss=partial(label_smoothing, share=share))
     return learned(seed, rows=ROWS, epochs=EPOCHS, **settings)
 
