@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -62,7 +64,7 @@ class FirstOrderMAML(Backward):
         return losses
 
     def _slope(
-        self, run: Run, batch: Batch, objective: Objective, rows: Tensor, weights: list[Tensor]
+        self, run: Run, batch: Batch, objective: Objective, rows: Tensor, weights: Sequence[Tensor]
     ) -> Tensor:
         """`(B,)` losses; the gradient of the mean over some rows is left in the weights."""
         for p in weights:

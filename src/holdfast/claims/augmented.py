@@ -32,10 +32,10 @@ def learned(
     hooks: tuple[Hook, ...] = (),
     objective: Objective | str = "objective:supervised",
     rows: int = 300,
-    epochs: int = 40,
+    epochs: int = 60,
 ) -> nn.Module:
-    """A net after training on some digits of the first half, batches of 100, by Adam."""
-    data = replace(digits(seed)[0].take(slice(0, rows)), size=100)
+    """A net after training on some digits of the first half, batches of 50, by Adam."""
+    data = replace(digits(seed)[0].take(slice(0, rows)), size=50)
     made: dict[str, nn.Module] = {
         "convolutional": convolutional(1, 10, seed), "perceptron": perceptron(64, 64, 10, seed),
         "smooth": smoothed(64, seed),

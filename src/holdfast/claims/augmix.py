@@ -41,7 +41,7 @@ OBJECTIVES: dict[str, Objective | str] = {
 
 @cache
 def _net(seed: int, kind: str) -> nn.Module:
-    return learned(seed, kind="convolutional", objective=OBJECTIVES[kind], epochs=30)
+    return learned(seed, kind="convolutional", objective=OBJECTIVES[kind])
 
 
 def trial(seed: int, mutant: str = "") -> Trial:

@@ -20,7 +20,7 @@ from holdfast.hooks.mixing import CutMix
 from holdfast.ops.compose import drawn_boxes
 from holdfast.run.training import TrainingRun
 
-ROWS, EPOCHS = 300, 40
+ROWS, EPOCHS = 300, 60
 
 
 @settings
@@ -48,7 +48,7 @@ HOOKS: dict[str, tuple[Hook, ...]] = {
 @cache
 def _net(seed: int, kind: str) -> nn.Module:
     data = digits(seed)[0].take(slice(0, ROWS))
-    small = replace(data, size=100)
+    small = replace(data, size=50)
     model = convolutional(1, 10, seed)
     return fitted(model, small, epochs=EPOCHS, seed=seed, hooks=HOOKS[kind])
 

@@ -111,7 +111,8 @@ def _aimed(seed: int, exact: bool) -> bool:
     if not exact:
         own = 1 / own.clamp(min=1e-9)
     order = torch.randperm(POINTS, generator=torch.Generator().manual_seed(1))
-    moved = test.whole._replace(x=test.x[:, order])  # type: ignore[index]
+    x: Tensor = test.x  # type: ignore[assignment]
+    moved = test.whole._replace(x=x[:, order])
     follows = torch.allclose(PointCurriculum().salient(model, moved), own[:, order], atol=1e-5)
     harm = _score(seed, "plain", own, 0.0) < _score(seed, "plain", None, 0.0)
     return follows and harm and bool(torch.allclose(own.sum(1), torch.ones(TEST), atol=1e-4))

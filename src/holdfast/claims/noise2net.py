@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from holdfast.claims.augmented import learned, scores
 from holdfast.claims.harness import Claim, Trial
@@ -40,8 +40,8 @@ def _own(kind: str) -> bool:
     x = torch.rand(1, 1, 8, 8, generator=torch.Generator().manual_seed(0)).expand(8, -1, -1, -1)
     batch = Batch(x, torch.arange(8), torch.arange(8))
     run = TrainingRun(nn.Identity(), nn.ModuleDict(), Dice.of(8), 1)
-    out = HOOKS[kind][0].batch(run, batch).x
-    return torch.equal(out[:4], x[:4]) and len(out.flatten(1).unique(dim=0)) == 5  # type: ignore[index, union-attr]
+    out: Tensor = HOOKS[kind][0].batch(run, batch).x  # type: ignore[assignment]
+    return torch.equal(out[:4], x[:4]) and len(out.flatten(1).unique(dim=0)) == 5
 
 
 def trial(seed: int, mutant: str = "") -> Trial:

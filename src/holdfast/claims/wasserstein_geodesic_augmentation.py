@@ -63,15 +63,16 @@ def _score(seed: int, kind: str) -> tuple[float, float]:
 def _nearer(seed: int, kind: str) -> bool:
     """Whether partners are nearer to rows than those of a random pairing of the same classes."""
     batch: Batch = digits(seed)[0].whole.take(slice(0, 60))
-    g, x = torch.Generator().manual_seed(seed), batch.x
-    found = partners(x, batch.y, g)  # type: ignore[arg-type]
+    x: Tensor = batch.x  # type: ignore[assignment]
+    g = torch.Generator().manual_seed(seed)
+    found = partners(x, batch.y, g)
     if kind == "random-pairs":
         found = torch.randperm(60, generator=g)
-    apart = (x - x[found]).flatten(1).norm(dim=1)  # type: ignore[operator, index]
+    apart = (x - x[found]).flatten(1).norm(dim=1)
     drawn = []
     for i, p in enumerate(found.tolist()):
         rest = (batch.y == batch.y[p]).nonzero()[:, 0]
-        drawn.append(float((x[rest] - x[i]).flatten(1).norm(dim=1).mean()))  # type: ignore[index]
+        drawn.append(float((x[rest] - x[i]).flatten(1).norm(dim=1).mean()))
     return float(apart.mean()) < 0.97 * mean(drawn)
 
 

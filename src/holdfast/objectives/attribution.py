@@ -37,7 +37,8 @@ def attributed(model: Model, x: Tensor, y: Tensor, steps: int) -> Tensor:
         path = leaf(path)
     z = logits(model(path))
     own = z.gather(1, y.clamp(min=0).repeat(steps)[:, None]).squeeze(1)
-    return slope(own, path).unflatten(0, (steps, len(x))).mean(0) * x.flatten(1)
+    found: Tensor = slope(own, path).unflatten(0, (steps, len(x))).mean(0) * x.flatten(1)
+    return found
 
 
 class Attributing(nn.Module):
@@ -91,6 +92,8 @@ class AttributionProtection(Objective):
         goal, dice = LargestLoss(goal_of(y)), run.dice.spawn("attack")
         change = worst(resolve(self.attack), run.model, x, goal, threat, dice, self.mode)
         labels = y.argmax(-1) if y.is_floating_point() else y
-        both = [attributed(run.model, row, labels, self.steps)
-                for row in (x.detach(), threat.apply(x, change).detach())]  # fmt: skip
-        return 1 - F.cosine_similarity(*both, dim=1, eps=1e-8)
+        moved = threat.apply(x, change).detach()
+        before, after = (
+            attributed(run.model, row, labels, self.steps) for row in (x.detach(), moved)
+        )
+        return 1 - F.cosine_similarity(before, after, dim=1, eps=1e-8)

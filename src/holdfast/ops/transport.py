@@ -50,7 +50,8 @@ def gaussian_map(mean: tuple[Tensor, Tensor], cov: tuple[Tensor, Tensor]) -> tup
 
     def power(s: Tensor, p: float) -> Tensor:
         values, vectors = torch.linalg.eigh(s)
-        return (vectors * values.clamp(min=0) ** p) @ vectors.T
+        found: Tensor = (vectors * values.clamp(min=0) ** p) @ vectors.T
+        return found
 
     half, back = power(cov[0], 0.5), power(cov[0], -0.5)
     a = back @ power(half @ cov[1] @ half, 0.5) @ back

@@ -74,11 +74,12 @@ class SideBySide:
 
     def rows(self) -> tuple[dict[str, Cell], ...]:
         """Rows of a table: each model with its rank at every question, and the mean."""
-        return tuple(
-            {"model": i, "tag": tag, "mean": float(self.mean[i])}
-            | {q: float(self.ranks[k, i]) for k, q in enumerate(self.questions)}
-            for i, tag in enumerate(self.tags)
-        )
+        found: list[dict[str, Cell]] = []
+        for i, tag in enumerate(self.tags):
+            row: dict[str, Cell] = {"model": i, "tag": tag, "mean": float(self.mean[i])}
+            row.update({q: float(self.ranks[k, i]) for k, q in enumerate(self.questions)})
+            found.append(row)
+        return tuple(found)
 
 
 @register(
