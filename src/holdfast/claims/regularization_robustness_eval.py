@@ -20,6 +20,7 @@ from holdfast.losses.smoothed import label_smoothing
 from holdfast.measures.outputs.calibration import ece
 from holdfast.measures.outputs.side_by_side import SideBySide, side_by_side
 from holdfast.objectives.supervised import Supervised
+from holdfast.ops.ranking import auroc
 from holdfast.run.search import search
 from holdfast.threats.norms import LInf
 
@@ -50,16 +51,19 @@ def _grid(seed: int, share: float) -> SideBySide:
     x: Tensor = test.x  # type: ignore[assignment]
     hidden = x.clone()
     hidden[:, :, 2:6, 2:6] = 0
+    noise = torch.rand(x.shape, generator=torch.Generator().manual_seed(seed))
     for way in WAYS:
         model = _net(seed, way, share)
         hard, usual = scores(model, seed)
         found = search(FGSM, model, x, Untargeted(test.y), LInf(radius=8 / 255))
         with torch.no_grad():
             error = ece(model(x), test.y, draws=1).error.value
-        made.append([usual, hard, accuracy(model, hidden, test.y),
-                     1 - float(found.broken.double().mean()), error])  # fmt: skip
+            doubt, foreign = (-model(rows).softmax(1).amax(1) for rows in (x, noise))
+        held = 1 - float(found.broken.double().mean())
+        covered = accuracy(model, hidden, test.y)
+        made.append([usual, hard, covered, held, auroc(doubt, foreign), error])
     columns = torch.tensor(made, dtype=torch.float64).T
-    names = ("clean", "changed", "covered", "one-step", "calibration")
+    names = ("clean", "changed", "covered", "one-step", "foreign", "calibration")
     table = dict(zip(names, columns, strict=True))
     return side_by_side(table, ["plain", *["cheap"] * 4], lower=("calibration",))
 
@@ -67,7 +71,7 @@ def _grid(seed: int, share: float) -> SideBySide:
 def trial(seed: int, mutant: str = "") -> Trial:
     """Best mean accuracy of a cheap regulariser on changed digits, and that of plain training."""
     grid = _grid(seed, 0.0 if mutant == "smooths-nothing" else 0.1)
-    clean, changed, _, _, calibration = grid.scores
+    clean, changed, *_, calibration = grid.scores
     if mutant == "forgets-lower":
         calibration = -calibration
     gain = float(changed[1:].max()), float(changed[0])

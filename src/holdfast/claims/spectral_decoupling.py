@@ -60,7 +60,7 @@ LOSSES: dict[str, Loss] = {
 
 @cache
 def _curved(seed: int, kind: str, margin: float = 0.1) -> float:
-    """Accuracy where the easy coordinate is drawn anew from rows of any class."""
+    """Accuracy where the easy coordinate is its mean in all rows, between the classes."""
     x, y = starved(seed, margin)
     model = drawn(lambda: nn.Sequential(nn.Linear(2, 200), nn.ReLU(), nn.Linear(200, 2)), seed)
     plan = Training(
@@ -69,8 +69,7 @@ def _curved(seed: int, kind: str, margin: float = 0.1) -> float:
     )  # fmt: skip
     plan(model, Batches(x=x, y=y, size=ROWS), dice=Dice.of(ROWS, seed))
     test, labels = starved(seed + 100, margin)
-    order = torch.randperm(ROWS, generator=torch.Generator().manual_seed(seed))
-    test[:, 0] = test[order, 0]
+    test[:, 0] = test[:, 0].mean()
     return accuracy(model.eval(), test, labels)
 
 
@@ -84,8 +83,8 @@ CLAIM = Claim(
     paper="spectral-decoupling",
     methods=("loss:spectral-decoupling", "recipe:spectral-decoupling"),
     says="On moons that one coordinate tells apart, a price of 0.01 on the squared logits gains "
-    "more than ten points of accuracy where that coordinate is shuffled.",
-    left="accuracy with the easy coordinate shuffled, with the price",
+    "more than ten points of accuracy where that coordinate is its mean in all rows.",
+    left="accuracy with the easy coordinate at its mean, with the price",
     right="without",
     trial=trial,
     seeds=(1, 2, 3),
