@@ -41,7 +41,7 @@ OBJECTIVES: dict[str, Objective | str] = {
 
 @cache
 def _net(seed: int, kind: str) -> nn.Module:
-    return learned(seed, kind="convolutional", objective=OBJECTIVES[kind])
+    return learned(seed, kind="convolutional", objective=OBJECTIVES[kind], epochs=40)
 
 
 def trial(seed: int, mutant: str = "") -> Trial:

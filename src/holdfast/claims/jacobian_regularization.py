@@ -20,7 +20,7 @@ from holdfast.objectives.penalized import Penalized
 from holdfast.run.search import search
 from holdfast.threats.norms import LInf
 
-ROWS, EPOCHS, WEIGHT = 300, 60, 0.05
+ROWS, EPOCHS, WEIGHT = 300, 60, 0.01
 
 
 @settings
@@ -78,7 +78,7 @@ def trial(seed: int, mutant: str = "") -> Trial:
 CLAIM = Claim(
     paper="jacobian-regularization",
     methods=("objective:jacobian", "objective:penalized", "recipe:jacobian"),
-    says="A price of 0.05 on the squared slopes of the logits lowers their norm on held-out digits "
+    says="A price of 0.01 on the squared slopes of the logits lowers their norm on held-out digits "
     "by more than 30 percent, gains accuracy under one step of 0.05 and under noise of 0.3, and "
     "costs less than a point and a half.",
     left="mean norm of the Jacobian with the price",

@@ -120,4 +120,7 @@ CLAIM = Claim(
     mutants=("usual-start", "errors-as-they-are"),
     seconds=20,
     quick=False,
+    known="does not hold",
+    why="filters and errors are as they should be, but in 50 steps sixty layers of width 32 learn "
+    "nothing from 500 digits, with either start",
 )  # fmt: skip

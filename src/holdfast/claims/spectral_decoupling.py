@@ -19,7 +19,7 @@ from holdfast.losses.decoupled import spectral_decoupling
 from holdfast.objectives.supervised import Supervised
 from holdfast.run.loop import Training
 
-WEIGHT, ROWS, STEPS = 0.01, 300, 600
+WEIGHT, ROWS, STEPS = 0.012, 300, 1000
 
 
 def starved(seed: int, margin: float) -> tuple[Tensor, Tensor]:
@@ -62,10 +62,10 @@ LOSSES: dict[str, Loss] = {
 def _curved(seed: int, kind: str, margin: float = 0.1) -> float:
     """Accuracy where the easy coordinate is its mean in all rows, between the classes."""
     x, y = starved(seed, margin)
-    model = drawn(lambda: nn.Sequential(nn.Linear(2, 200), nn.ReLU(), nn.Linear(200, 2)), seed)
+    model = drawn(lambda: nn.Sequential(nn.Linear(2, 500), nn.ReLU(), nn.Linear(500, 2)), seed)
     plan = Training(
         objective=Supervised(loss=LOSSES[kind]), epochs=STEPS, schedule="constant",
-        optimizer=Later("torch:SGD", lr=0.05, momentum=0.9),
+        optimizer=Later("torch:SGD", lr=0.01, momentum=0.9),
     )  # fmt: skip
     plan(model, Batches(x=x, y=y, size=ROWS), dice=Dice.of(ROWS, seed))
     test, labels = starved(seed + 100, margin)
@@ -82,7 +82,7 @@ def trial(seed: int, mutant: str = "") -> Trial:
 CLAIM = Claim(
     paper="spectral-decoupling",
     methods=("loss:spectral-decoupling", "recipe:spectral-decoupling"),
-    says="On moons that one coordinate tells apart, a price of 0.01 on the squared logits gains "
+    says="On moons that one coordinate tells apart, a price of 0.012 on the squared logits gains "
     "more than ten points of accuracy where that coordinate is its mean in all rows.",
     left="accuracy with the easy coordinate at its mean, with the price",
     right="without",

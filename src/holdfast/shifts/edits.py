@@ -67,19 +67,22 @@ MENUS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
-def edited(x: Tensor, magnitude: Tensor, menu: tuple[str, ...], dice: Dice) -> Tensor:
+def edited(
+    x: Tensor, magnitude: Tensor, menu: tuple[str, ...], dice: Dice, width: int = 1
+) -> Tensor:
     """Each image after one edit drawn from a menu, cut to [0, 1].
 
     Args:
-        x: `(B, C, H, W)` in [0, 1].
-        magnitude: `(B,)` in [0, 1].
+        x: `(B width, C, H, W)` in [0, 1]; the copies of an image stand together.
+        magnitude: `(B width,)` in [0, 1].
         menu: names of edits.
         dice: one row per image; draws which edit and its sign.
+        width: copies of each image, edited independently.
 
     Cost: each edit once, on the images that drew it.
     """
-    which = dice.integers(len(menu), device=x.device)
-    sign = 2.0 * dice.integers(2, device=x.device).to(x) - 1
+    which = dice.integers(len(menu), (width,), device=x.device).flatten()
+    sign = 2.0 * dice.integers(2, (width,), device=x.device).flatten().to(x) - 1
     out = x.clone()
     for number, name in enumerate(menu):
         rows = (which == number).nonzero()[:, 0]

@@ -9,7 +9,7 @@ from holdfast.core.catalog import register
 from holdfast.core.data import Batch
 from holdfast.core.dice import Dice
 from holdfast.core.fields import Count, Natural, Positive
-from holdfast.ops.batch import fit
+from holdfast.ops.batch import fit, pick
 from holdfast.ops.simplex import beta, dirichlet
 from holdfast.shifts.edits import MENUS, Kind, edited
 from holdfast.shifts.published import Published, Row, on_images
@@ -123,17 +123,15 @@ def augmix(
     def change(x: Tensor, row: Row, dice: Dice) -> Tensor:
         uniform = dice.uniform((width + 1,), dtype=torch.float64, device=x.device)
         shares, kept = dirichlet(uniform[:, :width], alpha), beta(uniform[:, width], alpha)
-        long = depth or 1 + dice.integers(LONGEST, (width,), device=x.device)
-        mixed = torch.zeros_like(x)
-        for chain in range(width):
-            made = x
-            for step in range(depth or LONGEST):
-                least = min(0.01, row[0])
-                drawn = least + (row[0] - least) * dice.uniform(device=x.device)
-                again = edited(made, drawn.to(x), MENUS[menu], dice)
-                going = True if isinstance(long, int) else fit(step < long[:, chain], x)
-                made = torch.where(torch.as_tensor(going, device=x.device), again, made)
-            mixed = mixed + fit(shares[:, chain], x).to(x) * made
+        steps = depth or LONGEST
+        long = 1 + dice.integers(steps, (width,), device=x.device).flatten()
+        made, least = x.repeat_interleave(width, 0), min(0.01, row[0])
+        for step in range(steps):
+            level = dice.uniform((width,), device=x.device).flatten().to(x)
+            again = edited(made, least + (row[0] - least) * level, MENUS[menu], dice, width)
+            made = again if depth else pick(step < long, again, made)
+        chains = made.unflatten(0, (len(x), width))
+        mixed = (shares.view(*shares.shape, 1, 1, 1).to(x) * chains).sum(1)
         return x + fit(1 - kept, x).to(x) * (mixed - x)
 
     return on_images(batch, severity, dice, "augmix", LINEAR, change)
