@@ -88,7 +88,7 @@ def trial(seed: int, mutant: str = "") -> Trial:
 
 CLAIM = Claim(
     paper="cutmix",
-    methods=("hook:cutmix", "recipe:cutmix", "shift:cutout"),
+    methods=("hook:cutmix", "recipe:cutmix"),
     says="Learned from 300 digits with pasted boxes, convolutional nets are more than two points "
     "more accurate in the mean of three where a square of 3 by 3 pixels is black than those "
     "learned plainly; labels keep exactly the share of the pixels.",

@@ -65,4 +65,6 @@ CLAIM = Claim(
     mutants=("strength-zero", "one-net"),
     seconds=40,
     quick=False,
+    known="does not hold",
+    why="the gain is 1 to 3 points: 2.6, 1.0 and 2.1 over the three seeds",
 )

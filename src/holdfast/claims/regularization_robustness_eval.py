@@ -82,7 +82,7 @@ def trial(seed: int, mutant: str = "") -> Trial:
 
 CLAIM = Claim(
     paper="regularization-robustness-eval",
-    methods=("measure:side-by-side", "loss:label-smoothing"),
+    methods=("measure:side-by-side", "loss:label-smoothing", "shift:cutout"),
     says="Of label smoothing, mixup, cutout, and pasted boxes with smoothing, one gains more than "
     "two points of mean accuracy on changed digits over plain training; label smoothing lowers "
     "the calibration error at equal accuracy; none is best at everything.",
@@ -93,4 +93,6 @@ CLAIM = Claim(
     mutants=("smooths-nothing", "forgets-lower"),
     seconds=15,
     quick=False,
+    known="does not hold",
+    why="on 300 digits the best cheap regulariser gains about one point on changed rows",
 )
