@@ -27,14 +27,17 @@ def chosen_rows(count: int, amount: float) -> Tensor:
     return torch.arange(count - round(amount * count), count)
 
 
-@register("hook", cites="imagenet-r-deepaugment", says="Changes a share of each batch by a shift.")
+@register(
+    "hook", cites=("imagenet-r-deepaugment", "noise2net"),
+    says="Changes a share of each batch by a shift.",
+)  # fmt: skip
 @settings
 class Augment(Hook):
     """In every batch an exact share of the rows is changed by a shift, at a drawn severity.
 
-    Any shift of the catalogue can serve. Rows are the last of each batch, whose order is drawn
-    anew every epoch. One severity is drawn per batch; inputs that the shift cannot change are an
-    error, not left as they are.
+    Any shift of the catalogue can serve; by default it is Noise2Net at its published strength.
+    Rows are the last of each batch, whose order is drawn anew every epoch. One severity is drawn
+    per batch; inputs that the shift cannot change are an error, not left as they are.
 
     Args:
         shift: what changes the rows.

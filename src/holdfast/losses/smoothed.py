@@ -12,7 +12,7 @@ from holdfast.core.goal import Outputs, logits
 from holdfast.losses.pick import of_target
 
 
-@register("loss", cites="label-smoothing")
+@register("loss", cites=("label-smoothing", "regularization-robustness-eval"))
 def label_smoothing(
     outputs: Outputs,
     target: Tensor,

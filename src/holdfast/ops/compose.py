@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -177,3 +179,21 @@ def entropy_of_textures(x: Tensor, levels: int = 16) -> Tensor:
         share = counts / counts.sum(1, keepdim=True).clamp(min=1)
         total -= torch.special.xlogy(share, share).sum(1)
     return total / 4
+
+
+def drawn_boxes(area: Tensor, middle: Tensor, sides: Sequence[int]) -> Tensor:
+    """`(B, *sides)`: true inside a box that is cut off at the borders.
+
+    Args:
+        area: `(B,)` share of all pixels, before it is cut off.
+        middle: `(B, D)` uniform in [0, 1), its place along each axis.
+        sides: length of each of D axes.
+    """
+    inside = torch.ones(len(area), *(1 for _ in sides), dtype=torch.bool, device=area.device)
+    for axis, n in enumerate(sides):
+        long = (n * area ** (1 / len(sides)) + 1e-9).long()
+        low = (middle[:, axis] * n).long() - long // 2
+        at = torch.arange(n, device=area.device)
+        along = (at >= low[:, None]) & (at < (low + long)[:, None])
+        inside = inside & along.view(-1, *(n if a == axis else 1 for a in range(len(sides))))
+    return inside
