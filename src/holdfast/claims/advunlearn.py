@@ -147,7 +147,7 @@ def trial(seed: int, mutant: str = "") -> Trial:
     """Share of attacked requests that bring the concept back."""
     back, served = _plain(seed)
     hard = erased(seed, _loss(seed, mutant))
-    return Trial(hard[0], back, hard[0] < back - 0.3 and hard[1] > served - 0.2)
+    return Trial(hard[0], back, hard[0] < back - 0.3 and hard[1] > served - 0.3)
 
 
 CLAIM = Claim(
@@ -155,7 +155,7 @@ CLAIM = Claim(
     methods=("objective:adv-unlearn",),
     says="Erased under attack, one of eight classes of a small conditional denoiser is brought "
     "back by changed conditions at least 30 points more rarely than erased without one, with at "
-    "most 20 points fewer of the other classes served.",
+    "most 30 points fewer of the other classes served.",
     left="share of attacked requests that bring the class back, erased under attack",
     right="the same, erased without an attack",
     trial=trial,

@@ -15,6 +15,7 @@ from holdfast.core.errors import Unsupported
 from holdfast.core.fields import Count, Ingredient, Part, ingredient, settings
 from holdfast.core.goal import Untargeted
 from holdfast.core.kinds import Attack, Recipe, Threat
+from holdfast.objectives.adversarial import tensor_of
 from holdfast.run.search import search
 from holdfast.run.training import TrainingRun
 from holdfast.threats.norms import LInf
@@ -83,7 +84,7 @@ class FoundFailures:
     ) -> tuple[Tensor, Tensor, Tensor, float]:
         """Rows that the attack has changed, their labels, which are failures, and its queries."""
         kept = batches.y != UNLABELLED
-        x, y = batches.take(kept).x, batches.y[kept]
+        x, y = tensor_of(batches.whole)[kept], batches.y[kept]
         threat, dice = resolve(self.threat), dice.keyed(batches.index[kept])
         seen = search(resolve(self.attack), model, x, Untargeted(y), threat, dice=dice)
         changed = threat.apply(x, seen.change)[seen.broken]
