@@ -2,6 +2,8 @@
 
 At this scale the loss without an attack closes most of it, too: 28, 37 and 0 % of the prompts are
 answered then, against 0, 0 and 33 % with the attack; under GCG nobody answers in either case.
+C-AdvIPO does not help at this scale: from a model that refuses already, all harmful prompts are
+still answered under changed embeddings, and 8 % of them under GCG.
 """
 
 from __future__ import annotations

@@ -119,4 +119,5 @@ CLAIM = Claim(
     mutants=("labels-the-wrong-way", "finds-nothing"),
     seeds=(0, 1, 2),
     seconds=20,
+    quick=False,
 )

@@ -137,14 +137,15 @@ class Embedding(Latent):
             return model(x + self.radius * change.to(x))
         table = self._table(model)
         weight = table.weight.detach()
-        unit = float(weight.to(wide(weight)).norm(dim=1).mean()) if self.relative else 1.0
+        one = weight.new_ones((), dtype=wide(weight))
+        unit = weight.to(one).norm(dim=1).mean() if self.relative else one
         reached: list[bool] = []
 
         def add(module: nn.Module, given: Any, out: Tensor) -> Tensor | None:
             if out.shape != change.shape:
                 return None
             reached.append(True)
-            return out + self.radius * unit * change.to(out)
+            return out + (self.radius * unit).to(out) * change.to(out)
 
         handle = table.register_forward_hook(add)
         try:
