@@ -115,6 +115,6 @@ CLAIM = Claim(
     seconds=60,
     quick=False,
     known="does not hold",
-    why="new sensors leave less to be told than a fixed one (39 to 63 % against 44 to 90 %), but "
+    why="new sensors leave less to be told than a fixed one (39 to 72 % against 44 to 90 %), but "
     "up to 9 points of harmless answers are lost, and for one start the fixed one suffices",
 )

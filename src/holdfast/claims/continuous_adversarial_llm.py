@@ -1,9 +1,10 @@
 """Training against changes of embeddings closes what plain refusal training leaves open.
 
-At this scale the loss without an attack closes most of it, too: 28, 37 and 0 % of the prompts are
-answered then, against 0, 0 and 33 % with the attack; under GCG nobody answers in either case.
-C-AdvIPO does not help at this scale: from a model that refuses already, all harmful prompts are
-still answered under changed embeddings, and 8 % of them under GCG.
+At this scale the same loss without an attack closes it as well at this radius. At a radius of 0.5
+28, 37 and 0 % of the prompts are answered then, against 0, 0 and 33 % with the attack, which for
+one start costs 6 points of harmless answers. Under GCG nobody answers in any case. C-AdvIPO does
+not help: from a model that refuses already, all harmful prompts are still answered under changed
+embeddings, and 8 % of them under GCG.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ from holdfast.run.training import TrainingRun
 from holdfast.threats.embedding import Embedding
 from holdfast.threats.slots import Slots
 
-THREAT = Embedding(radius=0.5)
+THREAT = Embedding(radius=0.35)
 INNER = PGD(steps=4, travel=2.5, start="none", climb="soft")
 JUDGE = PGD(steps=20, travel=4.0, restarts=2)
 ROWS, JUDGED = 512, 60

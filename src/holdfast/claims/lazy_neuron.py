@@ -92,5 +92,6 @@ CLAIM = Claim(
     seconds=30,
     quick=False,
     known="does not hold",
-    why="after 200 steps on digits half of the units still answer: it takes longer training",
+    why="after 200 steps on digits half of the units still answer, in perceptrons of 512 and 1,024 "
+    "units too; with 40 % wrong labels, keeping 32 of 512 units costs 1 to 4 points",
 )
