@@ -6,7 +6,6 @@ import torch.nn.functional as F
 
 from holdfast.core.errors import ConfigError
 from holdfast.losses.decoupled import spectral_decoupling
-from holdfast.losses.smoothed import label_smoothing
 
 G = torch.Generator().manual_seed(0)
 Z, Y = torch.randn(20, 5, generator=G).double(), torch.randint(5, (20,), generator=G)
@@ -37,18 +36,6 @@ def test_the_optimum_of_one_margin_is_known():
     assert float(torch.sigmoid(-2 * a.detach())) == pytest.approx(weight * float(a.detach()))
 
 
-def test_smoothed_labels_are_those_of_torch():
-    for share in (0.0, 0.1, 0.7):
-        own = label_smoothing(Z, Y, share=share)
-        truth = F.cross_entropy(Z, Y, reduction="none", label_smoothing=share)
-        assert torch.allclose(own, truth)
-    shares = torch.rand(20, 5, generator=G).double().softmax(1)
-    truth = F.cross_entropy(Z, 0.9 * shares + 0.02, reduction="none")
-    assert torch.allclose(label_smoothing(Z, shares), truth)
-
-
 def test_settings_out_of_range_are_refused():
     with pytest.raises(ConfigError):
         spectral_decoupling(Z, Y, weight=-1.0)
-    with pytest.raises(ConfigError):
-        label_smoothing(Z, Y, share=1.0)

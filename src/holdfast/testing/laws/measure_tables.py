@@ -141,6 +141,30 @@ def _domains(rows: int) -> tuple[Any, ...]:
     return (Batches(x=x[:rows], y=y[:rows], size=16, group=group[:rows]),)
 
 
+def _responses(rows: int) -> tuple[Any, ...]:
+    """Random embeddings of safe and unsafe answers and of jailbreaks."""
+    y = torch.arange(40) % 3
+    z = torch.randn(40, 4, generator=draws(14), dtype=torch.float64) + y[:, None]
+    return z[:rows], y[:rows]
+
+
+def _weak(rows: int) -> tuple[Any, ...]:
+    """Logits of a weak and a strong model, and of pupils of the weak one, the last in conflict."""
+    g = draws(15)
+    y = torch.randint(2, (40,), generator=g)
+    own = 2 * torch.nn.functional.one_hot(y, 2).double()
+    four = torch.randn(4, 40, 2, generator=g, dtype=torch.float64) + own
+    return (*four[:, :rows], y[:rows])
+
+
+def _costs(rows: int) -> tuple[Any, ...]:
+    """Queries of forty attempts, most of which found something."""
+    g = draws(16)
+    return (1 + torch.randint(50, (40,), generator=g))[:rows], (torch.rand(40, generator=g) < 0.7)[
+        :rows
+    ]
+
+
 TABLES: dict[str, Callable[[int], tuple[Any, ...]]] = {
     "known": _scores,
     "sample": _samples,
@@ -159,4 +183,7 @@ TABLES: dict[str, Callable[[int], tuple[Any, ...]]] = {
     "wrong": _wrong,
     "films": _films,
     "domains": _domains,
+    "responses": _responses,
+    "weak": _weak,
+    "costs": _costs,
 }
