@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from unittest.mock import patch
 
 import torch
@@ -45,12 +46,12 @@ def learned(seed: int, conditioned: bool) -> tuple[float, float]:
     return sum(held) / len(held), float(torch.tensor(layers).log10().sum())
 
 
-MUTANTS = {
-    "": lambda self, spread: _NARROW(self, spread),
+_NARROW = LowRank.narrow
+MUTANTS: dict[str, Callable[[LowRank, float], None]] = {
+    "": _NARROW,
     "forgets-to-narrow": lambda self, spread: None,
     "narrows-to-hundredfold": lambda self, spread: _NARROW(self, 99.0),
 }
-_NARROW = LowRank.narrow
 
 
 def trial(seed: int, mutant: str = "") -> Trial:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -26,11 +28,11 @@ class LowRank(nn.Module):
         self.u = nn.Parameter(u[:, :rank].contiguous())
         self.s = nn.Parameter(torch.diag(s[:rank]))
         self.v = nn.Parameter(vt[:rank].T.contiguous())
-        own = None if layer.bias is None else nn.Parameter(layer.bias.detach().clone())
-        self.register_parameter("bias", own)
+        self.bias = None if layer.bias is None else nn.Parameter(layer.bias.detach().clone())
         self.kernel: tuple[int, ...] = tuple(layer.weight.shape[1:])
-        convolved = isinstance(layer, nn.Conv2d)
-        self.travel = (layer.stride, layer.padding, layer.dilation) if convolved else None
+        self.travel: tuple[Any, Any, Any] | None = None
+        if isinstance(layer, nn.Conv2d):
+            self.travel = (layer.stride, layer.padding, layer.dilation)
 
     def matrix(self) -> Tensor:
         """`(outputs, inputs)`: the matrix that the three stand for."""

@@ -11,4 +11,5 @@ def condition(matrix: Tensor) -> Tensor:
     s = torch.linalg.svdvals(matrix.detach().double())
     least = s.amax() * max(matrix.shape) * torch.finfo(matrix.dtype).eps
     real = s[s > least]
-    return real.amax() / real.amin() if len(real) else s.new_tensor(1.0)
+    found: Tensor = real.amax() / real.amin() if len(real) else s.new_tensor(1.0)
+    return found
