@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from scipy.optimize import minimize
 
-from holdfast.ops.simplex import onto_budget, onto_simplex
+from holdfast.ops.budgets import onto_budget, onto_simplex
 
 G = torch.Generator().manual_seed(0)
 
