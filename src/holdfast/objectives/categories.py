@@ -23,7 +23,7 @@ from holdfast.core.quiet import quiet
 from holdfast.objectives.adversarial import tensor_of
 from holdfast.objectives.adversary import LargestLoss, goal_of
 from holdfast.objectives.supervised import per_row
-from holdfast.ops.simplex import onto_budget
+from holdfast.ops.budgets import onto_budget
 
 
 @register("objective", cites="universal-robust-embeddings", name="categorical-at")
