@@ -81,7 +81,7 @@ CLAIM = Claim(
     seeds=SEEDS,
     mutants=("sees-one-domain", "listens-to-one"),
     known="does not hold",
-    why="on 8 x 8 pixels nets of edges are far weaker under noise than nets of the picture, and one "
+    why="on 8 x 8 pixels nets of edges are far weaker under noise than nets of pictures, and one "
     "temperature per path does not tell when: 70 to 77 % against 78 to 81 %",
     seconds=20,
     quick=False,
