@@ -88,7 +88,7 @@ CLAIM = Claim(
     mutants=("steps-uphill", "forgets-the-move"),
     known="does not hold",
     why="the features of so small a net do not lose equivariance by an attack: AUROC 0.37, and no "
-    "point gained on two seeds; tried as well on sixty rows of one: moves of the size of the attack, "
+    "point gained on two seeds; tried as well on sixty rows of one: moves as large as the attack, "
     "which gained 7 points",
     seconds=20,
     quick=False,

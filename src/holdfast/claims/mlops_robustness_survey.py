@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import cache
 from statistics import mean
 
-from torch import nn
+from torch import Tensor, nn
 
 from holdfast.attacks.pgd import PGD
 from holdfast.checks.calibration import Calibration
@@ -32,10 +32,11 @@ class Steep(nn.Module):
         super().__init__()
         self.inner = inner
 
-    def forward(self, x):  # type: ignore[no-untyped-def]
+    def forward(self, x: Tensor) -> Tensor:
         """The answer to what is left of a picture whose fine waves were made large."""
         fine = x - nn.functional.avg_pool2d(x, 3, 1, 1)
-        return self.inner(x + 1.5 * fine)
+        found: Tensor = self.inner(x + 1.5 * fine)
+        return found
 
 
 @cache

@@ -13,7 +13,7 @@ from holdfast.claims.harness import Claim, Trial
 from holdfast.core.data import Batch, Batches
 from holdfast.core.dice import Dice
 from holdfast.core.fields import Later
-from holdfast.core.kinds import Hook, Objective
+from holdfast.core.kinds import Hook, Objective, Run
 from holdfast.hooks.augment import Augment
 from holdfast.hooks.balanced import BalancedGroups
 from holdfast.measures.outputs.groups import group_accuracy
@@ -48,7 +48,7 @@ def recoloured(batch: Batch, severity: float, dice: Dice) -> Batch:
 class Counted(BalancedGroups):
     """The mutant: large groups weigh more."""
 
-    def share(self, run, batch, losses):  # type: ignore[no-untyped-def]
+    def share(self, run: Run, batch: Batch, losses: Tensor) -> Tensor | None:
         """The reverse of the weights."""
         own = super().share(run, batch, losses)
         return None if own is None else (1 / own) / (1 / own).mean()
