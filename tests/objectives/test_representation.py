@@ -10,7 +10,7 @@ from holdfast.claims.tiny_transformer import TinyTransformer
 from holdfast.core.data import Batch, Batches
 from holdfast.core.dice import Dice
 from holdfast.core.fields import Later
-from holdfast.layers.low_rank import with_low_rank
+from holdfast.layers.low_rank_change import with_low_rank
 from holdfast.objectives.representation import RepresentationEditing, represented
 from holdfast.run.loop import Training
 from holdfast.run.training import TrainingRun

@@ -23,7 +23,7 @@ from holdfast.claims.tiny_transformer import (
 from holdfast.core.data import Batches
 from holdfast.core.fields import Later
 from holdfast.core.kinds import State
-from holdfast.layers.low_rank import with_low_rank
+from holdfast.layers.low_rank_change import with_low_rank
 from holdfast.objectives.representation import RepresentationEditing
 from holdfast.run.loop import Training
 

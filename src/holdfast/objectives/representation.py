@@ -79,7 +79,7 @@ class RepresentationEditing(Objective):
     by states in its blind spot; so at the start of every epoch a new one is trained, on the
     edited model and with the true kinds, until there is nothing left to be told. Rows marked in
     `more["keep"]` are held to the frozen reference by the divergence of their outputs instead.
-    Train few weights: `layers.low_rank.with_low_rank`.
+    Train few weights: `layers.low_rank_change.with_low_rank`.
 
     How well each new sensor tells the kinds on a part of the prompts that it has not seen stands in
     the run's memory as `told`.

@@ -159,7 +159,7 @@ def _member(groups: Tensor | None, y: Tensor, labels: Tensor, name: str) -> Tens
     )
 
 
-@register("measure", cites="worst-group")
+@register("measure", cites=("worst-group", "accuracy-disparity-at"))
 def group_accuracy(
     outputs: Outputs,
     y: Tensor,
