@@ -33,8 +33,8 @@ def gate(name: str, value: float, limit: float, relation: str = ">=", word: str 
     return {"name": name, "value": value, "limit": limit, "relation": relation, "verdict": word}
 
 
-def audit(*gates: Any, readings: Any = (), origin: str = "default") -> Any:
-    findings = [{"readings": list(readings)}]
+def audit(*gates: Any, readings: Any = (), origin: str = "default", says: str = "") -> Any:
+    findings = [{"readings": list(readings), "says": says}]
     return {"gates": list(gates), "gates_from": origin, "outcomes": [{"findings": findings}]}
 
 
@@ -57,6 +57,8 @@ def test_the_gate_that_is_missed_by_most_decides_and_default_proofs_come_last():
     worst = {"name": "clean.worst_class", "value": 0.3, "high": 0.4}
     every = {"name": "clean.accuracy", "value": 0.9, "high": 0.95}
     assert names(weaknesses(audit(readings=[worst, every]))) == ["2"]
+    group = audit(readings=[worst, every], says="2 of 9 slices lie below; the worst is group 3.")
+    assert [r for r, _ in weaknesses(group)] == [prescribe.SPURIOUS]
 
 
 def test_only_what_is_in_the_catalogue_is_chosen():
