@@ -51,6 +51,10 @@ def test_every_recipe_keeps_its_own_settings_and_gets_the_threat():
     assert not plain.against and plain.recipe.objective == "objective:supervised"
 
 
+def test_what_is_best_is_asked_only_when_a_ramp_is_over():
+    assert lesson("ibp", THREAT).since == 0.6 and lesson("trades", THREAT).since == 0.0
+
+
 def test_a_rate_changes_the_rate_and_nothing_else():
     made = lesson("ibp", THREAT, rate=0.5).recipe
     assert made.optimizer == Later("torch:Adam", lr=0.5) and made.schedule == "constant"

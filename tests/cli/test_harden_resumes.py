@@ -20,6 +20,7 @@ from holdfast.cli.watching import Teller, Watch, accuracies
 from holdfast.core.data import Batches
 from holdfast.core.dice import Dice
 from holdfast.core.fields import Later
+from holdfast.core.kinds import Hook, Run
 from holdfast.hooks.ema import EMA
 from holdfast.run.loop import Control, Training
 from holdfast.threats.norms import LInf
@@ -122,6 +123,18 @@ def test_means_of_weights_are_what_is_measured_and_handed_over():
     assert done.history[-1]["clean"] == memory["clean"] or memory["at"] < 3
     right = accuracies(model, data, THREAT, 3, 0)[0]
     assert right == round(memory["clean"] * 120)
+
+
+def test_weights_that_a_hook_changes_at_the_end_are_not_thrown_away():
+    class Halved(Hook):
+        def end(self, run: Run) -> None:
+            with torch.no_grad():
+                for p in run.model.parameters():
+                    p.zero_()
+
+    model, _, done, memory = watched((Halved(),))
+    assert all(not p.any() for p in model.parameters()) and same(model, memory["weights"])
+    assert max(row["clean"] for row in done.history) > 0.5, "better epochs do not compete"
 
 
 def test_a_run_without_time_hands_over_what_it_has():

@@ -84,6 +84,7 @@ def harden(
     line += ["--for-study"] if for_study else []
     line += [] if epochs is None else ["--epochs", str(epochs)]
     line += [] if rate is None else ["--rate", str(rate)]
+    line += [] if output is None else ["--output", output]
     order = Order(
         model=model, data=data, recipe=recipe, threat=threat, limit=limit, chosen=chosen,
         place=_place(model, recipe, output), line=line, begun=begun, epochs=epochs, rate=rate,

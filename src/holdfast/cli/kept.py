@@ -17,14 +17,10 @@ class Kept:
 
     Args:
         place: file of the weights that will be written.
-        identity: digest of model, rows and settings.
         fresh: forget what is there.
-
-    Raises:
-        ConfigError: if the folder belongs to a run of something else.
     """
 
-    def __init__(self, place: Path, identity: str, fresh: bool) -> None:
+    def __init__(self, place: Path, fresh: bool) -> None:
         self.folder = place.with_name(f"{place.stem}.training")
         if fresh:
             self.remove()
@@ -35,12 +31,22 @@ class Kept:
                 self.known = json.loads(file.read_text("utf-8"))
             except ValueError:
                 self.known = {}
-            if self.known.get("identity") != identity:
-                raise ConfigError(
-                    f"harden: {self.folder} keeps a run with another model, data or settings",
-                    fix="Add --fresh to forget it, or name another file: -o other.safetensors",
-                    code="E0146",
-                )
+
+    def claim(self, identity: str) -> None:
+        """Go on as this run and no other.
+
+        Args:
+            identity: digest of model, rows and settings.
+
+        Raises:
+            ConfigError: if the folder belongs to a run of something else.
+        """
+        if self.known.get("identity", identity) != identity:
+            raise ConfigError(
+                f"harden: {self.folder} keeps a run with another model, data or settings",
+                fix="Add --fresh to forget it, or name another file: -o other.safetensors",
+                code="E0146",
+            )
         self.known["identity"] = identity
 
     def put(self, **more: Any) -> None:

@@ -47,11 +47,11 @@ class Lesson:
 
     @property
     def since(self) -> float:
-        """The share of the run at whose end a ramp of its objective is over."""
-        objective = getattr(self.recipe, "objective", None)
-        method = None if objective is None else resolve(objective)
-        ramped = hasattr(method, "wait") and hasattr(method, "end")
-        return float(getattr(method, "end", 0.0)) if ramped else 0.0
+        """The share of the run at whose end what its methods ramp up has reached its end."""
+        named = (getattr(self.recipe, "objective", None), *getattr(self.recipe, "hooks", ()))
+        parts = [resolve(part) for part in named if part is not None]
+        ramps = [p.end for p in parts if hasattr(p, "wait") and hasattr(p, "end")]
+        return float(max([0.0, *ramps, *(getattr(p, "finish", 0.0) for p in parts)]))
 
     def with_epochs(self, epochs: int) -> Lesson:
         """The same with other passes over the data, where it counts them."""

@@ -61,11 +61,12 @@ def taught(order: Order) -> Taught:
     )
     for note in school.notes:
         _say(f"! {note}")
-    made, why = _chosen(order, school)
+    kept = Kept(order.place, order.fresh)
+    made, why = _chosen(order, school, kept)
     made = fed(made, school)
     identity = digest([digest(school.model), key(made.recipe), made.name, school.learn,
                        school.watched, school.threat, school.seed])  # fmt: skip
-    kept = Kept(order.place, identity, order.fresh)
+    kept.claim(identity)
     if "card" in kept.known and order.place.exists():
         _say("trained already; what is left is to judge it")
         return Taught(school, kept.known["card"], kept)
@@ -85,13 +86,17 @@ def taught(order: Order) -> Taught:
     return Taught(school, card, kept, files)
 
 
-def _chosen(order: Order, school: School) -> tuple[Lesson, str]:
-    """The recipe that was named, or the one that the last audit calls for, and why."""
+def _chosen(order: Order, school: School, kept: Kept) -> tuple[Lesson, str]:
+    """The recipe that was named, or the one that the last audit calls for, and why.
+
+    A run that goes on keeps to what it chose: its own audits may be the last ones by now.
+    """
     name, why = order.recipe, ""
     if name == "auto":
         from holdfast.cli.prescribe import prescribed
 
-        name, why = prescribed(order.model, school)
+        name, why = kept.known.get("auto") or prescribed(order.model, school)
+        kept.known["auto"] = [name, why]
         _say(f"auto: {name}, because {why}")
     made = lesson(name, school.threat, rate=order.rate, epochs=order.epochs, study=order.study)
     if made.caution:

@@ -36,7 +36,8 @@ class Watch(Hook):
 
     Measured are the weights that the run would end with: where a hook keeps a mean of them, the
     mean. Of equal epochs the later one counts, for its learning rate is smaller. Weights from
-    before `since` do not compete: there the recipe has not come to its full strength.
+    before `since` do not compete: there the recipe has not come to its full strength. Where a
+    hook changes the weights at the end in a way that cannot be foreseen, only the last compete.
 
     Args:
         rows: held out, and not those that the result is judged on.
@@ -64,12 +65,18 @@ class Watch(Hook):
 
     def end(self, run: Run) -> None:
         memory = run.memory(self)
-        if memory.get("step") != run.step:
-            self.look(run)
+        if memory.get("step") != run.step or not self._foreseen:
+            self.look(run, last=True)
         if "weights" in memory:
             run.model.load_state_dict(memory["weights"])
 
-    def look(self, run: Run) -> tuple[float, float]:
+    @property
+    def _foreseen(self) -> bool:
+        """Whether it is known at any time with which weights the run would end."""
+        hooks = [h for h in map(resolve, self.means) if type(h).end is not Hook.end]
+        return all(hasattr(h, "averaged") for h in hooks)
+
+    def look(self, run: Run, *, last: bool = False) -> tuple[float, float]:
         """Clean and attacked accuracy of the weights as they would be handed over now."""
         memory, rows, state = run.memory(self), self.rows, self._handed(run)
         if rows is None or not len(rows):
@@ -84,7 +91,8 @@ class Watch(Hook):
             run.model.load_state_dict(own)
         clean, robust = (count / len(rows) for count in counts)
         memory["step"], score = run.step, robust if self.by == "robust" else clean
-        if run.progress >= self.since and score >= memory.get("best", -1.0):
+        counts_now = run.progress >= self.since and (self._foreseen or last)
+        if counts_now and score >= memory.get("best", -1.0):
             memory["weights"] = {k: v.detach().clone() for k, v in state.items()}
             memory |= {"best": score, "at": run.epoch, "clean": clean, "robust": robust}
         return clean, robust
