@@ -148,7 +148,7 @@ def run(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (KeyboardInterrupt, typer.Abort):
-        kept = words[0] in ("audit", "attack", "verify")
+        kept = words[0] in ("audit", "attack", "verify", "harden")
         _say(f"E0700  stopped{'; nothing finished is lost' if kept else ''}")
         line = shlex.join(["holdfast", *words])
         _say(f"       {'Continue' if kept else 'Begin again'}: {line}")

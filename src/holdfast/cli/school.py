@@ -12,15 +12,13 @@ from torch import nn
 
 from holdfast.cli import options as words
 from holdfast.cli.prepare import given, trainable
-from holdfast.core.data import Batches
-from holdfast.core.dice import Dice
-from holdfast.core.errors import ConfigError, Unsupported
-from holdfast.core.goal import Untargeted
+from holdfast.core.data import UNLABELLED, Batches
+from holdfast.core.errors import ConfigError, ShapeError, Unsupported
 from holdfast.core.kinds import Model, Threat
 from holdfast.core.records import Reading, Subject
+from holdfast.ops.batch import take
 
-_SHARE, _MOST, _STEPS = 0.1, 500, 20
-_EPOCH = 15.0  # ways there and back that a row costs in an epoch of either recipe, with slack
+_SHARE, _MOST, _STEPS, _WATCHED = 0.1, 500, 20, 250
 
 
 @dataclass
@@ -31,48 +29,38 @@ class School:
         model: takes [0, 1]; what is trained.
         net: the module inside whose weights are written.
         learn: rows to learn from.
-        held: rows held out.
+        watched: rows held out by which the best epoch is chosen.
+        held: rows held out on which the result is judged.
         threat: what the model is trained against.
         seed: of every draw.
         chosen: options that tell how model and data are read.
+        parts: the rows to learn from and the held ones in the units of their file.
+        notes: what the user should know about his data.
     """
 
     model: nn.Module
     net: nn.Module
     learn: Batches
+    watched: Batches
     held: Batches
     threat: Threat
     seed: int
     chosen: dict[str, Any]
+    parts: tuple[Batches, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def measured(self) -> tuple[Reading, Reading]:
         """Clean accuracy and accuracy under PGD-20 of the rows held out, at most 500."""
-        from holdfast.core.catalog import build
-        from holdfast.run.forward import correct, outputs
+        from holdfast.cli.watching import accuracies
         from holdfast.run.reading import proportion
-        from holdfast.run.search import search
 
         some = self.held.take(slice(0, _MOST))
-        x: Any = some.x
-        right = int(correct(outputs(self.model, x), some.y).sum())
-        dice = Dice(self.seed, some.index, "harden")
-        attack = build("attack:pgd", steps=_STEPS)
-        found = search(attack, self.model, x, Untargeted(some.y), self.threat, dice=dice)
-        kept, n = int((~found.broken).sum()), len(some)
-        spec = self.threat.spec
+        right, kept = accuracies(self.model, some, self.threat, _STEPS, self.seed)
+        n, spec = len(some), self.threat.spec
         return (
             proportion("clean.accuracy", right, n, seed=self.seed),
             proportion("harden.pgd", kept, n, bound="upper", threat=spec, seed=self.seed),
         )
-
-    def affordable(self, epochs: int, seconds: float) -> int:
-        """How many epochs fit into a time, so that the learning rate can fall to its end."""
-        from holdfast.run.preflight import forecast
-
-        subject = Subject(model=self.model, batches=self.learn)
-        row = forecast(subject, count=128).backward
-        fitting = seconds / max(_EPOCH * row * len(self.learn), 1e-9)
-        return int(min(max(fitting, 1), epochs))
 
     def line(self, start: list[str]) -> str:
         """A command line, with the options that tell how model and data are read."""
@@ -126,13 +114,47 @@ def enrolled(
     )  # fmt: skip
     rows = split(pool)[0] if half else pool
     learn, held = kept_apart(rows, seed)
-    if not len(learn) or not len(held):
+    learn, watched = kept_apart(learn, seed + 1) if len(learn) else (learn, learn)
+    if not len(learn) or not len(held) or not len(watched):
         raise ConfigError("harden: too few rows", fix="Give more data.", code="E0143")
     # Tables are scaled by the ranges of the whole file, as an audit of it would do.
-    asked, test = (subject(whole, part, reference=pool) for part in (learn, held))
+    asked = [subject(whole, part, reference=pool) for part in (learn, watched, held)]
     net: Any = plain.model
-    inside: Any = asked.model
-    return School(inside, net, _of(asked), _of(test), against, seed, chosen)
+    inside: Any = asked[0].model
+    ready = [_of(each) for each in asked]
+    notes = labels_fit(inside, ready[0])
+    ready[1] = ready[1].take(slice(0, _WATCHED))
+    return School(
+        inside, net, ready[0], ready[1], ready[2], threat=against, seed=seed, chosen=chosen,
+        parts=(learn, held), notes=notes,
+    )  # fmt: skip
+
+
+def labels_fit(model: nn.Module, rows: Batches) -> tuple[str, ...]:
+    """What is odd about the labels, in words; nothing for most data.
+
+    Raises:
+        ShapeError: if a label has no output of the model.
+    """
+    from holdfast.run.forward import outputs
+
+    known = rows.y[rows.y != UNLABELLED]
+    if rows.y.is_floating_point() or rows.y.dim() != 1 or not len(known):
+        return ()
+    count = int(outputs(model, take(rows.x, slice(0, 2))).shape[-1])
+    low, high = int(known.min()), int(known.max())
+    if low < 0 or high >= count:
+        raise ShapeError(
+            f"harden: labels run from {low} to {high}, but the model has {count} outputs",
+            fix="Number the classes from 0, or train a model with more outputs.", code="E0210",
+        )  # fmt: skip
+    missing = [k for k in range(count) if not bool((known == k).any())]
+    if not missing:
+        return ()
+    names = [rows.classes[k] if k < len(rows.classes) else str(k) for k in missing[:5]]
+    return (
+        f"no row of class {', '.join(names)} to learn from: expect that it is forgotten",
+    )  # fmt: skip
 
 
 def _of(asked: Subject) -> Batches:

@@ -87,6 +87,7 @@ def method(name: str) -> Found:
         known = inspect.signature(entry.thing).parameters.values()
         settings = {p.name: {"default": str(p.default)} for p in known if p.kind is p.KEYWORD_ONLY}
     lines = [f"{entry.key}   {entry.says}"]
+    lines += [f"  Caution: {entry.caution}"] if entry.caution else []
     for key in entry.cites:
         paper = papers().get(key)
         lines.append(f"  {paper.title} ({paper.year}) {paper.link}" if paper else f"  {key}")

@@ -31,6 +31,7 @@ class Entry:
         thing: the class, function or preset.
         cites: keys of the papers it comes from.
         says: what it does, in one sentence.
+        caution: why it must not be relied on, empty for most; such a method runs for study only.
     """
 
     kind: str
@@ -38,6 +39,7 @@ class Entry:
     thing: Any
     cites: tuple[str, ...]
     says: str
+    caution: str = ""
 
     @property
     def key(self) -> str:
@@ -61,8 +63,9 @@ def _kebab(name: str) -> str:
 
 
 def register(
-    kind: str, *, cites: str | tuple[str, ...] = (), name: str = "", says: str = ""
-) -> Callable[[X], X]:
+    kind: str, *, cites: str | tuple[str, ...] = (), name: str = "", says: str = "",
+    caution: str = "",
+) -> Callable[[X], X]:  # fmt: skip
     """Enter a class, function or preset into the catalogue; returns it unchanged.
 
     Args:
@@ -70,6 +73,7 @@ def register(
         cites: key or keys of its papers in the `papers.toml` beside the code.
         name: kebab-case name; derived from the class or function unless given.
         says: one sentence; the first line of the docstring unless given.
+        caution: why nobody should rely on it, as for a defence that is known to be broken.
 
     Raises:
         ConfigError: for an unknown kind or a name that is taken.
@@ -81,7 +85,7 @@ def register(
         own = name or _kebab(getattr(thing, "__name__", ""))
         text = says or (inspect.getdoc(thing) or "").partition("\n")[0]
         keys = (cites,) if isinstance(cites, str) else cites
-        entry = Entry(kind, own, thing, keys, text)
+        entry = Entry(kind, own, thing, keys, text, caution)
         taken = _ENTRIES.get(entry.key)
         if not own or (taken is not None and _origin(taken.thing) != _origin(thing)):
             raise ConfigError(f"register: the name {entry.key!r} is empty or taken")

@@ -35,6 +35,8 @@ class Standard(Training):
         accumulate: batches per step.
         precision: bits of matrix products.
         turns: further players.
+        channels_last: order of memory of images meanwhile.
+        compile: backend of `torch.compile` meanwhile.
     """
 
     objective: Part[Objective] = "objective:supervised"

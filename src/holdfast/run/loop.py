@@ -13,7 +13,7 @@ from torch import nn
 
 from holdfast.core.data import Batches
 from holdfast.core.dice import Dice, dice_or
-from holdfast.core.errors import ShapeError, Unsupported
+from holdfast.core.errors import ShapeError
 from holdfast.core.fields import Count, Later, Part, Share, settings
 from holdfast.core.kinds import Backward, Hook, Objective, Threat
 from holdfast.run.scaler import Precision
@@ -86,6 +86,8 @@ class Training:
             normalisation uses its running statistics.
         precision: bits of matrix products: full, bf16 or fp16 (with scaled losses).
         turns: further players.
+        channels_last: keep images and weights of convolutions in that order of memory meanwhile.
+        compile: a backend of `torch.compile`, as inductor, for the model meanwhile; empty for none.
     """
 
     objective: Part[Objective] = "objective:supervised"
@@ -98,6 +100,8 @@ class Training:
     accumulate: Count = 1
     precision: Precision = "full"
     turns: tuple[Turn, ...] = ()
+    channels_last: bool = False
+    compile: str = ""
 
     def __call__(
         self,
@@ -117,6 +121,7 @@ class Training:
 
         Raises:
             ShapeError: without rows, or if the objective does not give one loss per row.
+            Unsupported: when the loss is no longer finite; what is kept on disk is from before.
             KeyboardInterrupt: after the step under way was finished and kept.
         """
         from holdfast.run.steps import Steps
@@ -127,20 +132,15 @@ class Training:
         return Steps(self, model, batches, own, control or Control()).run()
 
     def against(self: T, threat: Threat) -> T:
-        """The same training, hardened against another threat.
+        """The same training, hardened against another threat, wherever it names one.
 
         Raises:
-            Unsupported: if its objective is not about a threat.
+            Unsupported: if none of its methods is about a threat.
         """
-        from holdfast.core.catalog import resolve
+        from holdfast.run.aimed import aimed
 
-        objective: Any = resolve(self.objective)
-        if not hasattr(objective, "threat"):
-            raise Unsupported(
-                f"{type(objective).__name__} does not defend against a threat",
-                fix="Use a recipe against a threat, such as pgd-at or trades.",
-            )
-        return replace(self, objective=replace(objective, threat=threat))
+        changed: T = replace(self, **aimed(self, threat))
+        return changed
 
 
 class Clock:

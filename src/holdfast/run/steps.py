@@ -7,20 +7,19 @@ from itertools import islice
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from holdfast.core.catalog import resolve
 from holdfast.core.data import Batch, Batches
 from holdfast.core.dice import Dice
 from holdfast.run import ranks
 from holdfast.run.checkpoint import placed
+from holdfast.run.form import form, laid
 from holdfast.run.keeping import Keeping
 from holdfast.run.loop import Clock, Control, Training
-from holdfast.run.players import Player, seated
-from holdfast.run.scaler import Scaler
-from holdfast.run.schedule import rate
+from holdfast.run.move import Move
+from holdfast.run.players import seated
 from holdfast.run.training import TrainingRun
-from holdfast.run.weighted import Weighted, alone, frozen_statistics
 
 
 class Steps:
@@ -38,9 +37,9 @@ class Steps:
         self.per_epoch = -(-count // plan.accumulate)
         self.training = TrainingRun(model, nn.ModuleDict(), dice, self.per_epoch * plan.epochs)
         self.training.own([self.backward, *self.objectives, *self.hooks])
-        self.scaler = Scaler(plan.precision, self.training.memory("scaler"))
         self.position = 0
         self.sums = torch.zeros(2, dtype=torch.float64, device=self.device)
+        self.move = Move(plan, self.training, self.hooks, self.backward, dice, self.sums)
 
     def run(self) -> TrainingRun:
         """Train, or continue."""
@@ -48,7 +47,9 @@ class Steps:
         devices = [self.device.index or 0] if self.device.type == "cuda" else []
         try:
             self.keeping = Keeping(self.control.folder, self.plan, self.batches, self.dice)
-            with torch.random.fork_rng(devices=devices), Clock(self.control) as clock:
+            self.move.file = self.keeping.file
+            formed = form(self.training.model, self.plan.channels_last, self.plan.compile)
+            with torch.random.fork_rng(devices=devices), Clock(self.control) as clock, formed:
                 ranks.seed(self.dice, "start", self.device)
                 self._prepare()
                 if not self._resume():
@@ -97,6 +98,7 @@ class Steps:
     def _epoch_ends(self) -> None:
         run = self.training
         total, rows = ranks.sum_over_ranks(self.sums).tolist()
+        self.move.sound(total)
         row = {"loss": total / max(rows, 1.0), "rate": run.optimizers[0].param_groups[0]["lr"]}
         run.history.append(row)
         run.dice = self.dice.spawn(f"end{run.epoch}")
@@ -129,7 +131,7 @@ class Steps:
         order = [*range(1, len(self.players)), 0]
         for run.turn in order:
             if run.step % self.players[run.turn].every == 0:
-                finite = self._move(self.players[run.turn], ready)
+                finite = self.move(self.players[run.turn], ready, main=not run.turn)
         ranks.same_everywhere([run.model, run.parts], buffers_only=True)
         run.advance()
         if finite:
@@ -142,47 +144,12 @@ class Steps:
         run.dice = self.dice.spawn(f"step{run.step}/batch").keyed(mine.index)
         for hook in self.hooks:
             mine = hook.batch(run, mine)
-        return mine
-
-    def _move(self, player: Player, group: list[Batch]) -> bool:
-        """One step of one optimizer; False if the gradients overflowed."""
-        run, plan = self.training, self.plan
-        factor = rate(plan.schedule, run.step, run.steps, plan.warmup)
-        for settings in player.optimizer.param_groups:
-            settings["lr"] = settings["initial_lr"] * factor
-        parameters = run.parameters()
-        rows = ranks.rows_of_step(group, self.device)
-        calls, finite = 0, True
-
-        def closure() -> Tensor:
-            nonlocal calls, finite
-            for p in parameters:
-                p.grad = None
-            ranks.seed(self.dice, f"step{run.step}", self.device)
-            first = calls == 0
-            objective = Weighted(player.objective, plan.precision, self.hooks, self.scaler, rows)
-            with torch.enable_grad(), frozen_statistics(run.model, not first):
-                for batch in (b for b in group if len(b.index)):
-                    run.dice = self.dice.spawn(f"step{run.step}").keyed(batch.index)
-                    with alone(run.model, len(batch.index)):
-                        self.backward(run, batch, objective)
-            ranks.sum_gradients(parameters)
-            finite = self.scaler.unscale(parameters)
-            if finite and not getattr(player.optimizer, "probing", False):
-                for hook in self.hooks:
-                    hook.gradients(run)
-            if first and player is self.players[0]:
-                self.sums += torch.stack([objective.total.double(), objective.rows.double()])
-            calls += 1
-            return ranks.sum_over_ranks(objective.value)
-
-        player.optimizer.step(closure)  # type: ignore[arg-type]
-        self.scaler.update(finite)
-        return finite
+        return laid(mine) if self.plan.channels_last else mine
 
     def _keep(self, done: bool = False) -> None:
         if self.keeping.file is not None:
             sums = ranks.sum_over_ranks(self.sums)
+            self.move.sound(float(sums[0]))
             more: dict[str, Any] = {"done": done, "position": self.position, "sums": sums}
             self.keeping.write(self.training.state() | more)
 
@@ -194,7 +161,7 @@ class Steps:
         self.training.load(placed(state, self.device))
         self.position = state["position"]
         if ranks.rank() == 0:
-            self.sums = state["sums"].to(self.device)
+            self.sums.copy_(state["sums"])
         if not state["done"]:
             self.training.stopped = ""
         return bool(state["done"])
