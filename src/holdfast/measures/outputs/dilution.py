@@ -12,7 +12,7 @@ from holdfast.core.catalog import register
 from holdfast.core.dice import Dice
 from holdfast.core.errors import ConfigError, ShapeError
 from holdfast.core.records import Reading
-from holdfast.measures.outputs.line import AccuracyLine, Scale
+from holdfast.measures.outputs.accuracy_line import AccuracyLine, Scale
 
 DRAWS = 500
 
