@@ -17,7 +17,8 @@ from torch import Tensor
 Words = npt.NDArray[np.uint64]
 Finish = Callable[[Tensor, Tensor], object]  # (hashes, where the draws go): of one dimension each
 PIECE = 1 << 15  # values at a time
-_GOLDEN = 0x9E3779B97F4A7C15
+GOLDEN = 0x9E3779B97F4A7C15 - (1 << 64)  # as a signed number
+_WORD = (1 << 64) - 1
 _STEPS = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))  # shift, then multiply
 _LAST = 31
 
@@ -54,17 +55,16 @@ def draw(out: Tensor, keys: Tensor, start: int, finish: Finish) -> Tensor:
 
 def on_device(out: Tensor, keys: Tensor, start: int, finish: Finish) -> None:
     """The draws of `draw` by operations of torch alone, wherever `out` and the keys are."""
-    golden = _signed(_GOLDEN)
-    base = _mixed(keys * golden + start)
-    place = torch.arange(out.shape[1], device=out.device) * golden
-    finish(_mixed(_mixed(base[:, None] + place)).flatten(), out.view(-1))
+    base = mixed(keys * GOLDEN + start)
+    place = torch.arange(out.shape[1], device=out.device) * GOLDEN
+    finish(mixed(mixed(base[:, None] + place)).flatten(), out.view(-1))
 
 
 def _signed(word: int) -> int:
     return word - (1 << 64)  # the constants have their highest bit set
 
 
-def _mixed(z: Tensor) -> Tensor:
+def mixed(z: Tensor) -> Tensor:
     """The finaliser of splitmix64: a bijection of 64-bit integers with full avalanche."""
     for bits, factor in _STEPS:
         z = (z ^ shifted(z.clone(), bits)) * _signed(factor)
@@ -85,12 +85,12 @@ def _on_host(out: Tensor, keys: Words, start: int, finish: Finish) -> None:
     rows, count = out.shape
     flat, wide = out.view(-1), min(count, PIECE)
     high = max(1, PIECE // max(1, wide))
-    base = keys * _GOLDEN + start % (1 << 64)
+    base = keys * (GOLDEN & _WORD) + (start & _WORD)
     _mix(base, np.empty_like(base))
     room, other = np.empty(high * wide, np.uint64), np.empty(high * wide, np.uint64)
     for left in range(0, count, PIECE):
         right = min(left + PIECE, count)
-        place = np.arange(left, right, dtype=np.uint64) * _GOLDEN
+        place = np.arange(left, right, dtype=np.uint64) * (GOLDEN & _WORD)
         for top in range(0, rows, high):
             some = base[top : top + high, None]
             size = len(some) * (right - left)

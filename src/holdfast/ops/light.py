@@ -102,7 +102,8 @@ def photographed(x: Tensor, inverse: float, u: Tensor) -> Tensor:
     """
     if 1 / inverse > _MOST:
         return poisson(x.double() / inverse, u, 1 / inverse).mul_(inverse).to(x.dtype)
-    sums, cells, k = (v.to(x.device) if isinstance(v, Tensor) else v for v in _tables(inverse))
+    sums, cells, k = _tables(inverse)
+    sums, cells = sums.to(x.device), cells.to(x.device)
     scaled = (x * BYTE).flatten()
     level, draw = scaled.round(), u.flatten()
     off = (scaled.sub_(level).abs_() > _GRID).nonzero()[:, 0]
