@@ -7,7 +7,8 @@ from scipy import stats
 
 from holdfast.core.errors import ConfigError, ShapeError
 from holdfast.core.kinds import readings
-from holdfast.measures.data.drift import drift, label_shift, stability_index, transport
+from holdfast.measures.data.drift import drift
+from holdfast.measures.data.stability import label_shift, stability_index, transport
 from holdfast.measures.data.two_sample_tests import adjusted
 from holdfast.ops.two_samples import arranged_mmd2, mmd2
 

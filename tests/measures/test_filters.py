@@ -9,13 +9,8 @@ import torch
 from torch import nn
 
 from holdfast.core.errors import Unsupported
-from holdfast.measures.model.filter_shift import (
-    attributed,
-    filter_shift,
-    filter_shifts,
-    outlying,
-    spike_score,
-)
+from holdfast.measures.model.filter_basis import filter_shift, spike_score
+from holdfast.measures.model.filter_shift import attributed, filter_shifts, outlying
 from holdfast.measures.model.filters import (
     filters,
     flat,

@@ -12,10 +12,11 @@ from holdfast.core.dice import Dice
 from holdfast.core.errors import ConfigError, ShapeError
 from holdfast.core.kinds import readings
 from holdfast.measures.data.low_shot import low_shot, low_shot_rows
+from holdfast.measures.outputs.accuracy_line import AccuracyLine
 from holdfast.measures.outputs.dilution import output_mixture, source_dilution
 from holdfast.measures.outputs.domains import domain_drops
 from holdfast.measures.outputs.groups import group_accuracy, macro_f1, rate_gaps
-from holdfast.measures.outputs.line import AccuracyLine, agreement_line, effective_robustness
+from holdfast.measures.outputs.line import agreement_line, effective_robustness
 from holdfast.measures.text.variants import cohens_d, cohens_h, drop_rate, variant_effect
 
 G = torch.Generator().manual_seed(0)

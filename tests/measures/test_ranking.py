@@ -7,13 +7,8 @@ import torch
 from sklearn.metrics import ndcg_score
 
 from holdfast.core.errors import ConfigError, ShapeError
-from holdfast.measures.outputs.ranking import (
-    drop_rate,
-    mrr,
-    ndcg,
-    rank_of,
-    ranking_robustness,
-)
+from holdfast.measures.outputs.ranking import ranking_robustness
+from holdfast.measures.outputs.retrieval import drop_rate, mrr, ndcg, rank_of
 from holdfast.testing.worlds.search import Bm25, collection
 
 

@@ -13,15 +13,8 @@ from holdfast.core.dice import Dice
 from holdfast.core.errors import ConfigError, Unsupported
 from holdfast.ops.text_marks import letters, written
 from holdfast.shifts.medical import black_corner, bubble, characters, gamma, stain_deposit
-from holdfast.shifts.medmnist import (
-    KINDS,
-    Targeted,
-    blurred,
-    brightened,
-    contrasted,
-    medmnist_c,
-    stronger,
-)
+from holdfast.shifts.medmnist import Targeted, medmnist_c
+from holdfast.shifts.medmnist_kinds import KINDS, blurred, brightened, contrasted, stronger
 from holdfast.shifts.medmnist_levels import ALEXNET_CLEAN, DATASETS, LEVELS
 
 NO_DICE = Dice.of(2)

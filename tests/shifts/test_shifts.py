@@ -13,8 +13,9 @@ from holdfast.core.catalog import entries, find
 from holdfast.core.data import Batch
 from holdfast.core.dice import Dice
 from holdfast.core.errors import ConfigError, ShapeError, Unsupported
-from holdfast.ops.image import cloud_draws, clouds, coarse, poisson, smear
+from holdfast.ops.image import cloud_draws, clouds, coarse, smear
 from holdfast.ops.jpeg import jpeg
+from holdfast.ops.light import photographed, poisson
 from holdfast.shifts.blur import MOTION
 from holdfast.shifts.digital import CONTRAST, PIXELS, QUALITY
 from holdfast.shifts.noise import GAUSSIAN, IMPULSE, SHOT
@@ -159,11 +160,26 @@ def test_shot_noise_has_the_mean_and_variance_of_counted_light():
 @pytest.mark.parametrize("mean", [0.0, 0.3, 2.0, 11.9, 12.1, 60.0])
 def test_poisson_against_scipy(mean):
     u = (torch.arange(20000, dtype=torch.float64) + 0.5) / 20000
-    got = poisson(torch.full_like(u, mean), torch.special.ndtri(u))
+    got = poisson(torch.full_like(u, mean), u)
     counts = torch.arange(200, dtype=torch.float64)
     share = (got <= counts[:, None]).double().mean(1)
     off = (share - torch.tensor(stats.poisson.cdf(counts.numpy(), mean))).abs().max()
     assert off < (1.1 / 20000 if mean < 12 else 1e-3)
+
+
+@pytest.mark.parametrize("full", [3.0, 12.0, 60.0, 500.0])
+def test_counts_from_tables_against_scipy(full):
+    """Levels of eight bits are inverted exactly at any brightness, values between by `poisson`."""
+    u = torch.rand(256, 200, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    u[:, 0], u[:, 1], u[:, 2] = 0.0, 1 - 2.0**-53, 0.5
+    x = (torch.arange(256) / 255)[:, None].expand(256, 200)
+    got = photographed(x, 1 / full, u) * full
+    want = stats.poisson.ppf(u.numpy(), x.double().numpy() * full).clip(0)
+    off = (got.double().numpy() - want)[:, np.arange(200) != 1]
+    assert (abs(off) > 1e-3).mean() < 1e-4
+    assert np.isfinite(got.numpy()).all() and got[:, 1].max() < full + 12 * full**0.5 + 8
+    between = photographed((x + 0.002).clamp(max=1), 1 / full, u)[:, 2:] - got[:, 2:] / full
+    assert float(between.mean()) == pytest.approx(0.002 * 255 / 256, rel=0.1)
 
 
 def test_impulse_share_and_colours():

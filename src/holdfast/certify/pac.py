@@ -13,11 +13,12 @@ from holdfast.certify.affine_fit import focused, least_squares, modelled
 from holdfast.certify.linear.region import region
 from holdfast.core.catalog import register
 from holdfast.core.certificate import Certificate
-from holdfast.core.dice import _GOLDEN, Dice, dice_or
+from holdfast.core.dice import Dice, dice_or
 from holdfast.core.fields import Count, Inner, Natural, settings
 from holdfast.core.goal import Goal, Outputs, logits
 from holdfast.core.kinds import Certifier, Model, Threat
 from holdfast.core.quiet import quiet
+from holdfast.core.splitmix import GOLDEN
 
 NUMBERS = 2**18  # input numbers per forward pass
 
@@ -138,7 +139,7 @@ def _sampled(
     """Changes `(B, N, d)` and their margins `(B, N)`, float64; a broken margin is infinite."""
     wide = (len(x), count)
     # Every draw is a row of its own, whose key follows from that of the input and its number.
-    keys = (dice.keys[:, None] * _GOLDEN + torch.arange(count, device=dice.keys.device)).flatten()
+    keys = (dice.keys[:, None] * GOLDEN + torch.arange(count, device=dice.keys.device)).flatten()
     draws, each = dice.keyed(keys), torch.arange(len(x), device=x.device).repeat_interleave(count)
     size = prod(x.shape[1:])
     per = max(1, NUMBERS // max(1, size))

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from holdfast.claims.harness import Claim, Trial
 from holdfast.claims.small_net import digits
-from holdfast.measures.outputs.line import AccuracyLine, effective_robustness
+from holdfast.measures.outputs.accuracy_line import AccuracyLine
+from holdfast.measures.outputs.line import effective_robustness
 
 SIZES, WIDTHS = (60, 120, 240, 480, 898), (10, 20, 40, 80, 120, 200)
 

@@ -13,13 +13,8 @@ from holdfast.claims.harness import Claim, Trial
 from holdfast.claims.small_net import digits
 from holdfast.core.data import Batches
 from holdfast.core.dice import Dice
-from holdfast.measures.model.filter_shift import (
-    attributed,
-    filter_shift,
-    net_filters,
-    scaled,
-    spike_score,
-)
+from holdfast.measures.model.filter_basis import filter_shift, net_filters, scaled, spike_score
+from holdfast.measures.model.filter_shift import attributed
 from holdfast.measures.model.filters import kernels
 from holdfast.readers.synthetic.stripes import stripes
 

@@ -11,7 +11,7 @@ from holdfast.checks.language import ranking as room
 from holdfast.checks.language.ranking import RankingCheck, Search
 from holdfast.claims.harness import Claim, Trial
 from holdfast.core.records import Reading, Subject
-from holdfast.measures.outputs.ranking import mrr, ndcg, rank_of
+from holdfast.measures.outputs.retrieval import mrr, ndcg, rank_of
 from holdfast.testing.worlds.search import Bm25, MeanVectors, collection, three_letters
 
 TYPOS = ("letter-added", "letter-omitted", "letters-swapped", "neighbouring-key")

@@ -6,36 +6,18 @@ reordering, dropping rows, sharding and resuming therefore leave every draw bit-
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from math import prod
+from math import prod, sqrt
 from operator import index
 
 import torch
 from torch import Tensor
 
 from holdfast.core.errors import ConfigError, ShapeError
+from holdfast.core.splitmix import Finish, draw, number, shifted
 
 DIGITS = {torch.float32: 24, torch.float16: 11, torch.bfloat16: 8}  # more would round up to 1
-_GOLDEN = -7046029254386353131  # 0x9E3779B97F4A7C15 as a signed 64-bit integer
-
-
-def _shift(z: Tensor, bits: int) -> Tensor:
-    """Logical right shift of signed 64-bit integers."""
-    return (z >> bits) & ((1 << (64 - bits)) - 1)
-
-
-def _scramble(z: Tensor) -> Tensor:
-    """The finaliser of splitmix64: a bijection of 64-bit integers with full avalanche."""
-    z = (z ^ _shift(z, 30)) * -4658895280553007687
-    z = (z ^ _shift(z, 27)) * -7723592293110705685
-    return z ^ _shift(z, 31)
-
-
-def _number(*parts: object) -> int:
-    """A signed 64-bit integer from anything printable."""
-    digest = hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little", signed=True)
+_FINE = 53  # of a float64 and of what becomes a normal number
 
 
 class Dice:
@@ -104,15 +86,20 @@ class Dice:
 
     def generator(self, name: str) -> torch.Generator:
         """A generator for bulk draws that belong to no row (shuffling, weights)."""
-        seed = _number(self.seed, self.stream, name, "generator") & ((1 << 63) - 1)
+        seed = number(self.seed, self.stream, name, "generator") & ((1 << 63) - 1)
         return torch.Generator().manual_seed(seed)
 
-    def _bits(self, shape: Sequence[int], device: torch.device | str) -> Tensor:
+    def _draw(
+        self,
+        shape: Sequence[int],
+        device: torch.device | str,
+        dtype: torch.dtype,
+        finish: Finish,
+    ) -> Tensor:
         call, self._calls[0] = self._calls[0], self._calls[0] + 1
-        base = self.keys.to(device, torch.int64) * _GOLDEN + _number(self.seed, self.stream, call)
-        base = _scramble(base)
-        position = torch.arange(prod(shape), device=device) * _GOLDEN
-        return _scramble(_scramble(base[:, None] + position)).reshape(len(self), *shape)
+        out = torch.empty(len(self), prod(shape), device=device, dtype=dtype)
+        draw(out, self.keys, number(self.seed, self.stream, call), finish)
+        return out.reshape(len(self), *shape)
 
     def uniform(
         self,
@@ -122,10 +109,13 @@ class Dice:
         dtype: torch.dtype = torch.float32,
     ) -> Tensor:
         """`(B, *shape)` numbers in [0, 1), as many digits as the type holds without rounding."""
-        digits = DIGITS.get(dtype, 53)
-        return (_shift(self._bits(shape, device), 64 - digits).to(torch.float64) * 2.0**-digits).to(
-            dtype
-        )
+        digits = DIGITS.get(dtype, _FINE)
+
+        def finish(z: Tensor, out: Tensor) -> None:
+            whole = shifted(z, 64 - digits)
+            out.copy_(whole if digits == _FINE else whole.int()).mul_(2.0**-digits)
+
+        return self._draw(shape, device, dtype, finish)
 
     def normal(
         self,
@@ -135,9 +125,16 @@ class Dice:
         dtype: torch.dtype = torch.float32,
     ) -> Tensor:
         """`(B, *shape)` standard normal numbers, by inverting the distribution function."""
-        u = _shift(self._bits(shape, device), 11).to(torch.float64)
-        found: Tensor = torch.special.ndtri((u + 0.5) * 2.0**-53)
-        return found.to(dtype)
+
+        def finish(z: Tensor, out: Tensor) -> None:
+            u = shifted(z, 64 - _FINE).double()
+            if dtype == torch.float64:
+                torch.special.ndtri(u.add_(0.5).mul_(2.0**-_FINE), out=out)
+            else:  # 2 u - 1 without rounding; its error function is inverted much faster
+                u.mul_(2.0 ** (1 - _FINE)).sub_(1 - 2.0**-_FINE)
+                out.copy_(u.erfinv_().mul_(sqrt(2)))
+
+        return self._draw(shape, device, dtype, finish)
 
     def integers(
         self, high: int, shape: Sequence[int] = (), *, device: torch.device | str = "cpu"
@@ -149,8 +146,11 @@ class Dice:
         """
         if not 1 <= high <= 1 << 31:
             raise ConfigError(f"Dice.integers: high must lie in [1, 2**31], got {high}")
-        small: Tensor = _shift(self._bits(shape, device), 33)
-        return (small * high) >> 31
+
+        def finish(z: Tensor, out: Tensor) -> None:
+            out.copy_(shifted(z, 33).mul_(high).bitwise_right_shift_(31))
+
+        return self._draw(shape, device, torch.int64, finish)
 
 
 def dice_or(dice: Dice | None, count: int) -> Dice:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from holdfast.core.dice import _GOLDEN, _number, _scramble
+from holdfast.core.splitmix import GOLDEN, mixed, number
 from holdfast.ops.batch import Inputs
 
 
@@ -26,12 +26,12 @@ def row_keys(x: Inputs) -> Tensor:
             bits = (flat.double() + 0.0).contiguous().view(torch.int64)  # -0 is 0
         else:
             bits = flat.long()
-        place = torch.arange(bits.shape[1], device=bits.device) * _GOLDEN
-        return _scramble(_scramble(bits + _scramble(place)).sum(1))
+        place = torch.arange(bits.shape[1], device=bits.device) * GOLDEN
+        return mixed(mixed(bits + mixed(place)).sum(1))
     if isinstance(x, Mapping):
-        parts = [_scramble(row_keys(x[name]) + _number(name)) for name in sorted(x)]
+        parts = [mixed(row_keys(x[name]) + number(name)) for name in sorted(x)]
         total = parts[0]
         for part in parts[1:]:
             total = total + part
         return total
-    return torch.tensor([_number(text) for text in x], dtype=torch.int64)
+    return torch.tensor([number(text) for text in x], dtype=torch.int64)

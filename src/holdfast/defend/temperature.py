@@ -12,7 +12,7 @@ from holdfast.core.data import Batches
 from holdfast.core.fields import Positive, settings
 from holdfast.core.goal import Outputs, logits
 from holdfast.core.kinds import Model
-from holdfast.defend.trusted import trusted_logits
+from holdfast.defend.trusted import trusted_logits, with_logits
 
 COLDEST, HOTTEST = 1e-3, 1e3
 ROUNDS = 100
@@ -35,11 +35,7 @@ class Tempered:
         out = self.base(x)
         if self.temperature == 1:
             return out
-        divided = logits(out) / self.temperature
-        if isinstance(out, Tensor):
-            return divided
-        made = getattr(type(out), "_make", type(out))
-        return made((divided, *out[1:]))
+        return with_logits(out, logits(out) / self.temperature)
 
 
 def best_temperature(z: Tensor, y: Tensor) -> float:

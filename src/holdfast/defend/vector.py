@@ -6,8 +6,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from holdfast.core.catalog import register
 from holdfast.core.data import Batches
@@ -15,7 +13,7 @@ from holdfast.core.errors import ShapeError, Unsupported
 from holdfast.core.fields import Count, NonNegative, settings
 from holdfast.core.goal import Outputs, logits
 from holdfast.core.kinds import Model
-from holdfast.defend.trusted import trusted_logits
+from holdfast.defend.trusted import likeliest, trusted_logits, with_logits
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,10 +39,7 @@ class Scaled:
         if z.shape[-1] != len(self.scales):
             raise Unsupported(f"{len(self.scales)} scales do not fit {z.shape[-1]} classes")
         changed = z * z.new_tensor(self.scales) + z.new_tensor(self.offsets)
-        if isinstance(out, Tensor):
-            return changed
-        made = getattr(type(out), "_make", type(out))
-        return made((changed, *out[1:]))
+        return with_logits(out, changed)
 
 
 @register(
@@ -92,21 +87,6 @@ class VectorScaling:
             ShapeError: if no trusted row has a label.
         """
         z, y = trusted_logits(model, trusted, "VectorScaling.fit")
-        found = self._best(z, y.long())
+        start = torch.stack([torch.ones_like(z[0]), torch.zeros_like(z[0])])
+        found = likeliest(lambda w: z * w[0] + w[1], start, y.long(), self.decay, self.steps)
         return replace(self, scales=tuple(found[0].tolist()), offsets=tuple(found[1].tolist()))
-
-    def _best(self, z: Tensor, y: Tensor) -> Tensor:
-        w = torch.stack([torch.ones_like(z[0]), torch.zeros_like(z[0])]).requires_grad_()
-        start = w.detach().clone()
-        step = torch.optim.LBFGS([w], max_iter=self.steps, line_search_fn="strong_wolfe",
-                                 tolerance_grad=1e-9, tolerance_change=1e-15)  # fmt: skip
-
-        def loss() -> Tensor:
-            step.zero_grad()
-            value = F.cross_entropy(z * w[0] + w[1], y) + self.decay * (w - start).square().sum()
-            value.backward()
-            return value
-
-        with torch.enable_grad():
-            step.step(loss)
-        return w.detach()

@@ -77,7 +77,7 @@ class Averaged:
 
     def knee(self, limit: float) -> float:
         """The plain strangeness around which classes leave the sets."""
-        if self.ranks is None:
+        if self.ranks is None or not len(self.ranks):
             return min(limit, 1.0)
         return float(self.ranks.quantile(1 - self.rule.alpha))
 

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from holdfast.certify.patterns import Patterns
 from holdfast.core.catalog import register
-from holdfast.core.data import Batches
-from holdfast.core.errors import Unsupported
+from holdfast.core.data import UNLABELLED, Batches
+from holdfast.core.errors import ShapeError, Unsupported
 from holdfast.core.fields import Share, settings
 from holdfast.core.goal import logits
 from holdfast.core.kinds import Detector, Model, Score
@@ -70,7 +70,10 @@ class ActivationPattern(Detector):
         Raises:
             Unsupported: for inputs that are no tensor, or a network without ReLU.
             ConfigError: for a share of one half or less.
+            ShapeError: if no trusted row has a label.
         """
         if not isinstance(trusted.x, Tensor):
             raise Unsupported("activation patterns need inputs as one tensor", fix="Give one.")
+        if not bool((trusted.y != UNLABELLED).any()):
+            raise ShapeError(f"activation patterns: none of {len(trusted.y)} rows has a label")
         return PatternScore(model, Patterns.mine(model, trusted.x, trusted.y, share=self.share))

@@ -1,4 +1,4 @@
-"""Mathematics of pictures: counts of light, smeared lines, clouds, coarse pixels."""
+"""Mathematics of pictures: smeared lines, clouds, coarse pixels."""
 
 from __future__ import annotations
 
@@ -9,46 +9,7 @@ from torch import Tensor
 
 from holdfast.ops.filters import padded
 
-_PIECE = 1 << 16  # values at a time: what fits into a cache
 NOTHING = 1e-9  # a weight that cannot be seen
-_EXACT = 12.0  # below this mean the Poisson distribution is inverted exactly
-
-
-def poisson(mean: Tensor, z: Tensor, most: float = _EXACT) -> Tensor:
-    """Poisson counts that belong to standard normal draws, by inverting the distribution.
-
-    Small means are inverted exactly; large ones by the Cornish-Fisher expansion of third
-    order, whose error in the distribution function is below 1e-3 from a mean of 12 on. Counts
-    grow with the mean and with the draw.
-
-    Args:
-        mean: any shape, at least 0, float64.
-        z: standard normal draws of the same shape, float64.
-        most: the largest mean to be expected; a small one saves time.
-
-    Returns:
-        Whole numbers of the same shape.
-    """
-    limit = min(_EXACT, most * (1 + 1e-9))
-    parts = zip(mean.flatten().split(_PIECE), z.flatten().split(_PIECE), strict=True)
-    found = [_poisson(m, u, limit) for m, u in parts]
-    return torch.cat(found).reshape(mean.shape) if found else mean.clone()
-
-
-def _poisson(mean: Tensor, z: Tensor, limit: float) -> Tensor:
-    root = mean.clamp(min=1e-12).sqrt()
-    series = mean + root * z + (z * z - 1) / 6 + (z - z**3) / (72 * root)
-    large = series.round().clamp(min=0)
-    low = mean.clamp(max=limit)
-    u = torch.special.ndtr(z)
-    term = torch.exp(-low)
-    below = term.clone()
-    small = torch.zeros_like(mean)
-    for count in range(1, int(limit + 7 * limit**0.5 + 8)):  # beyond lies less than 1e-10
-        small += below < u
-        term.mul_(low).div_(count)
-        below += term
-    return torch.where(mean <= limit, small, large)
 
 
 def smear(x: Tensor, angle: Tensor, sigma: float, width: int) -> Tensor:
@@ -148,13 +109,13 @@ def coarse(x: Tensor, share: float) -> Tensor:
         x: images `(B, C, H, W)`.
         share: of each side that is kept, in (0, 1].
     """
-    down = _coarse_axis(x.shape[2], share).to(x)
-    across = _coarse_axis(x.shape[3], share).to(x)
-    return down @ x @ across.T
+    (down, high), (across, wide) = (_coarse_axis(n, share) for n in x.shape[2:])
+    small = down.to(x) @ x @ across.to(x).T
+    return small.index_select(3, wide.to(x.device)).index_select(2, high.to(x.device))
 
 
-def _coarse_axis(n: int, share: float) -> Tensor:
-    """`(n, n)`: what shrinking to `share` of n pixels and enlarging again does to one axis."""
+def _coarse_axis(n: int, share: float) -> tuple[Tensor, Tensor]:
+    """`(m, n)` means of boxes, and `(n,)` the box that each pixel shows afterwards."""
     m = max(1, int(n * share + 1e-9))
     scale = n / m
     shrink = torch.zeros(m, n, dtype=torch.float64)
@@ -164,4 +125,4 @@ def _coarse_axis(n: int, share: float) -> Tensor:
         high = min(int(centre + scale / 2 + 0.5), n)
         shrink[i, low:high] = 1 / (high - low)
     nearest = ((torch.arange(n, dtype=torch.float64) + 0.5) / scale).long().clamp(max=m - 1)
-    return shrink[nearest]
+    return shrink, nearest

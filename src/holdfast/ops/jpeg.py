@@ -52,16 +52,19 @@ def _table(base: tuple[tuple[int, ...], ...], quality: float) -> Tensor:
 def _rounded(plane: Tensor, table: Tensor) -> Tensor:
     """A plane `(B, H, W)` in [0, 255], sides multiples of 8, with its coefficients rounded."""
     b, h, w = plane.shape
-    t, steps = _cosines().to(plane), table.to(plane)
-    blocks = (plane - 128).reshape(b, h // 8, 8, w // 8, 8).transpose(2, 3)
-    kept = ((t @ blocks @ t.T) / steps).round() * steps
-    back = t.T @ kept @ t
-    return (back.transpose(2, 3).reshape(b, h, w) + 128).round().clamp(0, 255)
+    both = torch.kron(_cosines(), _cosines()).to(plane)  # the transform of a block as one vector
+    steps = table.to(plane).flatten()
+    blocks = (plane - 128).view(b, h // 8, 8, w // 8, 8).transpose(2, 3).reshape(-1, 64)
+    kept = (blocks @ both.T).div_(steps).round_().mul_(steps)
+    back = (kept @ both).view(b, h // 8, w // 8, 8, 8).transpose(2, 3).reshape(b, h, w)
+    return back.add_(128).round_().clamp_(0, 255)
 
 
 def _padded(x: Tensor, unit: int) -> Tensor:
     """Sides filled up to multiples of `unit` by repeating the last pixel."""
     h, w = x.shape[-2:]
+    if h % unit == w % unit == 0:
+        return x
     return F.pad(x, (0, -w % unit, 0, -h % unit), mode="replicate")
 
 
@@ -87,12 +90,12 @@ def jpeg(x: Tensor, quality: float) -> Tensor:
         coded = _rounded(planes.flatten(0, 1), luma).reshape(planes.shape)
         return coded[..., :h, :w] / 255
     ycc = torch.einsum("oc,bchw->bohw", torch.tensor(_TO_YCC).to(x), _padded(pixels, 16))
-    ycc = (ycc + torch.tensor([0.0, 128.0, 128.0]).to(x)[:, None, None]).round()
+    ycc = (ycc + torch.tensor([0.0, 128.0, 128.0]).to(x)[:, None, None]).round_()
     bright = _rounded(ycc[:, 0], luma)[:, None]
-    half = F.avg_pool2d(ycc[:, 1:], 2).round()
+    half = F.avg_pool2d(ycc[:, 1:], 2).round_()
     colour = _rounded(half.flatten(0, 1), chroma).reshape(half.shape)
     colour = colour[..., : (h + 1) // 2, : (w + 1) // 2]
     full = F.interpolate(colour, scale_factor=2, mode="bilinear", align_corners=False)
     both = torch.cat([bright[..., :h, :w], full[..., :h, :w] - 128], 1)
     rgb = torch.einsum("oc,bchw->bohw", torch.tensor(_TO_RGB).to(x), both)
-    return rgb.round().clamp(0, 255) / 255
+    return rgb.round_().clamp_(0, 255).div_(255)

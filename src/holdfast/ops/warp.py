@@ -53,22 +53,52 @@ def through_points(before: Tensor, after: Tensor) -> Tensor:
     return torch.cat([turn, shift[..., None]], 2)
 
 
-def wandering(there: Tensor, reach: int, swap: bool) -> Tensor:
-    """Where each pixel comes from after all pixels traded places with neighbours, one by one.
+def wandering(there: Tensor, reach: int) -> Tensor:
+    """Where each pixel comes from after all pixels copied a neighbour each, one by one.
 
     Pixels take turns from the last row to the first and in a row from the last to the first;
-    each takes what its partner holds at that time, and with `swap` the partner gets its own.
-    Pixels on a slanted line are too far apart to meet, so whole lines take their turn at once:
-    with a reach r the turn is `2 r` times the row plus the column.
+    each takes what its partner holds at that time. A partner further on had its turn before and
+    holds what its own partner gave it, so the origin is the end of a chain of partners; all
+    chains are followed at once, those that have ended left out.
 
     Args:
         there: `(B, H', W')` flat places of the partners of the inner pixels, which start at row
             and column `reach + 1`; each within `reach` rows and columns of its pixel.
         reach: at least 1.
-        swap: whether the partner gets the pixel in exchange.
 
     Returns:
         `(B, H W)` flat places.
+
+    Cost: about two look-ups per pixel: half of the chains end with each step.
+    """
+    b, high, wide = there.shape
+    height, width = high + 2 * reach, wide + 2 * reach
+    place = torch.arange(height * width, device=there.device)
+    here = place.view(height, width)[reach + 1 : reach + 1 + high, reach + 1 : reach + 1 + wide]
+    size = height * width
+    inner = torch.zeros(size, dtype=torch.bool, device=there.device)
+    inner[here.flatten()] = True
+    own = place.repeat(b, 1)
+    # From `size` on stands a pixel as it is after its turn, below it one as it was at first.
+    window = own.view(b, height, width)[:, reach + 1 :, reach + 1 :][:, :high, :wide]
+    window.copy_(there + size * ((there > here) & inner[there]))
+    partner = own.flatten()
+    found = partner.clone()
+    unsettled = (found >= size).nonzero()[:, 0]
+    start = unsettled // size * size
+    while len(unsettled):
+        step = partner[start + found[unsettled] - size]
+        found[unsettled] = step
+        longer = step >= size
+        unsettled, start = unsettled[longer], start[longer]
+    return found.view(b, size)
+
+
+def traded(there: Tensor, reach: int) -> Tensor:
+    """As `wandering`, but the partner gets the pixel in exchange.
+
+    Pixels on a slanted line are too far apart to meet, so whole lines take their turn at once:
+    with a reach r the turn is `2 r` times the row plus the column.
 
     Cost: `W + 2 r H` steps whatever the number of images.
     """
@@ -86,7 +116,6 @@ def wandering(there: Tensor, reach: int, swap: bool) -> Tensor:
     held = torch.arange(size, device=there.device).repeat(b)
     for own, other in zip(mine.split(counts), theirs.split(counts), strict=True):
         taken = held[other]
-        if swap:
-            held[other] = held[own]
+        held[other] = held[own]
         held[own] = taken
     return held.reshape(b, size)

@@ -12,7 +12,7 @@ from holdfast.core.data import Batch
 from holdfast.core.dice import Dice
 from holdfast.ops.filters import correlate, disk, smooth, zoomed
 from holdfast.ops.image import smear
-from holdfast.ops.warp import wandering
+from holdfast.ops.warp import traded, wandering
 from holdfast.shifts.published import Published, Row, on_images
 
 GAUSSIAN = Published(
@@ -74,17 +74,20 @@ def shattered(x: Tensor, row: Row, dice: Dice, still: float = 0.0, swap: bool = 
     """Blurred, pixels strewn among their neighbours, blurred; a share `still` stays in place."""
     sigma, reach, rounds = row[0], max(1, round(row[1])), round(row[2])
     b, c, h, w = x.shape
-    coarse = (smooth(x.double(), sigma) * 255 + 1e-9).floor() / 255
+    slack = 1e-9 if x.dtype == torch.float64 else 3e-4  # of a level: whole ones stay whole
+    coarse = (smooth(x, sigma) * 255).add_(slack).floor_().div_(255)
     high, wide = max(0, h - 2 * reach), max(0, w - 2 * reach)
     row_, column = (torch.arange(n, device=x.device) + reach + 1 for n in (high, wide))
+    place = torch.arange(h * w, device=x.device).expand(b, -1)
     for _ in range(rounds if high and wide else 0):
-        step = dice.integers(2 * reach, (2, high, wide), device=x.device) - reach
-        stays = dice.uniform((high, wide), device=x.device) < still
-        step = step.masked_fill(stays[:, None], 0)
+        step = dice.integers(2 * reach, (2, high, wide), device=x.device).sub_(reach)
+        # Without a share that stays a single draw counts the call, and later draws stay the same.
+        chance = dice.uniform((high, wide) if still else (1, 1), device=x.device)
+        step = step.masked_fill_((chance < still)[:, None], 0) if still else step
         there = (row_[:, None] + step[:, 0]) * w + column + step[:, 1]
-        place = wandering(there, reach, swap or c == 1)
-        coarse = coarse.flatten(2).gather(2, place[:, None].expand(b, c, h * w)).view(x.shape)
-    return smooth(coarse, sigma).to(x.dtype)
+        place = place.gather(1, (traded if swap or c == 1 else wandering)(there, reach))
+    coarse = coarse.flatten(2).gather(2, place[:, None].expand(b, c, h * w)).view(x.shape)
+    return smooth(coarse, sigma)
 
 
 def smeared(x: Tensor, row: Row, dice: Dice) -> Tensor:
@@ -97,7 +100,12 @@ def smeared(x: Tensor, row: Row, dice: Dice) -> Tensor:
 def rushing(x: Tensor, row: Row, dice: Dice) -> Tensor:
     """The mean of the image and `row[0]` zooms of it in steps of `row[1]`."""
     count, step = round(row[0]), (1 + row[1]) - 1  # as arange rounds it
-    return (x + torch.stack([zoomed(x, 1 + i * step) for i in range(count)]).sum(0)) / (count + 1)
+    # All planes are channels of one picture, the last axis in memory: a place is read for all.
+    planes = x.flatten(0, 1)[None].contiguous(memory_format=torch.channels_last)
+    total = planes.clone()
+    for i in range(count):
+        total += zoomed(planes, 1 + i * step)
+    return total.div_(count + 1).contiguous().view(x.shape)
 
 
 @register("shift", cites="imagenet-c")

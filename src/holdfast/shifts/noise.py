@@ -8,7 +8,7 @@ from torch import Tensor
 from holdfast.core.catalog import register
 from holdfast.core.data import Batch
 from holdfast.core.dice import Dice
-from holdfast.ops.image import poisson
+from holdfast.ops.light import photographed
 from holdfast.shifts.published import Published, Row, on_images
 
 GAUSSIAN = Published(
@@ -48,20 +48,21 @@ SPECKLE = Published(
 
 def counted(x: Tensor, row: Row, dice: Dice) -> Tensor:
     """Poisson counts of the light; `row` holds the inverse of the count at full brightness."""
-    z = dice.normal(x.shape[1:], device=x.device, dtype=torch.float64)
-    return (poisson(x.double() / row[0], z, 1 / row[0]) * row[0]).to(x.dtype)
+    return photographed(x, row[0], dice.uniform(x.shape[1:], device=x.device, dtype=torch.float64))
 
 
 def peppered(x: Tensor, row: Row, dice: Dice) -> Tensor:
     """A share `row[0]` of all values black or white."""
     u = dice.uniform(x.shape[1:], device=x.device, dtype=torch.float64)
-    white = (u * 2.0**53).long() & 1  # the last digit of a draw, of which the first tell nothing
-    return torch.where(u < row[0], white.to(x.dtype), x)
+    hit = (u < row[0]).flatten().nonzero()[:, 0]
+    white = (u.flatten()[hit] * 2.0**53).long() & 1  # the last digit tells nothing of the first
+    return x.flatten().index_copy(0, hit, white.to(x.dtype)).view(x.shape)
 
 
 def speckled(x: Tensor, row: Row, dice: Dice) -> Tensor:
     """Noise in proportion to the value."""
-    return x + x * row[0] * dice.normal(x.shape[1:], device=x.device, dtype=x.dtype)
+    noise = dice.normal(x.shape[1:], device=x.device, dtype=x.dtype)
+    return noise.mul_(row[0]).mul_(x).add_(x)
 
 
 @register("shift", cites="imagenet-c")
@@ -81,7 +82,7 @@ def gaussian_noise(batch: Batch, severity: float, dice: Dice | None = None) -> B
     """
 
     def change(x: Tensor, row: Row, dice: Dice) -> Tensor:
-        return x + row[0] * dice.normal(x.shape[1:], device=x.device, dtype=x.dtype)
+        return dice.normal(x.shape[1:], device=x.device, dtype=x.dtype).mul_(row[0]).add_(x)
 
     return on_images(batch, severity, dice, "gaussian-noise", GAUSSIAN, change)
 

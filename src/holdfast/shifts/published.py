@@ -127,10 +127,13 @@ def on_images(
             f"{name} changes images with values in [0, 1], found {low:g} to {high:g}",
             fix="Scale the images to [0, 1] and normalise inside the model.",
         )
-    wide = wide.clamp(0, 1)
+    wide = wide.clamp(0, 1) if low < 0 or high > 1 else wide
     row = table.at(severity, min(x.shape[2:]))
     changed = change(wide, row, keyed.spawn(name))
-    return batch._replace(x=changed.clamp(0, 1).to(x.dtype))
+    # In place, unless the change handed back (a part of) the images themselves.
+    own = changed.untyped_storage().data_ptr() != x.untyped_storage().data_ptr()
+    kept = changed.clamp_(0, 1) if own and changed.is_contiguous() else changed.clamp(0, 1)
+    return batch._replace(x=kept.to(x.dtype))
 
 
 def _form(x: object) -> str:

@@ -8,7 +8,7 @@ from torch import Tensor
 from holdfast.core.catalog import register
 from holdfast.core.data import Batch
 from holdfast.core.dice import Dice
-from holdfast.ops.image import poisson
+from holdfast.ops.light import photographed
 from holdfast.shifts.published import Published, Row, on_images
 
 ISO = Published(  # one over the counts at full brightness, standard deviation
@@ -31,8 +31,8 @@ def noisy(x: Tensor, inverse: float, deviation: float, dice: Dice) -> Tensor:
         deviation: of the thermal noise.
         dice: one row per image.
     """
-    z = dice.normal(x.shape[1:], device=x.device, dtype=torch.float64)
-    seen = (poisson(x.double() / inverse, z, 1 / inverse) * inverse).to(x.dtype)
+    u = dice.uniform(x.shape[1:], device=x.device, dtype=torch.float64)
+    seen = photographed(x, inverse, u)
     return seen + deviation * dice.normal(x.shape[1:], device=x.device, dtype=x.dtype)
 
 

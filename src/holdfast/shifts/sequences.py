@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import cos, hypot, pi, sin
-from typing import NamedTuple
+from math import pi
 
 import torch
 from torch import Tensor
@@ -13,13 +12,23 @@ from holdfast.core.dice import Dice, dice_or
 from holdfast.core.errors import ConfigError, Unsupported
 from holdfast.ops.filters import smooth, zoomed
 from holdfast.ops.image import smear
-from holdfast.ops.warp import pixels, sampled
+from holdfast.shifts.camera_path import (
+    FRAMES,
+    LARGE,
+    SMALL,
+    Steps,
+    pixel,
+    rotate,
+    scale,
+    shear,
+    tilt,
+    translate,
+)
 from holdfast.shifts.noise import counted, speckled
 from holdfast.shifts.spatter import SPATTER, WATER, coloured, drops, water
 from holdfast.shifts.weather import brighter
 from holdfast.shifts.winter import flakes, snowed
 
-FRAMES = 31
 NOISE = {  # by difficulty 1 to 3
     "gaussian-noise": (0.03, 0.05, 0.08),
     "shot-noise": (1 / 300, 1 / 120, 1 / 60),
@@ -32,22 +41,6 @@ IMAGENET_P = (
 IMAGENET_P_EXTRA = ("speckle-noise", "gaussian-blur", "spatter", "shear")
 
 
-class Steps(NamedTuple):
-    """How far one frame is from the next, for large images and for those of 32 pixels."""
-
-    size: int
-    radius: int
-    sigma: float
-    angle: float
-    middle: int  # the frame at which motion blur is level
-    light: float
-    tilt: float
-    scale: tuple[float, float]
-    travel: int
-
-
-LARGE = Steps(224, 10, 3.0, 4.0, 30, 0.02, 1.0, (0.4, 0.025), 20)
-SMALL = Steps(32, 6, 1.8, 9.0, 20, 0.015, 0.75, (0.7, 0.02), 7)
 NEAR = 85  # pixels: the geometric middle of 32 and 224
 
 
@@ -100,12 +93,8 @@ def _noise(x: Tensor, kind: str, level: float, dice: Dice) -> list[Tensor]:
     return [x, *(frame() for _ in range(FRAMES - 1))]
 
 
-def _unit(x: Tensor, steps: Steps) -> float:
-    return min(x.shape[2:]) / steps.size
-
-
 def _motion(x: Tensor, steps: Steps, dice: Dice) -> list[Tensor]:
-    unit = _unit(x, steps)
+    unit = pixel(x, steps)
     width = 2 * max(1, round(steps.radius * unit)) + 1
     turns = [steps.angle * (i - steps.middle) * pi / 180 for i in range(FRAMES)]
     return [smear(x, x.new_full((len(x),), a), steps.sigma * unit, width) for a in turns]
@@ -154,63 +143,8 @@ def _spatter(x: Tensor, steps: Steps, dice: Dice) -> list[Tensor]:
     return [x + (wet.clamp(0, 1) - x) * i / (FRAMES - 1) for i in range(FRAMES)]
 
 
-def _translate(x: Tensor, steps: Steps, dice: Dice) -> list[Tensor]:
-    unit = max(1, round(_unit(x, steps)))
-    count = 2 * steps.travel + (1 if steps is LARGE else 2)
-    moves = [(steps.travel - i) * unit for i in range(count)]
-    return [_through(x, [[1, 0, m], [0, 1, 0], [0, 0, 1]]) for m in moves]
-
-
-def _rotate(x: Tensor, steps: Steps, dice: Dice) -> list[Tensor]:
-    turns = [(cos(a), sin(a)) for a in _angles(1.0)]
-    return [_through(x, [[c, -s, 0], [s, c, 0], [0, 0, 1]]) for c, s in turns]
-
-
-def _shear(x: Tensor, steps: Steps, dice: Dice) -> list[Tensor]:
-    return [_through(x, [[1, -sin(a), 0], [0, cos(a), 0], [0, 0, 1]]) for a in _angles(1.0)]
-
-
-def _scale(x: Tensor, steps: Steps, dice: Dice) -> list[Tensor]:
-    start, more = steps.scale
-    zooms = [1 / (start + more * i) for i in range(FRAMES)]
-    return [_through(x, [[z, 0, 0], [0, z, 0], [0, 0, 1]], black=True) for z in zooms]
-
-
-def _tilt(x: Tensor, steps: Steps, dice: Dice) -> list[Tensor]:
-    """A plane turned around both axes by one angle, seen from as far as its diagonal is long."""
-    far, film = hypot(*x.shape[2:]), []
-    for a in _angles(steps.tilt):
-        c, s = cos(a), sin(a)
-        seen = [[far * c, far * s * s, 0], [0, far * c, 0], [-s, c * s, far]]
-        back = torch.linalg.inv(torch.tensor(seen, dtype=torch.float64))
-        film.append(_through(x, back.tolist()))
-    return film
-
-
-def _angles(degrees: float) -> list[float]:
-    return [degrees * (i - FRAMES // 2) * pi / 180 for i in range(FRAMES)]
-
-
-def _through(x: Tensor, rows: list[list[float]], black: bool = False) -> Tensor:
-    """Images read through a projective map of (column, row, 1) around their middle."""
-    column, row = pixels(x)
-    middle = ((x.shape[3] - 1) / 2, (x.shape[2] - 1) / 2)
-    u, v = column - middle[0], row - middle[1]
-    a, b, c = (m[0] * u + m[1] * v + m[2] for m in rows)
-    right, down = (
-        (p / c + m).expand(len(x), *x.shape[2:]) for p, m in zip((a, b), middle, strict=True)
-    )
-    out = sampled(x, right, down, "mirror")
-    if not black:
-        return out
-    inside = ((right - middle[0]).abs() <= middle[0] + 0.5) & (
-        (down - middle[1]).abs() <= middle[1] + 0.5
-    )
-    return out * inside[:, None]
-
-
 _FILMS: dict[str, Callable[[Tensor, Steps, Dice], list[Tensor]]] = {
     "motion-blur": _motion, "zoom-blur": _zoom, "snow": _snow, "brightness": _light,
-    "translate": _translate, "rotate": _rotate, "tilt": _tilt, "scale": _scale,
-    "gaussian-blur": _blur, "spatter": _spatter, "shear": _shear,
+    "translate": translate, "rotate": rotate, "tilt": tilt, "scale": scale,
+    "gaussian-blur": _blur, "spatter": _spatter, "shear": shear,
 }  # fmt: skip

@@ -17,12 +17,8 @@ from holdfast.core.goal import AtLeast, logits
 from holdfast.core.kinds import Attack, Check
 from holdfast.core.quiet import quiet
 from holdfast.core.records import Figure, Finding, Severity, Subject
-from holdfast.measures.outputs.ranking import (
-    Promoted,
-    drop_rate,
-    rank_of,
-    ranking_robustness,
-)
+from holdfast.measures.outputs.ranking import Promoted, ranking_robustness
+from holdfast.measures.outputs.retrieval import drop_rate, rank_of
 from holdfast.run.search import search
 from holdfast.shifts.text.edit import edited
 from holdfast.shifts.text.reword import QUERIES, edit_named

@@ -13,7 +13,7 @@ from holdfast.core.data import UNLABELLED
 from holdfast.core.dice import Dice
 from holdfast.core.errors import ConfigError, ShapeError
 from holdfast.core.records import Reading
-from holdfast.measures.outputs.line import AccuracyLine, Scale
+from holdfast.measures.outputs.accuracy_line import AccuracyLine, Scale
 from holdfast.run.reading import average, proportion
 
 

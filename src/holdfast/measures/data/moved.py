@@ -8,7 +8,7 @@ import torch
 from holdfast.core.dice import Dice
 from holdfast.core.records import Reading
 from holdfast.measures.data.columns import Array, Known, coded, parsed
-from holdfast.measures.data.drift import transport
+from holdfast.measures.data.stability import transport
 
 DRAWS, BINS, CELLS, WIDE = 200, 10, 256, 1.959964
 NAN = float("nan")

@@ -40,10 +40,12 @@ def balanced_error(
     if not len(rows.y):
         return replace(proportion(name, 0, 0, better="lower"), flags=rows.flags)
     counts = torch.bincount(rows.y)
-    share = len(rows.y) / (counts > 0).sum() / counts[rows.y]
+    share = len(rows.y) / (counts > 0).sum().double() / counts[rows.y]
     values = (~rows.correct).double() * share
     found = average(name, values, better="lower", seed=seed, alpha=alpha, flags=rows.flags)
-    return replace(found, low=max(found.low, 0.0), high=min(max(found.high, found.value), 1.0))
+    value = min(found.value, 1.0)  # rounding
+    return replace(found, value=value, low=max(min(found.low, value), 0.0),
+                   high=min(max(found.high, value), 1.0))  # fmt: skip
 
 
 def balanced_error_of_labels(chosen: Tensor, y: Tensor) -> float:

@@ -12,7 +12,7 @@ from holdfast.core.catalog import register
 from holdfast.core.dice import Dice
 from holdfast.core.errors import ConfigError, ShapeError
 from holdfast.core.records import Reading
-from holdfast.measures.outputs.line import AccuracyLine, Scale
+from holdfast.measures.outputs.accuracy_line import AccuracyLine, Scale
 
 DRAWS = 500
 
@@ -108,6 +108,8 @@ def source_dilution(
     mixed = mixture.double().cpu()
     if any(v.dim() != 2 or v.shape[1] != 2 for v in (*pairs.values(), mixed)) or not len(mixed):
         raise ShapeError(f"{name}: accuracies must be (models, 2), plain and shifted")
+    if not all(bool(v.isfinite().all()) for v in (*pairs.values(), mixed)):
+        raise ShapeError(f"{name}: an accuracy is not finite", fix="Leave such models out.")
     lines = {k: AccuracyLine.fit(v[:, 0], v[:, 1], scale, rows) for k, v in pairs.items()}
     height = {k: float(line.predict(mixed[:, 0]).mean()) for k, line in lines.items()}
     best, worst = max(height, key=height.__getitem__), min(height, key=height.__getitem__)
