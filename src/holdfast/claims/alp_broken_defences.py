@@ -46,7 +46,7 @@ def trial(seed: int, mutant: str = "") -> Trial:
 
 CLAIM = Claim(
     paper="alp-broken-defences",
-    methods=("objective:logit-pairing",),
+    methods=("objective:logit-pairing", "recipe:logit-pairing"),
     says="Ten steps on the cross-entropy miss more rows that twenty on the margin break where "
     "logits were paired with those after one step than after adversarial training; the measure "
     "of masked slopes flags paired logits and not adversarial training.",

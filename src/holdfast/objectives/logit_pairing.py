@@ -22,7 +22,8 @@ Pairs = Literal["adversarial", "clean", "squeeze"]
 
 
 @register("objective", cites="alp-broken-defences", name="logit-pairing",
-          says="Known to mask slopes, refused unless asked for study: pairs logits.")  # fmt: skip
+          says="Known to mask slopes, refused unless asked for study: pairs logits.",
+          caution="it hides slopes from attacks and does not protect")  # fmt: skip
 @settings
 class LogitPairing(Objective):
     """Logit pairing, **a defence that is known to be broken**: it hides slopes from attacks.
