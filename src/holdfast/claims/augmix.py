@@ -62,4 +62,6 @@ CLAIM = Claim(
     mutants=("compares-with-itself", "views-untouched"),
     seconds=40,
     quick=False,
+    known="does not hold",
+    why="in 40 epochs on 300 digits of 8 by 8 pixels the gain is about two points",
 )

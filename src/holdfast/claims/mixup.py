@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from statistics import mean
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -19,6 +20,7 @@ from holdfast.core.kinds import Hook, Run
 from holdfast.hooks.mixing import Mixup, order
 from holdfast.run.loop import Training
 from holdfast.run.search import search
+from holdfast.run.training import TrainingRun
 from holdfast.threats.norms import LInf
 
 ROWS, EPOCHS, NOISE = 300, 100, 0.25
@@ -65,8 +67,19 @@ def _score(seed: int, kind: str) -> tuple[float, float]:
     return accuracy(model, test), 1 - float(found.broken.double().mean())
 
 
+def _exact(kind: str) -> bool:
+    """Whether labels are mixed in the shares of the inputs: rows that are their own labels."""
+    eye = torch.eye(10)
+    run = TrainingRun(nn.Identity(), nn.ModuleDict(), Dice.of(10), 1)
+    out = HOOKS[kind][0].batch(run, Batch(eye, torch.arange(10), torch.arange(10)))
+    said = out.y if out.y.is_floating_point() else eye[out.y]
+    return bool(torch.allclose(said, out.x))  # type: ignore[arg-type]
+
+
 def trial(seed: int, mutant: str = "") -> Trial:
     """Mean accuracy of five nets after mixing and after plain training."""
+    if not _exact(mutant):
+        return Trial(0.0, 1.0, False)
     nets = range(5 * seed + 1, 5 * seed + 6)
     mixed, plain = ([_score(net, kind) for net in nets] for kind in (mutant, "plain"))
     usual, hard = (
@@ -80,7 +93,7 @@ CLAIM = Claim(
     methods=("hook:mixup", "recipe:mixup"),
     says="Where a quarter of 300 labels is drawn at random, mixing rows and labels gains more than "
     "two points of accuracy over plain training in the mean of five nets, and loses none under one "
-    "step of 0.05.",
+    "step of 0.05; both are mixed in the same shares.",
     left="mean accuracy on digits after mixing",
     right="after plain training",
     trial=trial,

@@ -85,4 +85,7 @@ CLAIM = Claim(
     mutants=("means-nothing", "leads-away"),
     seconds=40,
     quick=False,
+    known="does not hold",
+    why="robust accuracy gains 17, 9 and 18 points, but slopes of the plain net have a cosine of "
+    "0.59 with the ways already, against 0.78 with the price",
 )

@@ -91,4 +91,7 @@ CLAIM = Claim(
     mutants=("wrong-sign", "mean-logit"),
     seconds=30,
     quick=False,
+    known="does not hold",
+    why="500 units bend their boundary with plain cross-entropy too: 0.75, 0.76, 0.71 against "
+    "0.67, 0.65, 0.65 with the price",
 )

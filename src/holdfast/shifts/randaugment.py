@@ -132,7 +132,7 @@ def augmix(
             made = again if depth else pick(step < long, again, made)
         chains = made.unflatten(0, (len(x), width))
         mixed = (shares.view(*shares.shape, 1, 1, 1).to(x) * chains).sum(1)
-        moved: Tensor = x + fit(1 - kept, x).to(x) * (mixed - x)
-        return moved
+        found: Tensor = x + fit(1 - kept, x).to(x) * (mixed - x)
+        return found
 
     return on_images(batch, severity, dice, "augmix", LINEAR, change)
