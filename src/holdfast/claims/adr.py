@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from statistics import mean
 
@@ -11,7 +12,7 @@ from torch import Tensor
 from holdfast.claims.harness import Claim, Trial
 from holdfast.claims.robust_scene import INNER, JUDGE, THREAT, hardened, rows, small
 from holdfast.core.data import Batch
-from holdfast.core.fields import settings
+from holdfast.core.fields import Later, settings
 from holdfast.core.goal import Untargeted
 from holdfast.core.kinds import Run
 from holdfast.hooks.rectified import RectifiedLabels
@@ -19,7 +20,7 @@ from holdfast.measures.outputs.reliability import Binning
 from holdfast.objectives.adversarial import AdversarialTraining
 from holdfast.run.search import search
 
-ROWS, EPOCHS, SEEDS = 128, 120, (31, 32, 33)
+ROWS, EPOCHS, SEEDS = 128, 90, (31, 32, 33)
 DECAY = 0.98  # half of the average is younger than a tenth of the run, as in the paper's runs
 
 
@@ -47,7 +48,10 @@ def _seen(seed: int, name: str) -> tuple[float, float]:
     data, test = rows(seed, ROWS)
     model = small(seed, 64)
     objective = AdversarialTraining(attack=INNER, threat=THREAT)
-    hardened(model, data, objective, EPOCHS, hooks=HOOKS[name], seed=seed)
+    hardened(
+        model, replace(data, size=64), objective, EPOCHS, hooks=HOOKS[name], seed=seed,
+        optimizer=Later("torch:Adam", lr=0.01),
+    )  # fmt: skip
     x: Tensor = test.whole.x  # type: ignore[assignment]
     found = search(JUDGE, model, x, Untargeted(test.y), THREAT)
     with torch.no_grad():
@@ -66,7 +70,7 @@ def trial(seed: int, mutant: str = "") -> Trial:
 CLAIM = Claim(
     paper="adr",
     methods=("hook:rectified-labels", "recipe:adr"),
-    says="After 120 epochs on 128 rows rectified labels are more than 1.5 points more robust "
+    says="After 90 epochs on 128 rows rectified labels are more than 1.5 points more robust "
     "than plain ones in the mean over the seeds, and better calibrated under attack.",
     left="robust accuracy with rectified labels (l-inf 0.1)",
     right="robust accuracy of adversarial training",

@@ -35,7 +35,7 @@ class _Leaks(AdversarialTraining):
 
     def __call__(self, run: Run, batch: Batch) -> Tensor:
         losses = super().__call__(run, batch)
-        (0.1 * F.cross_entropy(run.model(batch.x), batch.y)).backward()  # type: ignore[no-untyped-call]
+        (0.1 * F.cross_entropy(run.model(batch.x), batch.y)).backward()
         return losses
 
 
@@ -96,7 +96,7 @@ def _by_hand(seed: int) -> nn.Module:
     for epoch in range(EPOCHS):
         for batch in _data(seed).draw(Dice.of(ROWS, seed).spawn(f"epoch{epoch}")):
             optimizer.zero_grad()
-            F.cross_entropy(model(batch.x), batch.y).backward()  # type: ignore[no-untyped-call]
+            F.cross_entropy(model(batch.x), batch.y).backward()
             optimizer.step()
     return model
 
