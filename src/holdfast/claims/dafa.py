@@ -18,7 +18,7 @@ from holdfast.objectives.adversarial import AdversarialTraining
 from holdfast.objectives.distance_aware import DistanceAware
 from holdfast.threats.norms import LInf
 
-SEEDS, THREAT = (31, 32, 33), LInf(radius=0.05)
+SEEDS, THREAT = (31, 32, 33, 34, 35), LInf(radius=0.05)
 CENTRES = torch.tensor([[0.25, 0.3], [0.5, 0.3], [0.75, 0.3], [0.5, 0.8]])
 SPREAD = 0.07
 FAST = Later("torch:Adam", lr=0.02)
