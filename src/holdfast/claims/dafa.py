@@ -18,7 +18,7 @@ from holdfast.objectives.adversarial import AdversarialTraining
 from holdfast.objectives.distance_aware import DistanceAware
 from holdfast.threats.norms import LInf
 
-SEEDS, THREAT = (31, 32, 33, 34, 35), LInf(radius=0.05)
+SEEDS, THREAT = (31, 32, 33), LInf(radius=0.05)
 CENTRES = torch.tensor([[0.25, 0.3], [0.5, 0.3], [0.75, 0.3], [0.5, 0.8]])
 SPREAD = 0.07
 FAST = Later("torch:Adam", lr=0.02)
@@ -82,4 +82,7 @@ CLAIM = Claim(
     mutants=("harder-gives", "never-warm"),
     seconds=40,
     quick=False,
+    known="does not hold",
+    why="the worst class gains over ten points, but all rows lose 1.53: among four classes the "
+    "trade at strength 1 takes more from the neighbours than it needs",
 )
