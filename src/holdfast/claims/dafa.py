@@ -82,4 +82,7 @@ CLAIM = Claim(
     mutants=("harder-gives", "never-warm"),
     seconds=40,
     quick=False,
+    known="does not hold",
+    why="the worst class gains over ten points, but all rows lose 1.53: among four classes the "
+    "trade at strength 1 takes more from the neighbours than it needs",
 )

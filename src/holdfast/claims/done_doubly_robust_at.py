@@ -1,4 +1,4 @@
-"""Worst weights of the rows where one class is rare."""
+"""Worst weights of the rows where one class is rare and the net is small."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _seen(seed: int, name: str) -> tuple[float, float]:
     rare = data.y == RARE
     drop = rare & (rare.long().cumsum(0) > KEPT * float(rare.sum()))
     few = replace(data.take((~drop).nonzero().flatten()), size=300)
-    objective, model = AdversarialTraining(attack=INNER, threat=THREAT), small(seed, 64)
+    objective, model = AdversarialTraining(attack=INNER, threat=THREAT), small(seed, 16)
     hardened(model, few, objective, EPOCHS, hooks=HOOKS[name], seed=seed, optimizer=FAST)
     kept = held(model, test, THREAT).double()
     classes = torch.stack([kept[test.y == c].mean() for c in range(10)])

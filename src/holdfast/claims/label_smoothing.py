@@ -58,4 +58,7 @@ CLAIM = Claim(
     mutants=("smooths-nothing", "smooths-nearly-all"),
     seconds=20,
     quick=False,
+    known="does not hold",
+    why="without smoothing the net is only about five points overconfident here, and a tenth of "
+    "smoothing overshoots; the minimum of the loss itself is tested in closed form",
 )
