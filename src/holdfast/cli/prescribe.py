@@ -138,7 +138,7 @@ def weaknesses(results: Mapping[str, Any]) -> list[tuple[Remedy, str]]:
         if remedy is None or gate["verdict"] not in ("fail", "undecided") or gate["value"] is None:
             continue
         short = _short(gate)
-        last = default and remedy.readings[0].startswith("certificates")
+        last = default and remedy is TABLE[1]
         sign = f"{gate['name']} is {gate['value']:.3g}, wanted {gate['relation']} {gate['limit']:g}"
         open_ = gate["verdict"] == "undecided"
         ranked.append(((float(open_), float(last), -short), remedy, sign))
