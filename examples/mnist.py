@@ -119,7 +119,7 @@ def main(words: list[str] | None = None) -> None:
     holdfast(
         out, "harden", "plain.safetensors", "--data", "train.npz", "--arch", ARCH,
         "--recipe", "trades", "--threat", asked.threat, "--epochs", str(asked.harden_epochs),
-        "--budget", asked.budget, "--output", "hard.safetensors",
+        "--budget", asked.budget, "--output", "hard.safetensors", "--no-audit",
     )  # fmt: skip
     after = holdfast(out, "audit", "hard.safetensors", *about)
     holdfast(out, "diff", "last~1", "last")

@@ -71,7 +71,7 @@ def test_the_network_is_good_and_its_remedy_can_be_typed(built):
     x = asked.batches.x
     with torch.no_grad():
         assert torch.equal(school.model(x), asked.model(x))
-    assert len(school.learn) + len(school.held) == 1433
+    assert len(school.learn) + len(school.watched) + len(school.held) == 1433
 
 
 def test_digits_are_those_of_the_library():

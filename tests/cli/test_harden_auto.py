@@ -33,8 +33,8 @@ def gate(name: str, value: float, limit: float, relation: str = ">=", word: str 
     return {"name": name, "value": value, "limit": limit, "relation": relation, "verdict": word}
 
 
-def audit(*gates: Any, readings: Any = (), origin: str = "default", says: str = "") -> Any:
-    findings = [{"readings": list(readings), "says": says}]
+def audit(*gates: Any, readings: Any = (), origin: str = "default") -> Any:
+    findings = [{"readings": list(readings)}]
     return {"gates": list(gates), "gates_from": origin, "outcomes": [{"findings": findings}]}
 
 
@@ -57,7 +57,12 @@ def test_the_gate_that_is_missed_by_most_decides_and_default_proofs_come_last():
     worst = {"name": "clean.worst_class", "value": 0.3, "high": 0.4}
     every = {"name": "clean.accuracy", "value": 0.9, "high": 0.95}
     assert names(weaknesses(audit(readings=[worst, every]))) == ["2"]
-    group = audit(readings=[worst, every], says="2 of 9 slices lie below; the worst is group 3.")
+    group = audit(readings=[worst, every])
+    slices = {"label": "group 3", "high": 0.6, "before": 0.9}
+    group["outcomes"][0]["findings"][0]["figures"] = [{"name": "slices", "rows": [slices]}]
+    low = gate("clean.worst_class", 0.3, 0.9)
+    assert weaknesses(audit(low))[0][0] is TABLE[2]
+    assert weaknesses(group | {"gates": [low]})[0][0] is prescribe.SPURIOUS
     assert [r for r, _ in weaknesses(group)] == [prescribe.SPURIOUS]
 
 
@@ -102,6 +107,7 @@ def test_it_reads_the_last_audit_says_why_and_the_card_repeats_it(folder, capsys
     assert card["recipe"] == "pgd-at" and "attacks.worst@linf:0.05" in card["why"]
     assert "auto: pgd-at, because it does not hold under attack" in err
     assert "passes" in err and "ways back" in err
+    assert "lr': 0.01" in str(card["settings"]) and "learned already" in card["why"]
     assert card["passes"] == {"forwards": 12.0, "backwards": 11.0}
     assert "Chosen because it does not hold" in Path("hard.md").read_text()
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from holdfast.cli.taught import Taught
 
 HOW = "How it is trained"
+_FELL = 0.1  # loss of clean accuracy, between the intervals, that calls for a smaller rate
 
 
 def harden(
@@ -136,5 +137,8 @@ def _told(made: Taught, place: Path) -> None:
         f"under PGD-20    {shown['robust_before']} -> {shown['robust']}   "
         f"{card['threat']}, upper bound, seed {card['seed']}"
     )
+    fell = card["readings"]["clean_before"]["low"] - card["readings"]["clean"]["high"]
+    if fell > _FELL:
+        print("the recipe has undone what the model knew: try a smaller rate, as --rate 0.01")
     print(f"wrote {place}, {place.with_suffix('.md').name} and {place.with_suffix('.json').name}")
     print(f"judge it on rows it has not seen:  {card['audit']}")

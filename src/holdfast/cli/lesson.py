@@ -46,6 +46,13 @@ class Lesson:
         return "control" in inspect.signature(self.recipe.__call__).parameters
 
     @property
+    def plain(self) -> bool:
+        """Whether it has the optimizer of the loop, whose rate is one to start from nothing."""
+        from holdfast.run.loop import Training
+
+        return bool(getattr(self.recipe, "optimizer", None) == Training().optimizer)
+
+    @property
     def since(self) -> float:
         """The share of the run at whose end what its methods ramp up has reached its end."""
         named = (getattr(self.recipe, "objective", None), *getattr(self.recipe, "hooks", ()))

@@ -134,11 +134,11 @@ def weaknesses(results: Mapping[str, Any]) -> list[tuple[Remedy, str]]:
     default = results.get("gates_from") == "default"
     ranked: list[tuple[tuple[float, ...], Remedy, str]] = []
     for gate in results["gates"]:
-        remedy = _for(gate["name"])
+        remedy = _for(gate["name"], results)
         if remedy is None or gate["verdict"] not in ("fail", "undecided") or gate["value"] is None:
             continue
         short = _short(gate)
-        last = default and remedy.readings[0].startswith("certificates")
+        last = default and remedy is TABLE[1]
         sign = f"{gate['name']} is {gate['value']:.3g}, wanted {gate['relation']} {gate['limit']:g}"
         open_ = gate["verdict"] == "undecided"
         ranked.append(((float(open_), float(last), -short), remedy, sign))
@@ -149,9 +149,17 @@ def weaknesses(results: Mapping[str, Any]) -> list[tuple[Remedy, str]]:
     return [(remedy, sign) for _, remedy, sign in ranked]
 
 
-def _for(name: str) -> Remedy | None:
-    own = (r for r in TABLE if any(fnmatchcase(name, pattern) for pattern in r.readings))
-    return next(own, None)
+def _for(name: str, results: Mapping[str, Any]) -> Remedy | None:
+    own = next((r for r in TABLE if any(fnmatchcase(name, p) for p in r.readings)), None)
+    return SPURIOUS if own is TABLE[2] and _by_group(results) else own
+
+
+def _by_group(results: Mapping[str, Any]) -> bool:
+    """Whether some group lies clearly below all rows: its classes are known, its scenes are not."""
+    findings = [f for o in results["outcomes"] for f in o["findings"]]
+    figures = [g for f in findings for g in f.get("figures", ()) if g["name"] == "slices"]
+    rows = [r for g in figures for r in g["rows"] if str(r["label"]).startswith("group ")]
+    return any(r["high"] < r["before"] for r in rows)
 
 
 def _short(gate: Mapping[str, Any]) -> float:
@@ -176,9 +184,5 @@ def _class_gap(results: Mapping[str, Any]) -> tuple[float, Remedy, str] | None:
     gap = every["value"] - worst["high"]
     if not math.isfinite(gap) or gap <= _GAP:
         return None
-    says = next(
-        f["says"] for o in results["outcomes"] for f in o["findings"]
-        if worst in f["readings"]
-    )  # fmt: skip
-    remedy = SPURIOUS if "the worst is group" in says else TABLE[2]
+    remedy = SPURIOUS if _by_group(results) else TABLE[2]
     return gap, remedy, f"the worst slice has {worst['value']:.1%}, all rows {every['value']:.1%}"

@@ -62,6 +62,17 @@ class School:
             proportion("harden.pgd", kept, n, bound="upper", threat=spec, seed=self.seed),
         )
 
+    def trained(self) -> bool:
+        """Whether the model answers much better than by always naming the commonest class."""
+        from holdfast.run.forward import correct, outputs
+
+        y: Any = self.watched.y
+        right = float(correct(outputs(self.model, self.watched.x), y).double().mean())
+        if y.dim() != 1 or not bool((y >= 0).all()):
+            return False
+        commonest = float(y.bincount().max()) / len(y)
+        return right > (1 + commonest) / 2
+
     def line(self, start: list[str]) -> str:
         """A command line, with the options that tell how model and data are read."""
         return shlex.join([*start, *given(self.chosen, tuple(self.chosen))])
