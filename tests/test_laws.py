@@ -18,7 +18,8 @@ EXEMPT: dict[str, str] = {
 } | {
     f"shift:{name} law_change_grows_with_severity": NO_SCALE
     for name in (
-        "elastic-transform", "frost", "glass-blur", "saturate", "snow", "spatter", "zoom-blur",
+        "elastic-transform", "frost", "glass-blur", "multi-illumination", "saturate", "snow",
+        "spatter", "zoom-blur",
         "mnist-fog", "mnist-glass-blur", "mnist-rotate", "mnist-spatter", "mnist-translate",
     )
 }  # fmt: skip

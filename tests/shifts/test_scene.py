@@ -11,7 +11,7 @@ from holdfast.core.dice import Dice
 from holdfast.core.errors import ShapeError
 from holdfast.shifts.camera import xy_motion_blur_3d, z_motion_blur_3d
 from holdfast.shifts.focus import blurred, far_focus, near_focus, refocused
-from holdfast.shifts.lighting import flash, normals, relit, shadow
+from holdfast.shifts.lighting import flash, multi_illumination, normals, relit, shadow
 from holdfast.shifts.scene import depth_of, fog_3d
 from holdfast.shifts.sensor import color_quant, iso_noise, low_light
 
@@ -202,3 +202,21 @@ def test_sensor_moments_and_levels():
         assert len(seen.unique()) <= 2**bits
         kept = (torch.round(ramp * 255).long() >> (8 - bits)) << (8 - bits)
         assert torch.allclose(seen * 255, kept.double())
+
+
+@pytest.mark.parametrize(("level", "count", "low", "high"), [(1, 5, 0.2, 0.3), (5, 1, 1.0, 1.1)])
+def test_several_lights_add_up(level, count, low, high):
+    x, depth = scene()
+    got = shifted(multi_illumination, x, depth, level / 5)
+    u = Dice.of(2).spawn("multi-illumination").uniform((3, 5), dtype=torch.float64)
+    for i in range(2):
+        light = sum(
+            (low + (high - low) * u[i, 2, k])
+            * relit(
+                depth[i : i + 1] / 0.8,
+                2 * math.pi * u[i : i + 1, 0, k],
+                math.pi / 9 * (1 + 2 * u[i : i + 1, 1, k]),
+            )[0]
+            for k in range(count)
+        )
+        assert torch.allclose(got[i], (x[i] * light).clamp(0, 1), atol=1e-12)

@@ -16,7 +16,8 @@ from holdfast.core.data import Batch, Batches
 from holdfast.core.dice import Dice
 
 SHIFTS = ("fog-3d", "near-focus", "far-focus", "xy-motion-blur-3d", "z-motion-blur-3d",
-          "view-change", "flash", "shadow", "iso-noise", "low-light", "color-quant")  # fmt: skip
+          "view-change", "flash", "shadow", "multi-illumination", "iso-noise", "low-light",
+          "color-quant")  # fmt: skip
 TRAIN, TEST, NEAR = slice(0, 450), slice(450, 650), 0.3
 DENSITY = 0.3  # severity of the fog that is trained for: at 1 nothing is left to see
 
@@ -62,7 +63,7 @@ def trial(seed: int, mutant: str = "") -> Trial:
 CLAIM = Claim(
     paper="3dcc",
     methods=tuple(f"shift:{name}" for name in SHIFTS),
-    says="At least 7 of 11 corruptions cost more at level 5 than at level 1, and training in fog "
+    says="At least 7 of 12 corruptions cost more at level 5 than at level 1, and training in fog "
     "that thickens with distance takes 40 % or more off the error in it.",
     left="error in fog after training with fog (share)",
     right="the same after plain training",

@@ -6,6 +6,20 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
+def resized(x: Tensor, share: float) -> Tensor:
+    """Images of another size, bicubic: a share of each side, above 1 an enlargement.
+
+    Args:
+        x: images `(B, C, H, W)`.
+        share: of each side, above 0; at least one pixel is kept.
+    """
+    size = [max(1, round(int(n) * share)) for n in x.shape[2:]]
+    if size == list(x.shape[2:]):
+        return x
+    shrinks = share < 1
+    return F.interpolate(x, size, mode="bicubic", align_corners=False, antialias=shrinks)
+
+
 def at_resolution(x: Tensor, share: float, *, antialias: bool = True) -> Tensor:
     """Images shrunk to a share of each side and enlarged again, both bicubic.
 

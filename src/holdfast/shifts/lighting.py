@@ -1,4 +1,4 @@
-"""Other light on the same scene: a flash, and shadows that its shape throws."""
+"""Other light on the same scene: a flash, shadows that its shape throws, and several lights."""
 
 from __future__ import annotations
 
@@ -18,6 +18,14 @@ from holdfast.shifts.scene import nearness, on_scenes
 FLASH = Published(none=(0.0,), tables={224: tuple((1 / c,) for c in (2.4, 1.4, 0.9, 0.6, 0.4))})
 LIGHTS, MARCH, AMBIENT = 5, 12, 0.2
 COARSE = 32  # pixels on which lights are compared
+# How many lights, and between which strengths each.
+MANY = Published(
+    none=(None, None, None),
+    tables={
+        224: ((5, 0.2, 0.3), (4, 0.25, 0.35), (3, 0.35, 0.45), (2, 0.5, 0.6), (1, 1.0, 1.1)),
+    },
+    whole=True,
+)
 RANK = Published(none=(0.0,), tables={224: tuple((float(k),) for k in range(1, LIGHTS + 1))})
 
 
@@ -121,3 +129,35 @@ def shadow(batch: Batch, severity: float, dice: Dice | None = None) -> Batch:
         return x * torch.lerp(ends[0], ends[1], row[0] - low)
 
     return on_scenes(batch, severity, dice, "shadow", RANK, change)
+
+
+@register("shift", cites="3dcc", says="Several lights at once, the fewer the harder.")
+def multi_illumination(batch: Batch, severity: float, dice: Dice | None = None) -> Batch:
+    """Replaces the light by the sum of several from random directions: five down to one.
+
+    The published strengths of level k lie between two numbers whose sum over the `6 - k` lights
+    is about one, so that mostly the shading changes: few lights leave hard shadows.
+
+    Args:
+        batch: images `(B, C, H, W)` in [0, 1]; `more["depth"]` holds depth in any unit, else a
+            plane stands for it.
+        severity: in [0, 1]; k / 5 is the published level k, and so is what lies below it.
+        dice: one row per image.
+
+    Raises:
+        Unsupported: if the inputs are not images.
+        ShapeError: for depth of another size.
+
+    Unlike the paper: matt surfaces and shadows from the depth alone, without a renderer.
+    """
+
+    def change(x: Tensor, depth: Tensor, row: Row, dice: Dice) -> Tensor:
+        count, low, high = int(row[0]), row[1], row[2]
+        u = dice.uniform((3, LIGHTS), device=x.device, dtype=x.dtype)[:, :, :count]
+        azimuth, elevation = 2 * pi * u[:, 0], pi / 9 + 2 * pi / 9 * u[:, 1]
+        strength = (low + (high - low) * u[:, 2])[..., None, None]
+        shades = [relit(depth, azimuth[:, k], elevation[:, k]) for k in range(count)]
+        light = (torch.cat(shades, 1) * strength).sum(1, keepdim=True)
+        return x * light
+
+    return on_scenes(batch, severity, dice, "multi-illumination", MANY, change)
