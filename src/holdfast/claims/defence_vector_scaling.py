@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from holdfast.claims.harness import Claim, Trial
-from holdfast.core.data import Batches
+from holdfast.claims.unsure import Unsure, drawn, nats
 from holdfast.defend.temperature import Temperature
 from holdfast.defend.vector import VectorScaling
 
@@ -17,28 +15,17 @@ SCALES = torch.tensor([1.0, 2.0, 3.0, 4.0]).double()
 OFFSETS = torch.tensor([0.0, 1.0, -1.0, 0.0]).double()
 
 
-def _same(x: Tensor) -> Tensor:
-    return x
-
-
 def trial(seed: int, mutant: str = "") -> Trial:
     """Loss on new rows after either."""
-    g = torch.Generator().manual_seed(seed)
-    true = 1.5 * torch.randn(3000, 4, generator=g, dtype=torch.float64)
-    y = torch.multinomial(true.softmax(1), 1, generator=g)[:, 0]
-    z = true * SCALES + OFFSETS
-    data = Batches(x=z[:2000], y=y[:2000])
-    fitted = VectorScaling().fit(_same, data)
+    true, y = drawn(seed, 3000)
+    scene = Unsure(true * SCALES + OFFSETS, y)
+    fitted = scene.fitted(VectorScaling())
     if mutant == "forgets-the-offsets":
         fitted = replace(fitted, offsets=(0.0,) * 4)
     if mutant == "one-scale-for-all":
         fitted = replace(fitted, scales=(sum(fitted.scales) / 4,) * 4)
-    temperature = Temperature().fit(_same, data)
-    left, right = (
-        float(F.cross_entropy(model(_same)(z[2000:]), y[2000:]))  # type: ignore[arg-type]
-        for model in (fitted, temperature)
-    )
-    best = float(F.cross_entropy(true[2000:], y[2000:]))
+    left, right = (scene.after(f, nats) for f in (fitted, scene.fitted(Temperature())))
+    best = nats(true[scene.cut :], y[scene.cut :])
     return Trial(left, right, left < right - 0.05 and left < best + 0.02)
 
 
