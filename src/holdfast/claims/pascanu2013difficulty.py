@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from holdfast.claims.harness import Claim, Trial
 from holdfast.core.data import Batches
 from holdfast.core.dice import Dice
+from holdfast.core.errors import Unsupported
 from holdfast.core.fields import Later, settings
 from holdfast.core.kinds import Hook, Run
 from holdfast.hooks.clip import ClipNorm
@@ -77,12 +78,14 @@ def _data(seed: int) -> Batches:
 
 
 def _final(seed: int, hooks: tuple[Hook, ...]) -> float:
-    """Training loss of the last epoch; chance is log 2."""
+    """Training loss of the last epoch, infinite where it explodes; chance is log 2."""
     plan = Training(
         optimizer=Later("torch:SGD", lr=0.2), epochs=120, schedule="constant", hooks=hooks
     )
-    loss = plan(_Recurrent(seed), _data(seed)).history[-1]["loss"]
-    return loss if math.isfinite(loss) else 1e9
+    try:
+        return plan(_Recurrent(seed), _data(seed)).history[-1]["loss"]
+    except Unsupported:  # the loop ends a run whose loss is not finite
+        return math.inf
 
 
 def _turned(seed: int, hook: Hook) -> tuple[float, float]:
