@@ -32,7 +32,7 @@ def trial(seed: int, mutant: str = "") -> Trial:
 
 CLAIM = Claim(
     paper="gce",
-    methods=("loss:generalized-cross-entropy",),
+    methods=("loss:generalized-cross-entropy", "recipe:generalized-cross-entropy"),
     says="With 60 % wrong labels it ends more than 10 points above cross-entropy.",
     left="clean test accuracy with the generalised loss",
     right="clean test accuracy with cross-entropy",

@@ -38,7 +38,7 @@ class Remedy:
 
 NOISY = Remedy(
     "labels are wrong", (),
-    ("gce",),
+    ("generalized-cross-entropy",),
     "its loss lets rows whose label looks absurd pull little",
 )  # fmt: skip
 SPURIOUS = Remedy(

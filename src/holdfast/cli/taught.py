@@ -20,7 +20,7 @@ from holdfast.core.digest import digest
 from holdfast.run.loop import Control
 
 _HEAD = 0.1  # of the budget is kept for the last measurement and for writing
-_GENTLE = 0.01  # rate at which `auto` changes a model that has learned already
+_GENTLE = 0.01  # rate at which a model that has learned already is changed, where none is asked for
 _OFTEN = 200  # steps between checkpoints; each epoch ends with one too
 
 
@@ -100,10 +100,11 @@ def _chosen(order: Order, school: School, kept: Kept) -> tuple[Lesson, str]:
         kept.known["auto"] = [name, why]
         _say(f"auto: {name}, because {why}")
     made = lesson(name, school.threat, rate=order.rate, epochs=order.epochs, study=order.study)
-    if order.recipe == "auto" and order.rate is None and made.plain and school.trained():
+    if order.rate is None and made.plain and school.trained():
         made = lesson(name, school.threat, rate=_GENTLE, epochs=order.epochs, study=order.study)
-        why += f"; at a learning rate of {_GENTLE:g}, for the model has learned already"
-        _say(f"auto: a learning rate of {_GENTLE:g}, for the model has learned already")
+        gently = f"at a learning rate of {_GENTLE:g}, for the model has learned already"
+        why += f"; {gently}" if why else ""
+        _say(f"{order.recipe}: {gently} (--rate changes that)")
     if made.caution:
         _say(f"! {name}: {made.caution}")
     return made, why

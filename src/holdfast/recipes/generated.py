@@ -47,6 +47,8 @@ class GeneratedData(Standard):
         accumulate: batches per step.
         precision: bits of matrix products.
         turns: further players.
+        channels_last: whether images lie in memory channel by channel.
+        compile: backend that compiles the model, if any.
         generator: (labels, dice) -> inputs.
         amount: share of each batch that is made.
         rank: directions per class of the normal distribution.

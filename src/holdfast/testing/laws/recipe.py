@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from holdfast.core.data import Batches
 from holdfast.core.dice import Dice
-from holdfast.core.errors import Unsupported
+from holdfast.core.errors import HoldfastError
 from holdfast.core.kinds import Recipe
 from holdfast.testing.laws import LawBroken
 from holdfast.testing.worlds.data import separable
@@ -35,7 +35,7 @@ def _of_images(recipe: Recipe) -> bool:
     x = torch.rand(4, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     try:
         _brief(recipe)(nn.Linear(4, 2).double(), Batches(x=x, y=torch.arange(4) % 2, size=4))
-    except Unsupported as error:
+    except HoldfastError as error:
         return "images" in str(error)
     return False
 
