@@ -15,7 +15,6 @@ from holdfast.core.kinds import Detector, Model, Score
 from holdfast.detect.features import LAST, distrust, features, trusted_features
 from holdfast.ops.batch import Inputs
 
-
 FEW = 128  # rows that are compared with all known ones at a time
 
 
