@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from tests import figures
 
 # Before anything imports torch: two workers with many threads each would fight over the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -46,3 +47,18 @@ def _own_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         for name in ("CONFIG", "DATA", "CACHE", "STATE"):
             patch.setenv(f"XDG_{name}_HOME", str(home / name.lower()))
         yield
+
+
+@pytest.fixture
+def figure(request: pytest.FixtureRequest) -> figures.Figure:
+    """`figure("kills", 100)`: printed at the end of the run, whether the test holds or not."""
+    return figures.of(request.node)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what the tests counted."""
+    told = figures.lines(terminalreporter)
+    if told:
+        terminalreporter.section("figures")
+        for line in told:
+            terminalreporter.write_line(line)

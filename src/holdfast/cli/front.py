@@ -170,7 +170,8 @@ def _explained(error: Exception, words: list[str]) -> int:
         _say(str(ConfigError(f"holdfast {words[0]}: {wrong}", fix=fix, code="E0123")))
         return 2
     if isinstance(error, OSError) and error.errno in _DISK:
-        says = f"holdfast {words[0]}: {error.filename or 'a file'}: {error.strerror}"
+        what = error.filename or "a file that was being written"
+        says = f"holdfast {words[0]}: {what}: {error.strerror}"
         fix = "Make room, or work in a folder that you may write to; finished cells are kept."
         _say(str(ConfigError(says, fix=fix, code="E0144")))
         return 2
