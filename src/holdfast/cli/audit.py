@@ -28,6 +28,7 @@ def audit(
     limit: asked.Limit = None,
     trust: asked.Trust = False,
     max_bytes: asked.MaxBytes = None,
+    plugin: asked.Plugin = None,
     profile: Annotated[
         str | None,
         typer.Option(
@@ -105,6 +106,7 @@ def remembered(
     Raises:
         ConfigError: if no model or no data is known.
     """
+    from holdfast.cli.plugged import plug
     from holdfast.run.store import Store
 
     own = words.project().get("audit", {})
@@ -126,6 +128,8 @@ def remembered(
             f"{command}: on which data shall {model} be asked?",
             fix=f"holdfast {command} {shlex.quote(model)} --data DATA", code="E0107",
         )  # fmt: skip
-    if isinstance(chosen["threat"], str):
-        chosen["threat"] = [chosen["threat"]]
+    for name in ("threat", "plugin"):
+        if isinstance(chosen.get(name), str):
+            chosen[name] = [chosen[name]]
+    plug(chosen.get("plugin"))
     return model, chosen

@@ -18,7 +18,7 @@ CONFIG = "holdfast.toml"
 STORE = ".holdfast"
 REMEMBERED = (
     "data", "reference", "profile", "threat", "limit", "arch", "mean", "std", "target", "seed",
-    "max_bytes",
+    "max_bytes", "plugin",
 )  # fmt: skip
 USUAL: dict[str, Any] = {"profile": "standard", "threat": ["linf:8/255"], "seed": 0}
 
@@ -27,7 +27,7 @@ def given(arguments: dict[str, Any]) -> dict[str, Any]:
     """Of the arguments of a command those that are remembered; threats as a list or None."""
     kept = {name: arguments.get(name) for name in REMEMBERED}
     threat = [kept["threat"]] if isinstance(kept["threat"], str) else kept["threat"]
-    return kept | {"threat": threat or None}
+    return kept | {"threat": threat or None, "plugin": kept["plugin"] or None}
 
 
 def patient() -> None:

@@ -21,16 +21,18 @@ if TYPE_CHECKING:
     from holdfast.run.suite import Suite
 
 _PROGRAMS = ("torchscript", "pt2")  # they hold weights, but cannot be saved as weights again
-_READ_ALIKE = ("arch", "mean", "std", "target", "max_bytes", "seed")
+_READ_ALIKE = ("arch", "mean", "std", "target", "max_bytes", "seed", "plugin")
 
 
 def subject_of(model: str, chosen: dict[str, Any], trust: bool = False) -> Subject:
     """Read model and data; a module-level function, so that other processes can repeat it."""
+    from holdfast.cli.plugged import plug
     from holdfast.readers import read_data, subject
     from holdfast.readers.archive import MAX_BYTES
     from holdfast.readers.published import released
     from holdfast.threats.grammar import parse
 
+    plug(chosen.get("plugin"))  # in a process beside this one nobody else does it
     threats = tuple(parse(text) for text in chosen["threat"])
     most = chosen.get("max_bytes") or MAX_BYTES
     target, seed, limit = chosen.get("target"), chosen["seed"], chosen.get("limit")
@@ -89,16 +91,19 @@ def executor_of(on: str, make: Callable[[], Subject]) -> Executor | None:
     """Who works beside this process; None for nobody.
 
     Args:
-        on: `here`, or `local:N`.
+        on: `here`, `local:N`, or an executor of a plugin.
         make: builds the subject in another process.
 
     Raises:
         ConfigError: for anything else.
     """
     from holdfast.run.executors import Local
+    from holdfast.run.plugins import asked_for
 
     if on == "here":
         return None
+    if (own := asked_for("executor", on)) is not None:
+        return own(make)  # type: ignore[no-any-return]
     kind, _, count = on.partition(":")
     if kind != "local" or not count.isdigit() or not int(count):
         raise ConfigError(f"--on: cannot read {on!r}", fix="Write local:2.", code="E0108")

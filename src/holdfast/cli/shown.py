@@ -76,6 +76,7 @@ def method(name: str) -> Found:
     """A method: what it does, where it comes from, its settings."""
     import inspect
 
+    from holdfast.cli.plugged import brought
     from holdfast.core.catalog import entries, find
     from holdfast.core.fields import schema
     from holdfast.core.papers import papers
@@ -87,6 +88,7 @@ def method(name: str) -> Found:
         known = inspect.signature(entry.thing).parameters.values()
         settings = {p.name: {"default": str(p.default)} for p in known if p.kind is p.KEYWORD_ONLY}
     lines = [f"{entry.key}   {entry.says}"]
+    lines += [f"  From plugin {label}" for label in brought(entry).values()]
     lines += [f"  Caution: {entry.caution}"] if entry.caution else []
     for key in entry.cites:
         paper = papers().get(key)
@@ -98,7 +100,7 @@ def method(name: str) -> Found:
         )
     lines += ["", *(inspect.getdoc(entry.thing) or "").splitlines()]
     data = {"key": entry.key, "says": entry.says, "cites": entry.cites, "settings": settings}
-    return {"lines": lines, "data": data}
+    return {"lines": lines, "data": data | brought(entry)}
 
 
 _RANGES = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "enum", "type")
