@@ -2,7 +2,8 @@
 # make test    the test suite, with all it needs
 # make lint    ruff and mypy
 # make bench   side by side with the peers, as ratios
-# make fuzz    a million points against the bounds of every layer that certifiers read
+# make fuzz    a million points against the bounds of every layer that certifiers read, and ten
+#              thousand result sets whose verdict every format must tell alike
 # make claims  every paper's claim at small scale; rewrites the committed ledger
 #
 # PIP_FLAGS reaches every pip call. A build of torch without CUDA is a fraction of the download:
@@ -44,8 +45,9 @@ lint: $(STAMPS)/dev
 bench: $(STAMPS)/dev
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit $$?; done
 
-fuzz: $(STAMPS)/package
+fuzz: $(STAMPS)/dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m holdfast.testing.fuzz --points 1000000
+	HOLDFAST_FUZZ=10000 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s tests/cli/test_agreement.py
 
 claims: $(STAMPS)/package
 	$(BIN)/holdfast claim --all

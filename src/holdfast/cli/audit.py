@@ -44,7 +44,7 @@ def audit(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of every draw.", rich_help_panel=ASK)] = None,
     against: Annotated[
-        str, typer.Option(help="An earlier run, as last.", rich_help_panel=ASK)
+        str, typer.Option(help="An earlier run, as last, or its folder.", rich_help_panel=ASK)
     ] = "",
     on: Annotated[
         str, typer.Option(help="here, or local:N for N processes.", rich_help_panel=ASK)
@@ -65,6 +65,14 @@ def audit(
     sarif: Annotated[
         str | None, typer.Option(help="Write the gates as SARIF.", rich_help_panel=WRITE)
     ] = None,
+    github: Annotated[
+        bool,
+        typer.Option(
+            "--github",
+            help="Annotate failed gates, as in Actions by itself.",
+            rich_help_panel=WRITE,
+        ),
+    ] = False,
     exit_zero: Annotated[
         bool,
         typer.Option("--exit-zero", help="End with 0 whatever the verdict.", rich_help_panel=WRITE),
@@ -89,7 +97,7 @@ def audit(
     made = prepared(name, chosen, trust=trust, on=on, fresh=fresh)
     made.budget, made.against = limit_s, against
     made.begun = begun
-    made.outputs = Outputs(json, open_, markdown, junit, sarif, exit_zero)
+    made.outputs = Outputs(json, open_, markdown, junit, sarif, exit_zero, github)
     return conduct(made)
 
 

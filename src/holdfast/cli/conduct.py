@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from holdfast.cli.stop import Stop
 
 if TYPE_CHECKING:
     from holdfast.core.records import Finding, Subject
+    from holdfast.run.accepted import Acceptance
     from holdfast.run.executors import Executor
     from holdfast.run.gates import Gate
     from holdfast.run.store import Store
@@ -33,6 +35,7 @@ class Outputs:
     junit: str | None = None
     sarif: str | None = None
     exit_zero: bool = False
+    github: bool = False
 
 
 @dataclass
@@ -46,6 +49,7 @@ class Audit:
         stem: what the model is called.
         command: the command line that repeats it.
         gates: the limits and where they come from.
+        accepted: risks that somebody answers for.
         budget: seconds since `begun`, None without a limit.
         preflight: findings about the question itself.
         options: what was asked for, so that the next audit of this model can repeat it.
@@ -72,6 +76,7 @@ class Audit:
     fresh: bool = False
     executor: Executor | None = None
     outputs: Outputs = field(default_factory=Outputs)
+    accepted: tuple[Acceptance, ...] = ()
 
 
 def _values(results: Mapping[str, Any]) -> dict[str, float]:
@@ -90,6 +95,7 @@ def conduct(audit: Audit) -> int:
 
 
 def _conducted(audit: Audit, stop: Stop) -> int:
+    from holdfast.cli.earlier import earlier
     from holdfast.cli.prepare import foreseen
     from holdfast.run.document import document
     from holdfast.run.suite import audit as ask
@@ -98,7 +104,8 @@ def _conducted(audit: Audit, stop: Stop) -> int:
 
     begun, started, store = audit.begun or time.monotonic(), now(), audit.store
     budget = None if audit.budget is None else audit.budget - (time.monotonic() - begun)
-    baseline = store.results(store.find_run(audit.against).id) if audit.against else None
+    before = earlier(store, audit.against)
+    baseline = None if before is None else before[0]
     whole = identity(audit.suite, audit.subject)
     run = store.name_run(audit.stem, whole, started[:10], fresh=audit.fresh)
     store.ledger.open_run(run, whole, audit.stem, audit.suite.name, started, audit.options)
@@ -109,13 +116,17 @@ def _conducted(audit: Audit, stop: Stop) -> int:
         )  # fmt: skip
     gates, origin = audit.gates
     known = None if baseline is None else _values(baseline)
-    judged = verdict(report.readings, gates, report.outcomes, known)
+    judged = verdict(
+        report.readings, gates, report.outcomes, known, accepted=audit.accepted,
+        day=date.fromisoformat(started[:10]),
+    )  # fmt: skip
     results = document(
         report, audit.subject, audit.suite.checks, judged, gates_from=origin,
         preflight=audit.preflight, claims=standings(), command=audit.command, harden=audit.harden,
     )  # fmt: skip
     seconds = time.monotonic() - begun
     about = facts(audit, report, started, seconds)
+    about |= {"day": started[:10]}  # on which the verdict was given: acceptances end
     about |= {"ledgers": told.times} if told.times else {}
     about |= {"command": results["command"], "actions": results["actions"]}
     place = write(audit, run, results, about, baseline)
@@ -141,6 +152,7 @@ def write(
         The HTML report.
     """
     from holdfast import report
+    from holdfast.cli.hosts import stands
     from holdfast.run.document import placeless
     from holdfast.run.writing import write as put
 
@@ -155,7 +167,7 @@ def write(
     wanted: dict[str | None, Callable[..., str]] = {
         audit.outputs.markdown: markdown,
         audit.outputs.junit: report.render_junit,
-        audit.outputs.sarif: report.render_sarif,
+        audit.outputs.sarif: partial(report.render_sarif, **stands(plain)),
     }
     for name, render in wanted.items():
         if name:
@@ -165,6 +177,7 @@ def write(
 
 def present(audit: Audit, results: dict[str, Any], seconds: float, place: Path) -> None:
     """Show the verdict, or with --json the document alone."""
+    from holdfast.cli.hosts import annotate
     from holdfast.cli.verdict import show
     from holdfast.report import render_json
     from holdfast.run.document import placeless
@@ -176,6 +189,7 @@ def present(audit: Audit, results: dict[str, Any], seconds: float, place: Path) 
         sys.stdout.flush()
     else:
         show(results, seconds=seconds, report=where)
+    annotate(results, audit.outputs.github, sys.stderr if audit.outputs.json else sys.stdout)
     if audit.outputs.open:
         import webbrowser
 

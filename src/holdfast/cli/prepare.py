@@ -71,9 +71,11 @@ def prepared(
     from functools import partial
 
     from holdfast.cli.conduct import Audit
+    from holdfast.run.accepted import accepted_of
     from holdfast.run.store import Store
     from holdfast.suites import load
 
+    accepted = accepted_of(words.project().get("accepted"))
     suite = load(chosen["profile"], words.project().get("suite"))
     gates = words.gates()
     executor = executor_of(on, partial(subject_of, model, chosen, trust))
@@ -84,6 +86,7 @@ def prepared(
         asked, suite, store, Path(model.rpartition(":")[0] or model).stem,
         command(model, chosen), gates, preflight=found, options={"model": model} | chosen,
         harden=remedies(model, chosen, asked), executor=executor, fresh=fresh,
+        accepted=accepted,
     )  # fmt: skip
 
 

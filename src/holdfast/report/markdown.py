@@ -39,7 +39,12 @@ def _gate(gate: Gate) -> str:
     flags = f" ({escape(', '.join(one.flags))})" if one.flags else ""
     number = f"**{escape(one.value)}** {escape(one.interval)}{flags}"
     kind = f"{one.bound}, n={one.n}"
-    return f"| {gate.mark} {gate.word} | {code(one.name)} | {number} | {kind} | {gate.wants} |"
+    why = (
+        f" ({escape(gate.why)})"
+        if gate.state in ("accepted", "fail", "undecided") and gate.why
+        else ""
+    )
+    return f"| {gate.mark} {gate.word} | {code(one.name)} | {number} | {kind} | {gate.wants}{why} |"
 
 
 def _change(results: Document, baseline: Document) -> list[str]:

@@ -10,20 +10,24 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from fnmatch import fnmatchcase
 from typing import Literal
 
 from holdfast.core.records import Outcome, Reading
+from holdfast.run.accepted import Acceptance, accept
 from holdfast.run.gates import Gate
 
 Word = Literal["READY", "NOT READY", "UNDECIDED", "INCOMPLETE"]
-Decision = Literal["pass", "fail", "undecided", "missing", "not applicable"]
+Decision = Literal["pass", "fail", "undecided", "missing", "accepted", "not applicable"]
 PASS, FAIL, USAGE, UNDECIDED, INTERNAL, INTERRUPTED = 0, 1, 2, 3, 4, 130
 STOPPED = "stopped on request before it was finished"
 CUT = "left out to keep the time budget"
 LACKS = "it needs "
 ESSENTIAL = ("clean", "attacks")  # without these two numbers nothing is ready
-_RANK: dict[str, int] = {"fail": 0, "missing": 1, "undecided": 2, "pass": 3, "not applicable": 4}
+_RANK: dict[str, int] = {
+    "fail": 0, "missing": 1, "undecided": 2, "accepted": 3, "pass": 4, "not applicable": 5,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,8 @@ class Judged:
     unit: str = ""
     flags: tuple[str, ...] = ()
     says: str = ""
+    rule: str = ""  # name of the gate as it stands in the file
+    accepted: Acceptance | None = None
 
 
 @dataclass(frozen=True)
@@ -92,7 +98,7 @@ def _nothing(rule: Gate, outcomes: Sequence[Outcome]) -> Judged:
     dropped = rule.default and cannot and section not in ESSENTIAL
     limit = math.nan if rule.relative else rule.limit
     word: Decision = "not applicable" if dropped else "missing"
-    return Judged(rule.name, rule.relation, limit, word, says=why)
+    return Judged(rule.name, rule.relation, limit, word, says=why, rule=rule.name)
 
 
 def judge(
@@ -114,7 +120,7 @@ def judge(
         verdict = "missing" if says else decide(rule.relation, limit, r)
         line = Judged(
             r.name, rule.relation, limit, verdict, r.value, r.low, r.high, r.n, r.bound, r.unit,
-            r.flags, says,
+            r.flags, says, rule.name,
         )  # fmt: skip
         if r.name not in found or _RANK[verdict] < _RANK[found[r.name].verdict]:
             found[r.name] = line
@@ -126,6 +132,9 @@ def verdict(
     gates: Sequence[Gate],
     outcomes: Sequence[Outcome],
     baseline: Mapping[str, float] | None = None,
+    *,
+    accepted: Sequence[Acceptance] = (),
+    day: date | None = None,
 ) -> Verdict:
     """Word, sentence and exit code: 0 pass, 1 a gate fails, 3 undecided, 130 interrupted.
 
@@ -137,9 +146,12 @@ def verdict(
         gates: the limits.
         outcomes: what became of each check.
         baseline: values of an earlier run by name, for relative gates.
+        accepted: risks that somebody answers for; read nowhere else.
+        day: on which the verdict is given; an acceptance ends with its last day.
     """
     known = list(readings)
-    judged = tuple(line for g in gates for line in judge(g, known, outcomes, baseline))
+    lines = (line for g in gates for line in judge(g, known, outcomes, baseline))
+    judged = tuple(accept(line, accepted, day) for line in lines)
     word, code, says = _words(judged, outcomes)
     return Verdict(word, code, says, judged)
 
@@ -147,7 +159,7 @@ def verdict(
 def _words(judged: Sequence[Judged], outcomes: Sequence[Outcome]) -> tuple[Word, int, str]:
     """Word, code and sentence: the first line that holds decides."""
     names = {d: [j.name for j in judged if j.verdict == d] for d in _RANK}
-    beside = names["not applicable"]
+    beside, borne = names["not applicable"], names["accepted"]
     count = len(judged) - len(beside)
     total = f"of {count} gate{'s' * (count != 1)}"
     failed = f"{len(names['fail'])} {total} fail{'s' * (len(names['fail']) == 1)}"
@@ -164,9 +176,11 @@ def _words(judged: Sequence[Judged], outcomes: Sequence[Outcome]) -> tuple[Word,
          f"No gate fails, but {_list(crashed)} ended in an error."),
         (bool(close), "UNDECIDED", UNDECIDED, _undecided(judged, total)),
         (not count, "READY", PASS, "No gates are set, so nothing could fail."),
+        (bool(borne), "READY", PASS, f"{len(names['pass'])} {total} pass."),
         (True, "READY", PASS, f"All {count} gates pass."),
     ]  # fmt: skip
     word, code, says = next(row[1:] for row in table if row[0])
+    says += f" Accepted for now: {_list(borne)}." if borne else ""
     return word, code, says + (f" Not applicable: {_list(beside)}." if beside else "")
 
 
