@@ -50,7 +50,10 @@ class Returned(NamedTuple):
     code: object
 
 
-_DISK = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENOSPC, errno.EDQUOT)
+_DISK = (
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST,
+    errno.ENOSPC, errno.EDQUOT,
+)  # fmt: skip
 
 
 def _say(text: str) -> None:
