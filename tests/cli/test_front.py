@@ -112,7 +112,8 @@ def test_ls_show_diff_and_init_read_what_an_audit_wrote(folder, capsys):
 
 def test_gates_of_a_run_lie_one_width_outside_its_interval():
     line = {"name": "e", "relation": "<=", "value": 0.2, "low": 0.1, "high": 0.3, "unit": "share"}
-    assert gates_from({"gates": [line]}) == {"e": "<= 0.5"}
+    rest = {"n": 90, "bound": "statistical", "flags": []}
+    assert gates_from({"gates": [line | rest]}) == ({"e": "<= 0.5"}, {})
 
 
 @pytest.mark.parametrize(("text", "value"), [("90", 90), ("90s", 90), ("5m", 300), ("1h30m", 5400)])
