@@ -112,7 +112,7 @@ def test_ls_show_diff_and_init_read_what_an_audit_wrote(folder, capsys):
 
 def test_gates_of_a_run_lie_one_width_outside_its_interval():
     line = {"name": "e", "relation": "<=", "value": 0.2, "low": 0.1, "high": 0.3, "unit": "share"}
-    rest = {"n": 90, "bound": "statistical", "flags": []}
+    rest = {"n": 90, "bound": "estimate", "flags": []}
     assert gates_from({"gates": [line | rest]}) == ({"e": "<= 0.5"}, {})
 
 
