@@ -76,7 +76,7 @@ def project(folder: Path | None = None) -> dict[str, Any]:
         if file.is_file():
             try:
                 document = tomllib.loads(file.read_text("utf-8"))
-            except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
                 raise ConfigError(
                     f"{file.name}: {error}", fix="Repair the file.", code="E0121"
                 ) from None
