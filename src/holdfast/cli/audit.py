@@ -29,6 +29,7 @@ def audit(
     trust: asked.Trust = False,
     max_bytes: asked.MaxBytes = None,
     plugin: asked.Plugin = None,
+    allow_network: asked.AllowNetwork = False,
     profile: Annotated[
         str | None,
         typer.Option(
@@ -131,6 +132,8 @@ def remembered(
     chosen = dict(words.USUAL)
     for source in (before, own, given):
         chosen |= {k: source[k] for k in words.REMEMBERED if source.get(k) is not None}
+    if given.get("allow_network"):  # said each time anew: no earlier run and no file says it
+        chosen["allow_network"] = True
     if not chosen.get("data"):
         raise ConfigError(
             f"{command}: on which data shall {model} be asked?",

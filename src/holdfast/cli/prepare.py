@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from holdfast.cli import options as words
@@ -20,7 +19,8 @@ if TYPE_CHECKING:
     from holdfast.run.store import Store
     from holdfast.run.suite import Suite
 
-_PROGRAMS = ("torchscript", "pt2")  # they hold weights, but cannot be saved as weights again
+# They hold weights, but cannot be saved as weights again that --arch reads.
+_PROGRAMS = ("torchscript", "pt2", "huggingface")
 _READ_ALIKE = ("arch", "mean", "std", "target", "max_bytes", "seed", "plugin")
 
 
@@ -60,6 +60,7 @@ def model_of(model: str, chosen: dict[str, Any], rows: Batches, trust: bool = Fa
         std=words.numbers(chosen.get("std"), "--std"),
         shape=words.shape(rows.x), classes=len(origin(rows).known or rows.classes) or None,
         max_bytes=chosen.get("max_bytes") or MAX_BYTES, trial=False,
+        network=bool(chosen.get("allow_network")),
     )  # fmt: skip
     return found
 
@@ -83,7 +84,7 @@ def prepared(
     store = Store(words.STORE)
     found = looked(asked, store, fresh)
     return Audit(
-        asked, suite, store, Path(model.rpartition(":")[0] or model).stem,
+        asked, suite, store, words.stem(model),
         command(model, chosen), gates, preflight=found, options={"model": model} | chosen,
         harden=remedies(model, chosen, asked), executor=executor, fresh=fresh,
         accepted=accepted,
@@ -127,7 +128,7 @@ def given(chosen: dict[str, Any], names: Sequence[str]) -> list[str]:
             continue
         for each in value if isinstance(value, list) else [value]:
             line += [f"--{key.replace('_', '-')}", str(each)]
-    return line
+    return line + ["--allow-network"] * bool(chosen.get("allow_network"))
 
 
 def remedies(model: str, chosen: dict[str, Any], asked: Subject) -> dict[str, str]:
@@ -179,6 +180,7 @@ def looked(asked: Subject, store: Store | None = None, fresh: bool = False) -> t
     found = tuple(look(asked, cells, resume=not fresh, first=first))
     for finding in found:
         mark = {Severity.FAILURE: "✗", Severity.WARNING: "!"}.get(finding.severity)
+        mark = "·" if finding.says == asked.about.get("reading") else mark
         if mark:
             print(f"  {mark} {finding.says}", file=sys.stderr)
             if finding.advice:
