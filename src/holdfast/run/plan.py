@@ -15,7 +15,7 @@ from holdfast.core.kinds import Check
 from holdfast.core.quiet import quiet
 from holdfast.core.records import Subject
 from holdfast.run.cells import cell_key, subject_key
-from holdfast.run.verdict import LACKS
+from holdfast.run.decisions import LACKS
 
 ENABLE: Mapping[str, str] = {
     "model": "Name a model.",
