@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from xml.etree import ElementTree
 
@@ -182,6 +183,9 @@ def test_progress_and_diff_print_the_flag_beside_the_number(
 
         def find_run(self, name: str) -> SimpleNamespace:
             return SimpleNamespace(id=name)
+
+        def folder(self, name: str) -> Path:
+            return Path(name)
 
         def results(self, name: str) -> sample.Plain:
             return sample.baseline() if name == "a" else doubted()

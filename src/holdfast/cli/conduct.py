@@ -95,7 +95,8 @@ def conduct(audit: Audit) -> int:
 
 
 def _conducted(audit: Audit, stop: Stop) -> int:
-    from holdfast.cli.earlier import earlier
+    from holdfast.cli.earlier import changed, earlier, sides
+    from holdfast.cli.history import lineage
     from holdfast.cli.prepare import foreseen
     from holdfast.run.document import document
     from holdfast.run.suite import audit as ask
@@ -116,9 +117,10 @@ def _conducted(audit: Audit, stop: Stop) -> int:
         )  # fmt: skip
     gates, origin = audit.gates
     known = None if baseline is None else _values(baseline)
+    pairs = changed(store, run, report.outcomes, before)
     judged = verdict(
         report.readings, gates, report.outcomes, known, accepted=audit.accepted,
-        day=date.fromisoformat(started[:10]),
+        paired=pairs, day=date.fromisoformat(started[:10]),
     )  # fmt: skip
     results = document(
         report, audit.subject, audit.suite.checks, judged, gates_from=origin,
@@ -127,6 +129,7 @@ def _conducted(audit: Audit, stop: Stop) -> int:
     seconds = time.monotonic() - begun
     about = facts(audit, report, started, seconds)
     about |= {"day": started[:10]}  # on which the verdict was given: acceptances end
+    about |= lineage(store, run, audit.stem, audit.suite.name, results) | sides(pairs)
     about |= {"ledgers": told.times} if told.times else {}
     about |= {"command": results["command"], "actions": results["actions"]}
     place = write(audit, run, results, about, baseline)

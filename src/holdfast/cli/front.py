@@ -35,7 +35,8 @@ COMMANDS: dict[str, dict[str, str]] = {
         "check-proof": "check_proof:check_proof",
     },
     "Evidence": {
-        "ls": "runs:ls", "show": "runs:show", "diff": "diff:diff", "claim": "claim:claim",
+        "ls": "runs:ls", "show": "runs:show", "diff": "diff:diff",
+        "history": "history:history", "claim": "claim:claim",
         "papers": "lists:papers",
     },
     "Help": {"list": "lists:list_", "doctor": "doctor:doctor", "init": "init:init"},

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from holdfast.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from holdfast.run.verdict import Judged
+    from holdfast.run.decisions import Judged
 
 OPEN = ("fail", "undecided")
 _FIELDS = ("gate", "name", "reason", "until")

@@ -15,8 +15,8 @@ from holdfast.core.kinds import Check
 from holdfast.core.quiet import quiet
 from holdfast.core.records import Subject
 from holdfast.run.cells import subject_key
+from holdfast.run.decisions import LACKS
 from holdfast.run.foreign import keyed
-from holdfast.run.verdict import LACKS
 
 ENABLE: Mapping[str, str] = {
     "model": "Name a model.",

@@ -12,13 +12,14 @@ from holdfast.core.errors import ConfigError
 from holdfast.core.kinds import Check
 from holdfast.core.records import Outcome, Report, Subject
 from holdfast.run.cells import Cells, subject_key
+from holdfast.run.decisions import CUT, STOPPED
 from holdfast.run.executors import Executor, Here
 from holdfast.run.perform import Done
 from holdfast.run.plan import Cell, plan, seconds_per_pass
 from holdfast.run.progress import Progress, Silent
 from holdfast.run.restored import settled
+from holdfast.run.rows import beside, keep
 from holdfast.run.store import Store
-from holdfast.run.verdict import CUT, STOPPED
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ class _Audit:
         """Keep a finished cell: first on disk, then in the ledger, then on the screen."""
         outcome, fresh = settled(done.outcome), done.lasting and not found
         if self.store is not None and fresh:
+            keep(beside(self.store.cells, outcome.cell), done.rows)
             Cells(self.store.cells).put(outcome, done.times)
         self.outcomes[done.cell.place] = outcome
         self.left = [c for c in self.left if c.place != done.cell.place]
