@@ -15,7 +15,8 @@ from holdfast.run.store import Store
 from holdfast.run.suite import audit, identity
 
 COMMANDS = (
-    "", "demo", "audit", "attack", "monitor", "harden", "ls", "show", "diff", "claim", "papers",
+    "", "demo", "audit", "attack", "monitor", "harden", "ls", "show", "diff", "serve", "claim",
+    "papers",
     "list", "doctor", "init",
 )  # fmt: skip
 HEAVY = ("torch", "numpy", "scipy", "sklearn", "duckdb", "pydantic")

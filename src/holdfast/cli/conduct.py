@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from holdfast.cli.facts import facts, now, standings
+from holdfast.cli.live import alive
 from holdfast.cli.progress import Told
 from holdfast.cli.stop import Stop
 
@@ -90,11 +92,11 @@ def conduct(audit: Audit) -> int:
     Returns:
         The exit code of the verdict.
     """
-    with Stop() as stop:
-        return _conducted(audit, stop)
+    with Stop() as stop, ExitStack() as ends:
+        return _conducted(audit, stop, ends)
 
 
-def _conducted(audit: Audit, stop: Stop) -> int:
+def _conducted(audit: Audit, stop: Stop, ends: ExitStack) -> int:
     from holdfast.cli.earlier import changed, earlier, sides
     from holdfast.cli.history import lineage
     from holdfast.cli.prepare import foreseen
@@ -111,10 +113,12 @@ def _conducted(audit: Audit, stop: Stop) -> int:
     run = store.name_run(audit.stem, whole, started[:10], fresh=audit.fresh)
     store.ledger.open_run(run, whole, audit.stem, audit.suite.name, started, audit.options)
     with Told(stop=stop, foresee=partial(foreseen, audit.subject, audit.suite)) as told:
+        live = ends.enter_context(alive(store.folder(run), told, audit.command))
         report = ask(
             audit.suite, audit.subject, store=store, budget=budget, progress=told,
             resume=not audit.fresh, run=run, executor=audit.executor,
         )  # fmt: skip
+    live.writing()
     gates, origin = audit.gates
     known = None if baseline is None else _values(baseline)
     pairs = changed(store, run, report.outcomes, before)

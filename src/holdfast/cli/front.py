@@ -35,9 +35,8 @@ COMMANDS: dict[str, dict[str, str]] = {
         "check-proof": "check_proof:check_proof",
     },
     "Evidence": {
-        "ls": "runs:ls", "show": "runs:show", "diff": "diff:diff",
-        "history": "history:history", "claim": "claim:claim",
-        "papers": "lists:papers",
+        "ls": "runs:ls", "show": "runs:show", "diff": "diff:diff", "serve": "serve:serve",
+        "history": "history:history", "claim": "claim:claim", "papers": "lists:papers",
     },
     "Help": {"list": "lists:list_", "doctor": "doctor:doctor", "init": "init:init"},
 }  # fmt: skip
