@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from holdfast.cli import options as words
-from holdfast.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from holdfast.cli.conduct import Audit
@@ -89,19 +88,20 @@ def executor_of(on: str, make: Callable[[], Subject]) -> Executor | None:
     """Who works beside this process; None for nobody.
 
     Args:
-        on: `here`, or `local:N`.
+        on: `here`, `local:N`, or other machines.
         make: builds the subject in another process.
 
     Raises:
         ConfigError: for anything else.
     """
+    from holdfast.cli.places import elsewhere
     from holdfast.run.executors import Local
 
     if on == "here":
         return None
     kind, _, count = on.partition(":")
     if kind != "local" or not count.isdigit() or not int(count):
-        raise ConfigError(f"--on: cannot read {on!r}", fix="Write local:2.", code="E0108")
+        return elsewhere(on, make)
     return Local(int(count), make)
 
 
