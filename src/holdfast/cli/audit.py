@@ -48,7 +48,10 @@ def audit(
         str, typer.Option(help="An earlier run, as last, or its folder.", rich_help_panel=ASK)
     ] = "",
     on: Annotated[
-        str, typer.Option(help="here, or local:N for N processes.", rich_help_panel=ASK)
+        str,
+        typer.Option(
+            help="here, local:N for N processes, ray:local, ray:auto, slurm.", rich_help_panel=ASK
+        ),
     ] = "here",
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Use no finished cells.", rich_help_panel=ASK)

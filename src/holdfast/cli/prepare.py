@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from holdfast.cli import options as words
-from holdfast.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from holdfast.cli.conduct import Audit
@@ -95,12 +94,13 @@ def executor_of(on: str, make: Callable[[], Subject]) -> Executor | None:
     """Who works beside this process; None for nobody.
 
     Args:
-        on: `here`, `local:N`, or an executor of a plugin.
+        on: `here`, `local:N`, other machines, or an executor of a plugin.
         make: builds the subject in another process.
 
     Raises:
         ConfigError: for anything else.
     """
+    from holdfast.cli.places import elsewhere
     from holdfast.run.executors import Local
     from holdfast.run.plugins import asked_for
 
@@ -110,7 +110,7 @@ def executor_of(on: str, make: Callable[[], Subject]) -> Executor | None:
         return own(make)  # type: ignore[no-any-return]
     kind, _, count = on.partition(":")
     if kind != "local" or not count.isdigit() or not int(count):
-        raise ConfigError(f"--on: cannot read {on!r}", fix="Write local:2.", code="E0108")
+        return elsewhere(on, make)
     return Local(int(count), make)
 
 
