@@ -75,14 +75,16 @@ def page() -> str:
     order = ("holds", "does not hold", "out of reach", "not tried")
     counts = ", ".join(f"{words.count(w)} {said.get(w, w)}" for w in order if w in words)
     rows = [
-        [f"`{one.key}`", escaped(one.says), escaped(one.numbers), one.word, escaped(one.bugs[:6])]
+        [one.word, f"`{one.key}` {escaped(one.says)}",
+         "<br>".join(f"{a:.4g} / {b:.4g}" for a, b in one.trials) or "·"]
         for one, _ in known
-    ]
+    ]  # fmt: skip
     return "\n".join([
         "# Claims", "",
         "A claim is what a paper says, as a small experiment that can fail: two quantities, an "
         "inequality between them, several seeds. Under bugs planted on purpose it must fail. One "
         f"that does not hold at this scale stays and says so. Of {len(known)} claims: {counts}.",
-        "", "Try one yourself: `holdfast claim KEY`.", "",
-        *table(["claim", "says", "by seed", "standing", "bugs caught"], rows),
+        "", "Try one yourself: `holdfast claim KEY`. The page of a method says what left and right "
+        "are, and which bugs were planted.", "",
+        *table(["standing", "claim", "left / right, by seed"], rows),
     ])  # fmt: skip

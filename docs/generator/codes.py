@@ -21,8 +21,8 @@ def page(one: Page) -> str:
     lines += ["## Why it happens", "", escaped(one.cause), "", "## What to do", ""]
     lines += [escaped(one.fix), ""]
     if one.case:
-        lines += ["A command that fails so:", "", *code(one.case, "console")]
-    lines += ["One that works:", "", *code(one.example, "console")]
+        lines += ["A command that fails so:", "", *code(f"$ {one.case}", "console")]
+    lines += ["One that works:", "", *code(f"$ {one.example}", "console")]
     lines += [f"In a terminal: `holdfast show {one.code}`", ""]
     return "\n".join(lines)
 

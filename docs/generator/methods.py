@@ -19,7 +19,6 @@ ORPHAN = "---\norphan: true\n---\n"
 _BOUNDS = {
     "minimum": ">= {}", "exclusiveMinimum": "> {}", "maximum": "<= {}", "exclusiveMaximum": "< {}",
 }  # fmt: skip
-SHORT = {"holds": "holds", "does not hold": "does not hold", "out of reach": "out of reach"}
 
 
 def described(entry: Entry) -> Any:
@@ -118,9 +117,7 @@ def page(entry: Entry, found: list[Standing]) -> tuple[str, bool]:
                   paragraph(entry.caution), "```", ""]  # fmt: skip
     same = " ".join(first.split()).rstrip(".") == entry.says.rstrip(".")
     lines += body(rest if same else f"{first}\n\n{rest}")
-    lines += [f"Use {escaped(when.removeprefix('to ')) if when.startswith('in ') else ''}".strip()]
-    lines[-1] = f"**When to use one:** {escaped(when)}."
-    lines += ["", "## Example", ""]
+    lines += [f"**When to use it:** {escaped(when)}.", "", "## Example", ""]
     text, real = examples.example(entry)
     lines += [*code(text), "## Settings", "", *settings(entry)]
     for name in ("Returns", "Raises", "Cost", "Unlike the paper"):

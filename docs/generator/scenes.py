@@ -175,7 +175,7 @@ recipe(model, Batches(x=x, y=y, size=16))
 _INPUTS = ("torch.rand(4, 3, 8, 8)", "torch.randint(1, 50, (4, 12))", "torch.rand(4, 6)")
 
 SCENES: dict[str, tuple[str, ...]] = {
-    "attack": tuple(_ATTACK.replace("THREAT", t) for t in ("linf:8/255", "l2:0.5", "l1:2", "l0:3")),
+    "attack": tuple(_ATTACK.replace("THREAT", t) for t in ("linf:0.3", "l2:2", "l1:20", "l0:16")),
     "certifier": (
         _CERTIFIER.replace("THREAT", "linf:8/255"), _CERTIFIER.replace("THREAT", "l2:0.1"),
         _SMOOTHED.replace("THREAT", "l2:0.1"),

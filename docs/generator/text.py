@@ -31,16 +31,18 @@ def sections(thing: Any) -> dict[str, str]:
     """The parts of a docstring by their heading; what stands before the first is under ''."""
     found: dict[str, list[str]] = {"": []}
     heading = ""
+    open_ = False  # whether the lines of a section may still go on unindented
     for line in (inspect.getdoc(thing) or "").splitlines():
         head = _HEAD.match(line)
         if head:
-            heading = head[1]
+            heading, open_ = head[1], bool(head[2])
             found[heading] = [head[2]] if head[2] else []
-        elif heading and line and not line.startswith(" "):
+        elif heading and line and not line.startswith(" ") and not open_:
             heading = ""
             found[""] += ["", line]
         else:
             found[heading].append(line)
+            open_ = open_ and bool(line)
     return {name: inspect.cleandoc("\n".join(lines)) for name, lines in found.items()}
 
 

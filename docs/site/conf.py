@@ -23,15 +23,15 @@ highlight_language = "text"
 html_theme_options = {
     "sidebar_hide_name": False,
     "light_css_variables": {
-        "color-brand-primary": "#0b5f5a",
-        "color-brand-content": "#0b5f5a",
-        "color-brand-visited": "#0b5f5a",
+        "color-brand-primary": "#0b6a8f",
+        "color-brand-content": "#0b6a8f",
+        "color-brand-visited": "#0b6a8f",
         "font-stack": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif",
         "font-stack--monospace": "ui-monospace, 'SF Mono', Menlo, Consolas, monospace",
     },
     "dark_css_variables": {
-        "color-brand-primary": "#5fd0c5",
-        "color-brand-content": "#5fd0c5",
-        "color-brand-visited": "#5fd0c5",
+        "color-brand-primary": "#62bfe0",
+        "color-brand-content": "#62bfe0",
+        "color-brand-visited": "#62bfe0",
     },
 }
