@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from holdfast.cli.budget import deadline, noted, spent
 from holdfast.cli.facts import facts, now, standings
 from holdfast.cli.progress import Told
 from holdfast.cli.stop import Stop
@@ -92,21 +93,26 @@ def conduct(audit: Audit) -> int:
 def _conducted(audit: Audit, stop: Stop) -> int:
     from holdfast.cli.prepare import foreseen
     from holdfast.run.document import document
+    from holdfast.run.rates import Rates
     from holdfast.run.suite import audit as ask
     from holdfast.run.suite import identity
     from holdfast.run.verdict import INTERRUPTED, verdict
 
     begun, started, store = audit.begun or time.monotonic(), now(), audit.store
-    budget = None if audit.budget is None else audit.budget - (time.monotonic() - begun)
+    rates = Rates.of_machine()
+    end = deadline(begun, audit.budget, rates)
     baseline = store.results(store.find_run(audit.against).id) if audit.against else None
     whole = identity(audit.suite, audit.subject)
     run = store.name_run(audit.stem, whole, started[:10], fresh=audit.fresh)
     store.ledger.open_run(run, whole, audit.stem, audit.suite.name, started, audit.options)
     with Told(stop=stop, foresee=partial(foreseen, audit.subject, audit.suite)) as told:
         report = ask(
-            audit.suite, audit.subject, store=store, budget=budget, progress=told,
+            audit.suite, audit.subject, store=store, progress=told, rates=rates,
+            budget=None if end is None else end - time.monotonic(),
             resume=not audit.fresh, run=run, executor=audit.executor,
         )  # fmt: skip
+    asked = time.monotonic()
+    spent(report, audit.budget)
     gates, origin = audit.gates
     known = None if baseline is None else _values(baseline)
     judged = verdict(report.readings, gates, report.outcomes, known)
@@ -123,6 +129,7 @@ def _conducted(audit: Audit, stop: Stop) -> int:
     state = "partial" if stopped else "finished"
     store.ledger.close_run(run, now(), state, judged.word, judged.code)
     present(audit, results, seconds, place)
+    noted(rates, asked)
     return 0 if audit.outputs.exit_zero and not stopped else judged.code
 
 
