@@ -43,6 +43,10 @@ def audit(
     budget: Annotated[
         str | None, typer.Option(help="Time, as 90s or 5m.", rich_help_panel=ASK)
     ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Print plan and cost; run nothing.", rich_help_panel=ASK),
+    ] = False,
     seed: Annotated[int | None, typer.Option(help="Of every draw.", rich_help_panel=ASK)] = None,
     against: Annotated[
         str, typer.Option(help="An earlier run, as last, or its folder.", rich_help_panel=ASK)
@@ -90,19 +94,23 @@ def audit(
     Exit codes: 0 pass, 1 a gate fails, 2 usage, 3 undecided, 4 internal, 130 interrupted.
     """
     given = words.given(locals())
+    from holdfast.cli.budget import deadline
     from holdfast.cli.conduct import Outputs, conduct
+    from holdfast.cli.dry_run import dry
     from holdfast.cli.prepare import prepared
+    from holdfast.run.rates import Rates
 
     begun = time.monotonic()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     words.patient()
     limit_s = words.seconds(budget)
     name, chosen = remembered(model, given)
-    made = prepared(name, chosen, trust=trust, on=on, fresh=fresh)
+    end = deadline(begun, limit_s, Rates.of_machine())
+    made = prepared(name, chosen, trust=trust, on=on, fresh=fresh, look=not dry_run, end=end)
     made.budget, made.against = limit_s, against
     made.begun = begun
     made.outputs = Outputs(json, open_, markdown, junit, sarif, exit_zero, github)
-    return conduct(made)
+    return dry(made) if dry_run else conduct(made)
 
 
 def remembered(

@@ -65,11 +65,13 @@ def model_of(model: str, chosen: dict[str, Any], rows: Batches, trust: bool = Fa
 
 
 def prepared(
-    model: str, chosen: dict[str, Any], *, trust: bool, on: str, fresh: bool = False
-) -> Audit:
-    """Read, look before leaping, and lay out the audit."""
+    model: str, chosen: dict[str, Any], *, trust: bool, on: str, fresh: bool = False,
+    look: bool = True, end: float | None = None,
+) -> Audit:  # fmt: skip
+    """Read, look before leaping (until the time is over), and lay out the audit."""
     from functools import partial
 
+    from holdfast.cli.budget import looked_until
     from holdfast.cli.conduct import Audit
     from holdfast.run.accepted import accepted_of
     from holdfast.run.store import Store
@@ -81,7 +83,7 @@ def prepared(
     executor = executor_of(on, partial(subject_of, model, chosen, trust))
     asked = subject_of(model, chosen, trust)
     store = Store(words.STORE)
-    found = looked(asked, store, fresh)
+    found = looked_until(end, asked, store, fresh) if look else ()
     return Audit(
         asked, suite, store, words.stem(model),
         command(model, chosen), gates, preflight=found, options={"model": model} | chosen,
