@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -74,7 +75,8 @@ def serve(
         lifespan="off", timeout_graceful_shutdown=1, h11_max_incomplete_event_size=32_768,
         limit_concurrency=64, proxy_headers=False,
     )  # fmt: skip
-    uvicorn.Server(settings).run(sockets=[listener])
+    with suppress(KeyboardInterrupt):  # said again by the server once it has closed its doors
+        uvicorn.Server(settings).run(sockets=[listener])
     return 0
 
 
