@@ -10,7 +10,10 @@ from typing import Annotated, Any
 
 import typer
 
-EXTRAS = ("kornia", "transformers", "onnx", "ray", "submitit", "cvxpy", "gymnasium", "POT", "flwr")
+EXTRAS = (
+    "kornia", "transformers", "onnx", "ray", "submitit", "cvxpy", "gymnasium", "POT", "flwr",
+    "starlette", "uvicorn",
+)  # fmt: skip
 
 
 def facts() -> dict[str, Any]:

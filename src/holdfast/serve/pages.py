@@ -12,7 +12,7 @@ from holdfast.report.closing import not_tested
 from holdfast.report.document import Document, figures, findings, mappings, readings, text
 from holdfast.report.drawn import Desk, Drawn, Thrift, drawn
 from holdfast.report.numbers import Shown, shown
-from holdfast.report.parts import Said, said
+from holdfast.report.parts import APART, Said, said
 from holdfast.report.screen import screen
 from holdfast.report.whisker import whisker
 from holdfast.report.words import SECTIONS
@@ -128,7 +128,7 @@ def _neighbours(shelf: Shelf, card: Card, linked: frozenset[str] | None) -> Sequ
 def failures_page(shelf: Shelf, frame: Frame, run: str) -> str:
     """The gallery of what broke, with both answers."""
     results, desk = shelf.results(run), Desk(_PICTURES)
-    found = (drawn(desk, figure) for _, figure in figures(results, "gallery"))
+    found = (drawn(desk, figure) for s, figure in figures(results, "gallery") if s == APART)
     made: list[Drawn] = [one for one in found if one is not None]
     return render("failures.html", frame, card=shelf.card(run), tab="failures", figures=made)
 
