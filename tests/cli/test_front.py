@@ -102,7 +102,7 @@ def test_ls_show_diff_and_init_read_what_an_audit_wrote(folder, capsys):
     assert json.loads(capsys.readouterr().out)["verdict"]["word"] == "NOT READY"
     assert run(["diff", "--json"]) == 0
     (row,) = [r for r in json.loads(capsys.readouterr().out)["readings"] if r["change"]]
-    assert row["direction"] == "better" and row["sure"] and abs(row["change"] - 0.2) < 1e-9
+    assert row["direction"] == "better" and row["sure"] is None and abs(row["change"] - 0.2) < 1e-9
     assert run(["init", "--from-run", "last"]) == 0
     own, origin = options.gates()
     assert origin == "holdfast.toml" and own[0].limit == pytest.approx(0.75)
@@ -112,7 +112,7 @@ def test_ls_show_diff_and_init_read_what_an_audit_wrote(folder, capsys):
 
 def test_gates_of_a_run_lie_one_width_outside_its_interval():
     line = {"name": "e", "relation": "<=", "value": 0.2, "low": 0.1, "high": 0.3, "unit": "share"}
-    assert gates_from({"gates": [line]}) == {"e": "<= 0.5"}
+    assert gates_from({"gates": [line]}) == ({"e": "<= 0.5"}, {})
 
 
 @pytest.mark.parametrize(("text", "value"), [("90", 90), ("90s", 90), ("5m", 300), ("1h30m", 5400)])
