@@ -4,6 +4,7 @@
 # make bench   side by side with the peers, as ratios
 # make fuzz    a million points against the bounds of every layer that certifiers read, and ten
 #              thousand result sets whose verdict every format must tell alike
+# make docs    the site, with examples and commands run as it is made, under build/docs/html
 # make claims  every paper's claim at small scale; rewrites the committed ledger
 #
 # PIP_FLAGS reaches every pip call. A build of torch without CUDA is a fraction of the download:
@@ -24,7 +25,7 @@ export PIP_CONSTRAINT       := $(CURDIR)/constraints.txt
 export PIP_BUILD_CONSTRAINT := $(CURDIR)/constraints.txt
 
 .DELETE_ON_ERROR:
-.PHONY: demo test lint bench fuzz claims clean
+.PHONY: demo test lint bench fuzz docs claims clean
 
 # What `holdfast demo` itself exits with is its verdict (0 pass, 1 a gate fails, 3 undecided); the
 # target only fails where no verdict was reached.
@@ -48,6 +49,9 @@ bench: $(STAMPS)/dev
 fuzz: $(STAMPS)/dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m holdfast.testing.fuzz --points 1000000
 	HOLDFAST_FUZZ=10000 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s tests/cli/test_agreement.py
+
+docs: $(STAMPS)/docs
+	OMP_NUM_THREADS=1 $(BIN)/python -m docs.generator
 
 claims: $(STAMPS)/package
 	$(BIN)/holdfast claim --all
@@ -78,4 +82,9 @@ $(STAMPS)/dev: pyproject.toml constraints.txt $(STAMPS)/package
 	@echo "installing what the tests need"
 	@$(INSTALL) -e '.[dev,oracle,onnx]'
 	@$(INSTALL) --no-deps torchattacks
+	@touch $@
+
+$(STAMPS)/docs: pyproject.toml constraints.txt $(STAMPS)/package
+	@echo "installing what the site needs"
+	@$(INSTALL) -e '.[docs]'
 	@touch $@

@@ -7,8 +7,11 @@ first. Two axes are a table.
 
 from __future__ import annotations
 
+import struct
 import zipfile
+import zlib
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -21,6 +24,9 @@ from holdfast.readers.archive import MAX_BYTES, opened
 from holdfast.readers.origin import Origin
 
 FIRST, LAST = (1, 3), (1, 3, 4)
+MOST_CLASSES = 100_000
+# Headers are parsed as Python literals, members are inflated.
+_STUMBLES = (TokenError, SyntaxError, RecursionError, MemoryError, zlib.error, struct.error)
 PAIRS = (("x", "y"), ("images", "labels"), ("x_test", "y_test"), ("data", "target"),
          ("test_images", "test_labels"))  # fmt: skip
 
@@ -65,11 +71,11 @@ def as_labels(array: Any, name: str = "labels") -> tuple[Tensor, tuple[str, ...]
             fix="Give whole numbers from 0, or names; -100 where there is no label.",
             code="E0204",
         )
-    y = torch.from_numpy(array.astype(np.int64))
-    if len(y) and int(y.max()) >= 100_000:
+    if len(array) and float(array.max()) >= MOST_CLASSES:  # before the cast, which may wrap round
         raise ShapeError(
-            f"{name} go up to {int(y.max())}", fix="Number the classes from 0.", code="E0204"
+            f"{name} go up to {array.max():g}", fix="Number the classes from 0.", code="E0204"
         )
+    y = torch.from_numpy(array.astype(np.int64))
     return y, tuple(str(k) for k in range(int(y.max()) + 1 if len(y) else 0))
 
 
@@ -84,7 +90,19 @@ def from_pair(x: Any, y: Any, name: str, classes: tuple[str, ...] = ()) -> Batch
 
 
 def member(file: zipfile.ZipFile, name: str, archive: str) -> np.ndarray:
-    """One array of an archive; object arrays (pickles) and lying headers are refused."""
+    """One array of an archive; object arrays (pickles) and lying headers are refused.
+
+    Raises:
+        UntrustedFile: if it is refused.
+        ValueError: if it is damaged, whatever the parsers of the format stumble over.
+    """
+    try:
+        return _read(file, name, archive)
+    except _STUMBLES as error:
+        raise ValueError(f"{name} cannot be read ({type(error).__name__})") from None
+
+
+def _read(file: zipfile.ZipFile, name: str, archive: str) -> np.ndarray:
     size = file.getinfo(name).file_size
     with file.open(name) as raw:
         version = np.lib.format.read_magic(raw)

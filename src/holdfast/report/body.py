@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from holdfast.report import envelope, envelope_chart, envelope_drawing, risk
+from holdfast.report import added, envelope, envelope_chart, envelope_drawing, risk
 from holdfast.report.change import Change, changes
 from holdfast.report.closing import cost, listed, methods, not_tested, reproduce
 from holdfast.report.document import Document, figures, mappings, outcomes, text
@@ -112,6 +112,7 @@ def sections(desk: Desk, results: Document, run: Document, baseline: Document) -
         _failures(desk, results),
         _clean(desk, results),
         *checks,
+        *added.sections(desk, results),
         cost(run),
         over_time(results, run, diff),
         listed("gates", gates(results)),
