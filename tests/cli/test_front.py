@@ -103,7 +103,7 @@ def test_ls_show_diff_and_init_read_what_an_audit_wrote(folder, capsys):
     assert json.loads(capsys.readouterr().out)["verdict"]["word"] == "NOT READY"
     assert run(["diff", "--json"]) == 0
     (row,) = [r for r in json.loads(capsys.readouterr().out)["readings"] if r["change"]]
-    assert row["direction"] == "better" and row["sure"] and abs(row["change"] - 0.2) < 1e-9
+    assert row["direction"] == "better" and row["sure"] is None and abs(row["change"] - 0.2) < 1e-9
     assert run(["init", "--from-run", "last"]) == 0
     own, origin = options.gates()
     assert origin == "holdfast.toml" and own[0].limit == pytest.approx(0.75)

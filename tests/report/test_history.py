@@ -32,15 +32,20 @@ RISING = run(
 
 def test_a_line_tells_first_and_last_and_whether_that_is_sure() -> None:
     worst, ece = lines(sample.results(), RISING)
-    assert (worst.first, worst.now, worst.moved) == ("5.0%", "31.2%", "+26.2 pt better")
+    assert (worst.first, worst.now, worst.size, worst.word) == (
+        "5.0%",
+        "31.2%",
+        "+26.2 pt",
+        "better",
+    )
     assert worst.interval == "[28.2, 34.2]"
-    assert (ece.first, ece.now, ece.moved) == ("8.0%", "8.1%", "+0.1 pt within noise")
+    assert (ece.first, ece.now, ece.size, ece.word) == ("8.0%", "8.1%", "+0.1 pt", "within noise")
 
 
 def test_what_rises_is_worse_where_the_gate_wants_little() -> None:
     history = run({ECE: [0.01, 0.005, 0.02]}, {ECE: [0.081, 0.07, 0.092]})
     (ece,) = lines(sample.results(), history)
-    assert ece.moved == "+7.1 pt worse"
+    assert (ece.size, ece.word) == ("+7.1 pt", "worse")
     found = over_time(sample.results(), history, [])
     assert found is not None and found.title == "Change over versions"
     assert "0 of 1 gated number became surely better, 1 surely worse." in found.more["says"]

@@ -147,9 +147,15 @@ def test_equal_rows_are_told_apart_by_how_often_they_came():
 
 
 @pytest.mark.parametrize(
-    "x", [["a", "b", "ab"], {"ids": torch.arange(6).reshape(3, 2), "mask": torch.ones(3, 2)}]
+    "x",
+    [
+        ["a", "b", "ab"],
+        {"ids": torch.arange(6).reshape(3, 2), "mask": torch.ones(3, 2)},
+        torch.arange(6.0).reshape(3, 2).bfloat16(),
+        torch.eye(3).to_sparse(),
+    ],
 )
-def test_texts_and_mappings_have_keys_too(x):
+def test_rows_of_any_kind_have_keys(x):
     keys = keys_of(Batches(x=x, y=torch.tensor([0, 1, 0])))
     assert len(set(keys.tolist())) == 3
 

@@ -40,20 +40,20 @@ def gates_from(results: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, st
     for old in results["gates"]:
         name, ends = old["name"], [old["value"], old["low"], old["high"]]
         if None in ends:
-            left[name] = old["says"] or "it has no interval"
+            left[name] = old.get("says") or "it has no interval"
             continue
         upward, width = old["relation"].startswith(">"), old["high"] - old["low"]
         limit = old["low"] - width if upward else old["high"] + width
         limit = min(max(limit, 0.0), 1.0) if old["unit"] == "share" else limit
         rule = f"{'>=' if upward else '<='} {outward(limit, upward)}"
         number, read = gate(name, rule), Reading(
-            name=name, value=ends[0], low=ends[1], high=ends[2], n=old["n"], bound=old["bound"],
-            flags=tuple(old["flags"]),
+            name=name, value=ends[0], low=ends[1], high=ends[2], n=old.get("n", 0),
+            bound=old.get("bound", "estimate"), flags=tuple(old.get("flags", ())),
         )  # fmt: skip
         if decide(number.relation, number.limit, read) == "pass":
             rules[name] = rule
         else:
-            left[name] = f"self-checks doubt it ({'; '.join(old['flags'])})"
+            left[name] = f"self-checks doubt it ({'; '.join(read.flags)})"
     return rules, left
 
 

@@ -26,7 +26,8 @@ class Line:
     first: str
     now: str
     interval: str
-    moved: str
+    size: str
+    word: str
     drawing: Markup
 
 
@@ -102,7 +103,7 @@ def lines(results: Document, run: Document) -> list[Line]:
         says = f"{gate.shown.label}: {first} in the first of {len(known)} versions, now {now}"
         drawing = sparkline(points, bound, says)
         ends = interval(known[-1][1], known[-1][2], unit)
-        made.append(Line(gate, first, now, ends, f"{size} {word}".strip(), drawing))
+        made.append(Line(gate, first, now, ends, size, word, drawing))
     return made
 
 
@@ -113,7 +114,7 @@ def _limit(results: Document, name: str) -> float | None:
 
 def _said(every: Sequence[Line], versions: Sequence[Document]) -> str:
     """The finding: how many numbers surely moved, and over which time."""
-    up, down = (sum(one.moved.endswith(w) for one in every) for w in ("better", "worse"))
+    up, down = (sum(one.word == w for one in every) for w in ("better", "worse"))
     days = list(dict.fromkeys(text(v.get("day"), 10) for v in (versions[0], versions[-1])))
     since = f"Over {len(versions)} versions ({' to '.join(d for d in days if d)})"
     if not up and not down:

@@ -18,6 +18,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -86,8 +87,17 @@ def told(name: str, values: Any, batches: Batches, group: Any = None) -> None:
         table[name] = Rows(keys_of(batches), flat, groups)
 
 
+_KEYS: WeakKeyDictionary[Batches, Array] = WeakKeyDictionary()  # a check tells many numbers
+
+
 def keys_of(batches: Batches) -> Array:
     """`(n,)` digests of the content of rows; equal rows are told apart by how often they came."""
+    if batches not in _KEYS:
+        _KEYS[batches] = _keys(batches)
+    return _KEYS[batches]
+
+
+def _keys(batches: Batches) -> Array:
     seen: dict[bytes, int] = {}
     keys = []
     for content in _contents(batches):
@@ -104,12 +114,20 @@ def _contents(batches: Batches) -> Iterator[bytes]:
     columns = [x[k] for k in sorted(x)] if isinstance(x, Mapping) else [x]
     parts = [c if isinstance(c, list | tuple) else _array(c) for c in (*columns, batches.y)]
     for row in range(len(batches)):
-        held = [p[row].encode() if isinstance(p[row], str) else p[row].tobytes() for p in parts]
+        held = [_bytes(part[row]) for part in parts]
         yield b"".join(len(h).to_bytes(8, "little") + h for h in held)
 
 
+def _bytes(cell: Any) -> bytes:
+    return bytes(cell.tobytes()) if hasattr(cell, "tobytes") else str(cell).encode()
+
+
 def _array(tensor: Any) -> Array:
-    return np.ascontiguousarray(tensor.detach().cpu().numpy())
+    """Numbers of a tensor, also where NumPy knows no such type or layout."""
+    flat = tensor.detach().cpu()
+    flat = flat.to_dense() if flat.is_sparse else flat
+    flat = flat.float() if str(flat.dtype) == "torch.bfloat16" else flat
+    return np.ascontiguousarray(flat.numpy())
 
 
 def packed(table: Table) -> bytes:
