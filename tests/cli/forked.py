@@ -59,15 +59,15 @@ class Forks:
         self.server.communicate(timeout=60)
 
 
-def child(folder: str, words: list[str]) -> None:
-    """The command itself, in a fork."""
+def child(folder: str, words: list[str], streams: str = ".") -> None:
+    """The command itself, in a fork; what it prints goes to `out` and `err` in `streams`."""
     from holdfast.cli.front import run
 
     os.setsid()
     os.chdir(folder)
     sys.path.insert(0, folder)
     for number, name in ((1, "out"), (2, "err")):
-        os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), number)
+        os.dup2(os.open(f"{streams}/{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), number)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     code = 99
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import signal
@@ -127,6 +128,25 @@ def test_a_writer_that_is_killed_leaves_whole_entries(tmp_path, moment):
     assert rows(ledger.path, "PRAGMA integrity_check") == [("ok",)]
     cells = rows(ledger.path, "SELECT count(*) FROM cells")[0][0]
     assert rows(ledger.path, "SELECT count(*) FROM readings") == [(2 * int(str(cells)),)]
+
+
+def test_a_full_disk_is_not_called_a_damaged_file(tmp_path, monkeypatch):
+    ledger, connect = opened(tmp_path / "ledger.sqlite"), sqlite3.connect
+
+    def small(*given, **more):
+        link = connect(*given, **more)
+        link.execute("PRAGMA max_page_count=1")  # no page can be added to what is there
+        return link
+
+    monkeypatch.setattr(sqlite3, "connect", small)
+    with pytest.raises(OSError) as caught:
+        for k in range(200):
+            ledger.add("r", outcome(f"k{k}"))
+    assert caught.value.errno == errno.ENOSPC and caught.value.filename == str(ledger.path)
+    monkeypatch.undo()
+    assert rows(ledger.path, "PRAGMA integrity_check") == [("ok",)]
+    ledger.add("r", outcome("after"))
+    assert ledger.history("after.0") == [("r", 0.5)]
 
 
 @pytest.mark.parametrize("content", [b"not a database", b"SQLite format 3\x00" + b"\x07" * 400])

@@ -45,6 +45,10 @@ MaxBytes = Annotated[
     int | None,
     typer.Option(min=1, help="Unpack no file to more; 4 GiB.", rich_help_panel=READ),
 ]
+Plugin = Annotated[
+    list[str] | None,
+    typer.Option(help="A file.py that brings methods; repeatable.", rich_help_panel=READ),
+]
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON document.", rich_help_panel=WRITE)
 ]

@@ -35,8 +35,8 @@ COMMANDS: dict[str, dict[str, str]] = {
         "check-proof": "check_proof:check_proof",
     },
     "Evidence": {
-        "ls": "runs:ls", "show": "runs:show", "diff": "diff:diff", "claim": "claim:claim",
-        "papers": "lists:papers",
+        "ls": "runs:ls", "show": "runs:show", "diff": "diff:diff", "serve": "serve:serve",
+        "history": "history:history", "claim": "claim:claim", "papers": "lists:papers",
     },
     "Help": {"list": "lists:list_", "doctor": "doctor:doctor", "init": "init:init"},
 }  # fmt: skip
@@ -50,7 +50,10 @@ class Returned(NamedTuple):
     code: object
 
 
-_DISK = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENOSPC, errno.EDQUOT)
+_DISK = (
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST,
+    errno.ENOSPC, errno.EDQUOT,
+)  # fmt: skip
 
 
 def _say(text: str) -> None:
@@ -170,7 +173,8 @@ def _explained(error: Exception, words: list[str]) -> int:
         _say(str(ConfigError(f"holdfast {words[0]}: {wrong}", fix=fix, code="E0123")))
         return 2
     if isinstance(error, OSError) and error.errno in _DISK:
-        says = f"holdfast {words[0]}: {error.filename or 'a file'}: {error.strerror}"
+        what = error.filename or "a file that was being written"
+        says = f"holdfast {words[0]}: {what}: {error.strerror}"
         fix = "Make room, or work in a folder that you may write to; finished cells are kept."
         _say(str(ConfigError(says, fix=fix, code="E0144")))
         return 2

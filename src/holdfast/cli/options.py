@@ -18,7 +18,7 @@ CONFIG = "holdfast.toml"
 STORE = ".holdfast"
 REMEMBERED = (
     "data", "reference", "profile", "threat", "limit", "arch", "mean", "std", "target", "seed",
-    "max_bytes",
+    "max_bytes", "plugin",
 )  # fmt: skip
 USUAL: dict[str, Any] = {"profile": "standard", "threat": ["linf:8/255"], "seed": 0}
 
@@ -27,7 +27,8 @@ def given(arguments: dict[str, Any]) -> dict[str, Any]:
     """Of the arguments of a command those that are remembered; threats as a list or None."""
     kept = {name: arguments.get(name) for name in REMEMBERED}
     threat = [kept["threat"]] if isinstance(kept["threat"], str) else kept["threat"]
-    return kept | {"threat": threat or None, "allow_network": arguments.get("allow_network")}
+    free = {"plugin": kept["plugin"] or None, "allow_network": arguments.get("allow_network")}
+    return kept | {"threat": threat or None} | free
 
 
 def stem(model: str) -> str:
@@ -85,7 +86,7 @@ def project(folder: Path | None = None) -> dict[str, Any]:
         if file.is_file():
             try:
                 document = tomllib.loads(file.read_text("utf-8"))
-            except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
                 raise ConfigError(
                     f"{file.name}: {error}", fix="Repair the file.", code="E0121"
                 ) from None

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from holdfast.cli import options as words
-from holdfast.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from holdfast.cli.conduct import Audit
@@ -21,16 +20,18 @@ if TYPE_CHECKING:
 
 # They hold weights, but cannot be saved as weights again that --arch reads.
 _PROGRAMS = ("torchscript", "pt2", "huggingface")
-_READ_ALIKE = ("arch", "mean", "std", "target", "max_bytes", "seed")
+_READ_ALIKE = ("arch", "mean", "std", "target", "max_bytes", "seed", "plugin")
 
 
 def subject_of(model: str, chosen: dict[str, Any], trust: bool = False) -> Subject:
     """Read model and data; a module-level function, so that other processes can repeat it."""
+    from holdfast.cli.plugged import plug
     from holdfast.readers import read_data, subject
     from holdfast.readers.archive import MAX_BYTES
     from holdfast.readers.published import released
     from holdfast.threats.grammar import parse
 
+    plug(chosen.get("plugin"))  # in a process beside this one nobody else does it
     threats = tuple(parse(text) for text in chosen["threat"])
     most = chosen.get("max_bytes") or MAX_BYTES
     target, seed, limit = chosen.get("target"), chosen["seed"], chosen.get("limit")
@@ -64,25 +65,30 @@ def model_of(model: str, chosen: dict[str, Any], rows: Batches, trust: bool = Fa
 
 
 def prepared(
-    model: str, chosen: dict[str, Any], *, trust: bool, on: str, fresh: bool = False
-) -> Audit:
-    """Read, look before leaping, and lay out the audit."""
+    model: str, chosen: dict[str, Any], *, trust: bool, on: str, fresh: bool = False,
+    look: bool = True, end: float | None = None,
+) -> Audit:  # fmt: skip
+    """Read, look before leaping (until the time is over), and lay out the audit."""
     from functools import partial
 
+    from holdfast.cli.budget import looked_until
     from holdfast.cli.conduct import Audit
+    from holdfast.run.accepted import accepted_of
     from holdfast.run.store import Store
     from holdfast.suites import load
 
+    accepted = accepted_of(words.project().get("accepted"))
     suite = load(chosen["profile"], words.project().get("suite"))
     gates = words.gates()
     executor = executor_of(on, partial(subject_of, model, chosen, trust))
     asked = subject_of(model, chosen, trust)
     store = Store(words.STORE)
-    found = looked(asked, store, fresh)
+    found = looked_until(end, asked, store, fresh) if look else ()
     return Audit(
         asked, suite, store, words.stem(model),
         command(model, chosen), gates, preflight=found, options={"model": model} | chosen,
         harden=remedies(model, chosen, asked), executor=executor, fresh=fresh,
+        accepted=accepted,
     )  # fmt: skip
 
 
@@ -90,19 +96,23 @@ def executor_of(on: str, make: Callable[[], Subject]) -> Executor | None:
     """Who works beside this process; None for nobody.
 
     Args:
-        on: `here`, or `local:N`.
+        on: `here`, `local:N`, other machines, or an executor of a plugin.
         make: builds the subject in another process.
 
     Raises:
         ConfigError: for anything else.
     """
+    from holdfast.cli.places import elsewhere
     from holdfast.run.executors import Local
+    from holdfast.run.plugins import asked_for
 
     if on == "here":
         return None
+    if (own := asked_for("executor", on)) is not None:
+        return own(make)  # type: ignore[no-any-return]
     kind, _, count = on.partition(":")
     if kind != "local" or not count.isdigit() or not int(count):
-        raise ConfigError(f"--on: cannot read {on!r}", fix="Write local:2.", code="E0108")
+        return elsewhere(on, make)
     return Local(int(count), make)
 
 

@@ -7,8 +7,11 @@ first. Two axes are a table.
 
 from __future__ import annotations
 
+import struct
 import zipfile
+import zlib
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -22,6 +25,8 @@ from holdfast.readers.origin import Origin
 
 FIRST, LAST = (1, 3), (1, 3, 4)
 MOST_CLASSES = 100_000
+# Headers are parsed as Python literals, members are inflated.
+_STUMBLES = (TokenError, SyntaxError, RecursionError, MemoryError, zlib.error, struct.error)
 PAIRS = (("x", "y"), ("images", "labels"), ("x_test", "y_test"), ("data", "target"),
          ("test_images", "test_labels"))  # fmt: skip
 
@@ -85,7 +90,19 @@ def from_pair(x: Any, y: Any, name: str, classes: tuple[str, ...] = ()) -> Batch
 
 
 def member(file: zipfile.ZipFile, name: str, archive: str) -> np.ndarray:
-    """One array of an archive; object arrays (pickles) and lying headers are refused."""
+    """One array of an archive; object arrays (pickles) and lying headers are refused.
+
+    Raises:
+        UntrustedFile: if it is refused.
+        ValueError: if it is damaged, whatever the parsers of the format stumble over.
+    """
+    try:
+        return _read(file, name, archive)
+    except _STUMBLES as error:
+        raise ValueError(f"{name} cannot be read ({type(error).__name__})") from None
+
+
+def _read(file: zipfile.ZipFile, name: str, archive: str) -> np.ndarray:
     size = file.getinfo(name).file_size
     with file.open(name) as raw:
         version = np.lib.format.read_magic(raw)

@@ -22,6 +22,7 @@ from holdfast.readers.images import read_folder
 from holdfast.readers.origin import marked
 from holdfast.readers.published import Asked, released
 from holdfast.readers.split import limited
+from holdfast.run.plugins import asked_for
 
 SYNTHETIC_ROWS = 1000
 
@@ -52,6 +53,11 @@ def _synthetic(spec: str, seed: int) -> Batches:
 def _entry(spec: str) -> Batches:
     thing = load_entry(spec)
     found: Any = called(thing, spec) if callable(thing) else thing
+    return _given(found, spec)
+
+
+def _given(found: Any, spec: str) -> Batches:
+    """Rows that code of the user has made."""
     name = Path(spec.rpartition(":")[0]).name + ":" + spec.rpartition(":")[2]
     if isinstance(found, Batches):
         return marked(found, name=name)
@@ -76,8 +82,9 @@ def _folder(
 
 
 def _any(spec: str, target: str | None, limit: int | None, seed: int, max_bytes: int) -> Batches:
-    if spec in BUILT_IN:
-        return BUILT_IN[spec]()
+    plugin = asked_for("reader", spec)
+    if spec in BUILT_IN or plugin is not None:
+        return BUILT_IN[spec]() if plugin is None else _given(plugin(), spec)
     if spec.startswith("synthetic:"):
         return _synthetic(spec.removeprefix("synthetic:"), seed)
     benchmark, path = released(spec), Path(spec)

@@ -42,11 +42,14 @@ def _beside(onnx: Any, tensor: Any, path: Path) -> Any:
         prod(tensor.dims)
         * np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)).itemsize
     )
-    start = int(where.get("offset", 0))
+    offset = str(where.get("offset", 0))
+    if not offset.isdecimal():
+        raise refused(path, f"keeps weight {tensor.name!r} in {location!r} from byte {offset!r} on")
+    start = int(offset)
     with other.open("rb") as file:
         file.seek(start)
         raw = file.read(size)
-    if start < 0 or len(raw) != size:
+    if len(raw) != size:
         raise refused(path, f"keeps weight {tensor.name!r} in {location!r}, which is too short")
     whole = onnx.TensorProto(dims=tensor.dims, data_type=tensor.data_type, name=tensor.name)
     whole.raw_data = raw

@@ -17,6 +17,7 @@ from holdfast.report.pictures import Picture, picture, pictured
 from holdfast.report.proofs import Proofs, proofs
 from holdfast.report.stages import Check, Ledger, ledger, panel
 from holdfast.report.tables import Table, table
+from holdfast.report.thinned import LEFT_OUT, MOST, short
 from holdfast.report.vega import Spec
 
 
@@ -27,10 +28,12 @@ class Thrift:
     Args:
         pictures: bytes of all pictures together.
         rows: rows of one data table.
+        points: rows that one chart draws.
     """
 
     pictures: int = 380_000
     rows: int = 200
+    points: int = MOST
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,7 @@ def _pictures(desk: Desk, rows: list[Document]) -> tuple[tuple[Picture, ...], st
 
 def drawn(desk: Desk, figure: Mapping[str, Any]) -> Drawn | None:
     """The figure made ready; None where it holds no rows."""
+    figure = short(figure, desk.thrift.points)
     rows, kind = mappings(figure.get("rows")), text(figure.get("kind"))
     if not rows:
         return None
@@ -116,7 +120,11 @@ def drawn(desk: Desk, figure: Mapping[str, Any]) -> Drawn | None:
         kind=kind,
         title=text(figure.get("title"), 120),
         says=text(figure.get("says"), 400),
-        table=table(listed(figure) if kind == "heat" else rows, desk.thrift.rows),
+        table=table(
+            listed(figure) if kind == "heat" else rows,
+            desk.thrift.rows,
+            int(figure.get(LEFT_OUT) or 0),
+        ),
         heat=heat(figure) if kind == "heat" else None,
         ledger=ledger(rows) if kind == "table" else None,
         panel=panel(rows) if kind == "table" else (),

@@ -18,13 +18,15 @@ from holdfast.report.document import Document, mapping
 from holdfast.report.drawn import Desk, Thrift
 from holdfast.report.screen import screen
 from holdfast.report.stages import timed
+from holdfast.report.thinned import thinned
 from holdfast.report.vega import CONFIG
 
 LIMIT = 1_500_000
 _HERE = Path(__file__).parent
 _LIBRARIES = ("vega", "vega-lite", "vega-embed")
 _THRIFT = (
-    Thrift(), Thrift(120_000, 100), Thrift(40_000, 40), Thrift(0, 12), Thrift(0, 4),
+    Thrift(), Thrift(120_000, 100, 400), Thrift(40_000, 40, 160), Thrift(0, 12, 60),
+    Thrift(0, 4, 24), Thrift(0, 1, 12),
 )  # fmt: skip
 
 
@@ -106,7 +108,7 @@ def render_html(results: Document, *, run: Document | None = None,
     Returns:
         The page as text.
     """
-    page, told = "", timed(mapping(results), mapping(run))
+    page, told = "", timed(thinned(mapping(results)), mapping(run))
     for thrift in _THRIFT:
         page = _render(told, mapping(run), mapping(baseline), thrift)
         if len(page.encode("utf-8")) <= LIMIT:

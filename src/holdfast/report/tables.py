@@ -62,8 +62,14 @@ def _cell(name: str, value: object) -> str:
     return f"{100 * known:.1f}%" if name.endswith(_SHARE) and known is not None else entry(value)
 
 
-def table(rows: list[Document], most: int) -> Table:
-    """All columns that occur, known ones first; pictures are never columns."""
+def table(rows: list[Document], most: int, gone: int = 0) -> Table:
+    """All columns that occur, known ones first; pictures are never columns.
+
+    Args:
+        rows: of the figure.
+        most: how many of them are shown.
+        gone: rows of the figure that were left out before.
+    """
     seen = dict.fromkeys(text(k, 60) for row in rows for k in row)
     names = [k for k in _ORDER if k in seen] + [k for k in seen if k not in _ORDER]
     columns = [k for k in names if k not in _HIDDEN][:12]
@@ -72,4 +78,4 @@ def table(rows: list[Document], most: int) -> Table:
         all(number(row.get(k)) is not None or row.get(k) is None for row in rows) for k in columns
     )
     shown = tuple(k.removesuffix(_SHARE) for k in columns)
-    return Table(shown, body, max(0, len(rows) - most), numeric)
+    return Table(shown, body, max(0, len(rows) - most) + gone, numeric)

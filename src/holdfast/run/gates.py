@@ -64,7 +64,7 @@ def read_gates(file: Path) -> tuple[Gate, ...] | None:
     """The gates of a TOML file (`[gate]` or `[tool.holdfast.gate]`), None if it has none."""
     try:
         document = tomllib.loads(file.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"{file.name}: {error}", fix="Repair the file.", code="E0121") from None
     table = document.get("gate", document.get("tool", {}).get("holdfast", {}).get("gate"))
     if table is not None and not isinstance(table, Mapping):

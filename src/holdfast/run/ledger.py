@@ -6,10 +6,13 @@ whole entries only, and several processes write and read side by side.
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import shutil
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -20,6 +23,7 @@ from holdfast.core.records import Outcome
 from holdfast.run.writing import plain
 
 SCHEMA = 1
+_ROOM = 1 << 20  # bytes that a transaction and its shared memory may take
 _TABLES = """
 CREATE TABLE IF NOT EXISTS runs (
   id TEXT PRIMARY KEY, number INTEGER NOT NULL, identity TEXT NOT NULL, model TEXT NOT NULL,
@@ -65,6 +69,16 @@ def _to_wal(link: sqlite3.Connection) -> None:
             time.sleep(pause)
 
 
+def _of_the_disk(error: sqlite3.DatabaseError, folder: Path) -> int:
+    """The system's number for what a disk refused; 0 if the fault is the file's own."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    known = {sqlite3.SQLITE_FULL: errno.ENOSPC, sqlite3.SQLITE_READONLY: errno.EROFS,
+             sqlite3.SQLITE_CANTOPEN: errno.EACCES}  # fmt: skip
+    if code == sqlite3.SQLITE_IOERR and shutil.disk_usage(folder).free < _ROOM:
+        return errno.ENOSPC  # said of its shared memory, which takes room too
+    return known.get(code, 0)
+
+
 class Ledger:
     """The index of everything a store holds; may be deleted, the runs' folders stay readable.
 
@@ -97,6 +111,8 @@ class Ledger:
             yield link
             link.execute("COMMIT")
         except sqlite3.DatabaseError as error:
+            if number := _of_the_disk(error, self.path.parent):
+                raise OSError(number, os.strerror(number), str(self.path)) from error
             raise ConfigError(
                 f"ledger: {self.path.name} cannot be used ({error})",
                 fix="Move it away; finished cells are kept beside it and stay valid.",
@@ -153,6 +169,24 @@ class Ledger:
         names = [f.name for f in fields(RunRow)]
         table = [dict(zip(names, row, strict=True)) for row in rows]
         return [RunRow(**(row | {"options": json.loads(row["options"])})) for row in table]
+
+    def numbers(
+        self, runs: Sequence[str]
+    ) -> dict[str, dict[str, tuple[float | None, float | None, float | None]]]:
+        """(value, low, high) of every reading of some runs, by run and name."""
+        if not self.path.is_file() or not runs:
+            return {}
+        places = ",".join("?" * len(runs))
+        with self._open() as link:
+            found = link.execute(
+                "SELECT run, name, value, low, high FROM readings"
+                f" WHERE run IN ({places}) ORDER BY run, cell, place",
+                list(runs),
+            ).fetchall()
+        table: dict[str, dict[str, tuple[float | None, float | None, float | None]]] = {}
+        for run, name, *ends in found:
+            table.setdefault(run, {})[name] = (ends[0], ends[1], ends[2])
+        return table
 
     def history(self, name: str) -> list[tuple[str, float | None]]:
         """(run, value) of every reading of a name, the oldest run first."""

@@ -45,7 +45,7 @@ def load(name: str, own: Mapping[str, Any] | None = None) -> Suite:
             raise ConfigError(
                 f"suite: there is no file {path.name}", fix=_known(name, mine), code="E0103"
             )
-        return build(path.stem, path.read_text("utf-8"))
+        return build(path.stem, path.read_text("utf-8", "replace"))
     if name in mine:
         return assembled(name, mine[name])
     if name not in names():
@@ -67,7 +67,7 @@ def build(name: str, text: str) -> Suite:
     """
     try:
         return assembled(name, tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"suite {name}: {error}", fix="Repair the file.") from None
 
 
