@@ -14,9 +14,10 @@ from holdfast.cli import options as words
 from holdfast.cli.prepare import given, trainable
 from holdfast.core.data import UNLABELLED, Batches
 from holdfast.core.errors import ConfigError, ShapeError, Unsupported
-from holdfast.core.kinds import Model, Threat
+from holdfast.core.kinds import Threat
 from holdfast.core.records import Reading, Subject
 from holdfast.ops.batch import take
+from holdfast.readers.model import ReadModel
 
 _SHARE, _MOST, _STEPS, _WATCHED = 0.1, 500, 20, 250
 
@@ -117,7 +118,7 @@ def enrolled(
     most, seed, against = chosen["max_bytes"] or MAX_BYTES, chosen["seed"], parse(threat)
     pool = read_data(data, target=chosen["target"], seed=seed, max_bytes=most)
     plain = read_model(model, arch=chosen["arch"], trust=trust, max_bytes=most)
-    _checked(plain.model, model)
+    _checked(plain, model)
     whole = read_model(
         plain, mean=words.numbers(chosen["mean"], "--mean"),
         std=words.numbers(chosen["std"], "--std"), shape=words.shape(pool.x),
@@ -174,8 +175,9 @@ def _of(asked: Subject) -> Batches:
     return asked.batches
 
 
-def _checked(model: Model, name: str) -> None:
-    if not trainable(model):
+def _checked(read: ReadModel, name: str) -> None:
+    # What a folder of Hugging Face holds could be trained, but not written so that --arch reads it.
+    if not trainable(read.model) or read.about["kind"] == "huggingface":
         raise Unsupported(
             f"harden: {name} has no weights that could be trained and written",
             fix="Give weights with --arch, or an entry that returns a torch.nn.Module.",
