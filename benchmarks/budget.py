@@ -1,6 +1,6 @@
 """Does `--budget T` end at T, and how wrong are forecasts? Audits of random budgets, one by one.
 
-    python benchmarks/budget.py [AUDITS] [SEED]
+    python benchmarks/budget.py [AUDITS] [SEED] [SHORTEST] [LONGEST]
 
 Each audit is a fork of one process that has imported everything, so that what is measured is the
 audit and not the start of Python. Models and data vary; every audit begins without finished cells.
@@ -23,52 +23,54 @@ import time
 from pathlib import Path
 
 SCENES = {
-    "digits, a CNN": ("net.py:cnn", "digits"),
-    "digits, a linear model": ("net.py:linear", "digits"),
-    "synthetic, two blobs": ("net.py:table", "synthetic:blobs:1500"),
+    "digits, a CNN": ("cnn", "digits"),
+    "digits, a linear model": ("linear", "digits"),
+    "synthetic, two blobs": ("table", "synthetic:blobs:1500"),
 }
 NETS = """
 import torch
 from torch import nn
 
 
-def _fitted(model, spec, steps):
-    from holdfast.readers import read_data
-    rows = read_data(spec)
-    torch.manual_seed(0)
-    for layer in model.modules():
-        if hasattr(layer, "reset_parameters"):
-            layer.reset_parameters()
-    optimizer = torch.optim.Adam(model.parameters(), 0.01)
-    for _ in range(steps):
-        optimizer.zero_grad()
-        nn.functional.cross_entropy(model(rows.x), rows.y).backward()
-        optimizer.step()
-    return model.eval()
-
-
 def cnn():
     layers = nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 16, 3, stride=2), nn.ReLU()
-    return _fitted(nn.Sequential(*layers, nn.Flatten(), nn.Linear(144, 10)), "digits", 60)
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(144, 10))
 
 
 def linear():
-    return _fitted(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), "digits", 60)
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
 
 
 def table():
-    from holdfast.readers import read_data
-    rows = read_data("synthetic:blobs:1500")
-    size, classes = rows.x.shape[1], int(rows.y.max()) + 1
-    net = nn.Sequential(nn.Linear(size, 32), nn.ReLU(), nn.Linear(32, classes))
-    return _fitted(net, "synthetic:blobs:1500", 60)
+    return nn.Sequential(nn.Linear(2, 32), nn.ReLU(), nn.Linear(32, 4))
 """
+
+
+def fitted(name: str, data: str) -> None:
+    """Train one of the networks for a moment and write its weights."""
+    import torch
+    from torch import nn
+
+    from holdfast.readers import read_data
+    from holdfast.readers.entry import load_entry
+
+    rows = read_data(data)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = load_entry(f"net.py:{name}")()
+        optimizer = torch.optim.Adam(model.parameters(), 0.01)
+        for _ in range(60):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(model(rows.x), rows.y).backward()
+            optimizer.step()
+    torch.save(model.state_dict(), f"{name}.pt")
 
 
 def words(scene: str, profile: str) -> list[str]:
     """The command line of an audit."""
-    model, data = SCENES[scene]
-    return ["audit", model, "--data", data, "--profile", profile, "--fresh", "--exit-zero"]
+    name, data = SCENES[scene]
+    line = ["audit", f"{name}.pt", "--arch", f"net.py:{name}", "--data", data]
+    return [*line, "--profile", profile, "--fresh", "--exit-zero"]
 
 
 def forked(line: list[str], told: Path | None = None) -> dict[str, object]:
@@ -124,7 +126,7 @@ def eta_error(file: Path) -> float:
     return (left - (end - at)) / whole
 
 
-def main(audits: int, seed: int) -> None:
+def main(audits: int, seed: int, shortest: float, longest: float) -> None:
     """All audits, and what came of them."""
     from holdfast.cli import conduct, dry_run, prepare  # noqa: F401 - what every fork needs
     from holdfast.core import catalog
@@ -135,6 +137,8 @@ def main(audits: int, seed: int) -> None:
     os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
     os.chdir(folder)
     Path("net.py").write_text(NETS, "utf-8")
+    for name, data in SCENES.values():
+        fitted(name, data)
     print("ETA after the first tenth, error as a share of the time of the questions")
     for scene in SCENES:
         errors = []
@@ -147,10 +151,15 @@ def main(audits: int, seed: int) -> None:
     shares = []
     for _ in range(audits):
         scene, profile = draw.choice([*SCENES]), draw.choice(["quick", "standard"])
-        budget = round(draw.uniform(4.0, 40.0), 1)
-        made = forked([*words(scene, profile), "--budget", f"{budget}s"])
+        budget = round(draw.uniform(shortest, longest), 1)
+        told.unlink(missing_ok=True)
+        made = forked([*words(scene, profile), "--budget", f"{budget}s"], told)
         shares.append(float(made["seconds"]) / budget)  # type: ignore[arg-type]
-        print(f"  {scene:<24} {profile:<9} T {budget:>5.1f} s   end/T {shares[-1]:.3f}", flush=True)
+        notes = [json.loads(line)[0] / budget for line in told.read_text("utf-8").splitlines()]
+        print(
+            f"  {scene:<24} {profile:<9} T {budget:>5.1f} s   questions from {notes[0]:.2f} T to "
+            f"{notes[-1]:.2f} T   end {shares[-1]:.3f} T", flush=True,
+        )  # fmt: skip
     late = sum(share > 1.05 for share in shares)
     print(
         f"{len(shares)} audits: median end/T {statistics.median(shares):.3f}, "
@@ -161,6 +170,6 @@ def main(audits: int, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    main(
-        int(sys.argv[1]) if len(sys.argv) > 1 else 20, int(sys.argv[2]) if len(sys.argv) > 2 else 0
-    )
+    given = [float(word) for word in sys.argv[1:]]
+    count, start, low, high = [*given, *(20, 0, 10.0, 60.0)[len(given) :]]
+    main(int(count), int(start), low, high)
