@@ -47,8 +47,9 @@ for name, make in (("digits", linear), ("breast-cancer", table)):
 SHOWN = (
     ("demo", "A small network that passes", "What `holdfast demo` makes: every gate passes, and "
      "each number stands beside its bound.", "holdfast demo"),
-    ("linear", "A linear classifier that fails",
-     "Accurate on digits as they are; a change of 8/255 of each pixel turns many of them.",
+    ("linear", "A linear classifier whose confidence misleads",
+     "Accurate on digits as they are, but its confidence is not its accuracy. The envelope shows "
+     "how quickly it falls as the adversary may do more.",
      "holdfast audit digits.pt --arch models.py:linear --data digits --profile quick "
      "--threat linf:0.1"),
     ("untrained", "A network that has learned nothing",

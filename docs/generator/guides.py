@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import re
 import shlex
@@ -12,6 +14,7 @@ from pathlib import Path
 ENDED = (0, 1, 3)  # pass, a gate fails, undecided: the command did what was asked
 _BLOCK = re.compile(r"```\{code-block\} python\n:caption: (\S+)\n\n(.*?)```", re.S)
 _CONSOLE = re.compile(r"```console\n(.*?)```", re.S)
+_PLAIN = {"NO_COLOR": "1", "COLUMNS": "100"}
 _MOST = 40  # lines of what a command prints
 
 
@@ -22,15 +25,37 @@ def told(command: str, folder: Path) -> str:
         RuntimeError: if it ends as no command of a guide may.
     """
     words = shlex.split(command)
-    known = {"holdfast": [sys.executable, "-m", "holdfast"], "python": [sys.executable]}
-    found = {"NO_COLOR": "1", "COLUMNS": "100", "OMP_NUM_THREADS": "1", "HOME": str(folder)}
+    code, out = (_holdfast if words[0] == "holdfast" else _python)(words[1:], folder)
+    if code not in ENDED:
+        raise RuntimeError(f"{command} ended with {code}:\n{out}")
+    return out.replace(str(folder), ".")
+
+
+def _holdfast(words: list[str], folder: Path) -> tuple[int, str]:
+    """A command of ours, within this process: torch is loaded already."""
+    from holdfast.cli.front import run
+
+    told, kept = io.StringIO(), {k: os.environ.get(k) for k in _PLAIN}
+    os.environ.update(_PLAIN)
+    try:
+        with (
+            contextlib.chdir(folder),
+            contextlib.redirect_stdout(told),
+            contextlib.redirect_stderr(told),
+        ):
+            return run(words), told.getvalue()
+    finally:
+        for name, value in kept.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def _python(words: list[str], folder: Path) -> tuple[int, str]:
+    """A script of the reader's own."""
     done = subprocess.run(
-        [*known[words[0]], *words[1:]], cwd=folder, text=True, check=False,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=os.environ | found,
+        [sys.executable, *words], cwd=folder, text=True, check=False, env=os.environ | _PLAIN,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
-    if done.returncode not in ENDED:
-        raise RuntimeError(f"{command} ended with {done.returncode}:\n{done.stdout}")
-    return done.stdout.replace(str(folder), ".")
+    return done.returncode, done.stdout
 
 
 def executed(text: str, folder: Path) -> str:
@@ -44,6 +69,7 @@ def executed(text: str, folder: Path) -> str:
             lines.append(line)
             if line.startswith("$ "):
                 out = told(line.removeprefix("$ "), folder).rstrip().splitlines()
+                out = [text for text in out if "   eta " not in text]  # of slow machines only
                 lines += out if len(out) <= _MOST else [*out[:_MOST], "..."]
         return "\n".join(["```console", *lines, "```"])
 

@@ -106,12 +106,16 @@ _OBJECTIVE = _DATA.replace("SHAPE", "SHAPED").replace(
     "from holdfast.core.data",
     "from holdfast.recipes.standard import Standard\nfrom holdfast.core.data",
 )
-_LEARN = "recipe = Standard(FIELD=BUILT, epochs=1)\nrecipe(model, Batches(x=x, y=y, size=16))\n"
+_LEARN = """\
+method = BUILT
+recipe = Standard(FIELD=method, epochs=1)
+recipe(model, Batches(x=x, y=y, size=16))
+"""
 
 
 def _learn(field: str) -> tuple[str, ...]:
     end = _LEARN.replace("FIELD", field) + "print(model)\n"
-    end = end.replace("hooks=BUILT", "hooks=(BUILT,)")
+    end = end.replace("hooks=method", "hooks=(method,)")
     return (
         _OBJECTIVE.replace("SHAPED", "4") + _TABLE_NET + end,
         _OBJECTIVE.replace("SHAPED", "1, 8, 8") + _IMAGE_NET.replace("SIDE", "64") + end,
