@@ -28,6 +28,12 @@ def audit(
     limit: asked.Limit = None,
     trust: asked.Trust = False,
     max_bytes: asked.MaxBytes = None,
+    stream: Annotated[
+        bool,
+        typer.Option(
+            "--stream", help="DATA are shards, read a part at a time.", rich_help_panel=asked.READ
+        ),
+    ] = False,
     profile: Annotated[
         str | None,
         typer.Option(
@@ -82,13 +88,15 @@ def audit(
     given = words.given(locals())
     from holdfast.cli.conduct import Outputs, conduct
     from holdfast.cli.prepare import prepared
+    from holdfast.cli.streamed import streamed
 
     begun = time.monotonic()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     words.patient()
     limit_s = words.seconds(budget)
     name, chosen = remembered(model, given)
-    made = prepared(name, chosen, trust=trust, on=on, fresh=fresh)
+    lay_out = streamed if stream else prepared
+    made = lay_out(name, chosen, trust=trust, on=on, fresh=fresh)
     made.budget, made.against = limit_s, against
     made.begun = begun
     made.outputs = Outputs(json, open_, markdown, junit, sarif, exit_zero)
