@@ -30,6 +30,12 @@ def audit(
     max_bytes: asked.MaxBytes = None,
     plugin: asked.Plugin = None,
     allow_network: asked.AllowNetwork = False,
+    stream: Annotated[
+        bool,
+        typer.Option(
+            "--stream", help="DATA are shards, read a part at a time.", rich_help_panel=asked.READ
+        ),
+    ] = False,
     profile: Annotated[
         str | None,
         typer.Option(
@@ -98,6 +104,7 @@ def audit(
     from holdfast.cli.conduct import Outputs, conduct
     from holdfast.cli.dry_run import dry
     from holdfast.cli.prepare import prepared
+    from holdfast.cli.streamed import streamed
     from holdfast.run.rates import Rates
 
     begun = time.monotonic()
@@ -106,7 +113,8 @@ def audit(
     limit_s = words.seconds(budget)
     name, chosen = remembered(model, given)
     end = deadline(begun, limit_s, Rates.of_machine())
-    made = prepared(name, chosen, trust=trust, on=on, fresh=fresh, look=not dry_run, end=end)
+    lay_out = streamed if stream else prepared
+    made = lay_out(name, chosen, trust=trust, on=on, fresh=fresh, look=not dry_run, end=end)
     made.budget, made.against = limit_s, against
     made.begun = begun
     made.outputs = Outputs(json, open_, markdown, junit, sarif, exit_zero, github)
