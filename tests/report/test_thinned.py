@@ -9,6 +9,7 @@ from tests.report import sample
 
 from holdfast.report import render_html
 from holdfast.report.thinned import LEFT_OUT, MOST, short, thinned
+from holdfast.report.vega import titled
 
 
 def figure(kind: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -32,6 +33,21 @@ def test_every_curve_keeps_its_ends_and_even_steps():
         assert (xs[0], xs[-1]) == (0, 999) and max(steps) - min(steps) <= 1
     again = short(done, 30)
     assert len(again["rows"]) == 30 and again[LEFT_OUT] == 2970
+
+
+def test_a_chart_of_lines_reaches_its_last_point():
+    rows = [{"x": x / 9999, "y": 0.5} for x in range(10_000)]
+    document = {"outcomes": [sample.outcome("x", "ood", "?", sample.finding(
+        "info", "It says so.", [], [figure("lines", rows)]))]}  # fmt: skip
+    page = render_html(document)
+    assert '"x":1.0' in page and page.count('"y":0.5') == 400
+
+
+def test_a_long_title_of_an_axis_takes_two_lines():
+    long = "largest change of any coordinate (inputs in [0, 1])"
+    assert titled("x") == "x" and titled("") is None
+    told = titled(long)
+    assert isinstance(told, list) and len(told) == 2 and " ".join(told) == long
 
 
 def test_what_is_sorted_by_weight_keeps_its_head():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from holdfast.report.document import Document, mappings, text
-from holdfast.report.vega import SMALL, Spec, axis, clean, shares_only, spec
+from holdfast.report.vega import SMALL, Spec, axis, clean, shares_only, spec, titled
 
 _BAR = 26
 
@@ -43,7 +43,7 @@ def lines(figure: Document) -> Spec | None:
     values = [r[k] for r in rows for k in ("y", "low", "high") if k in r]
     shares, top = shares_only(values), max(values)
     x: Spec = {
-        "field": "x", "type": "quantitative", "title": text(figure.get("x")) or None,
+        "field": "x", "type": "quantitative", "title": titled(text(figure.get("x"))),
         "scale": {"zero": False, "nice": False}, "axis": {"tickCount": 6},
     }  # fmt: skip
     length = text(figure.get("x")).startswith("radius")
@@ -150,7 +150,7 @@ def histogram(figure: Document) -> Spec | None:
     colour: Spec = (
         {"field": "series", "type": "nominal", "sort": None} if named else {"value": "var(--s1)"}
     )
-    title = text(figure.get("x")) or None
+    title = titled(text(figure.get("x")))
     encoding: Spec = {
         "x": {
             "field": "left", "type": "quantitative", "title": title, "scale": {"zero": False},

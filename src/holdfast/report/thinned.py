@@ -15,6 +15,7 @@ from holdfast.report.document import Document, mapping, mappings, text
 
 MOST = 2_000  # rows of one figure that a page ever looks at
 RADII = 240  # and of an envelope, whose steps are compared with one another
+POINTS = 400  # and of a chart of lines, which draws no more
 LEFT_OUT = "rows left out"
 _CURVES = ("lines", "envelope")
 _BINS = ("histogram", "reliability")
@@ -56,6 +57,13 @@ def short(figure: Document, most: int = MOST) -> Document:
     return {**figure, "rows": kept, LEFT_OUT: gone, "kind": "table" if kind in _BINS else kind}
 
 
+def _most(figure: Document) -> int:
+    """How many rows of a figure a page looks at."""
+    rows, kind = mappings(figure.get("rows")), text(figure.get("kind"))
+    one_chart = kind == "lines" and not (rows and "panel" in rows[0])
+    return RADII if kind == "envelope" else POINTS if one_chart else MOST
+
+
 def thinned(results: Document) -> Document:
     """The same document with short figures; whatever is short already is the same object."""
 
@@ -63,9 +71,7 @@ def thinned(results: Document) -> Document:
         figures = mapping(finding).get("figures")
         if not isinstance(figures, list | tuple):
             return finding
-        most = [RADII if f.get("kind") == "envelope" else MOST for f in mappings(figures)]
-        pairs = zip(mappings(figures), most, strict=True)
-        return {**mapping(finding), "figures": [short(f, n) for f, n in pairs]}
+        return {**mapping(finding), "figures": [short(f, _most(f)) for f in mappings(figures)]}
 
     def told(outcome: object) -> object:
         found = mapping(outcome).get("findings")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from textwrap import wrap
 from typing import Any
 
 from holdfast.report.document import Document, number, text
@@ -16,6 +17,7 @@ Spec = dict[str, Any]
 _SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 _SERIES = [f"var(--s{i})" for i in range(1, 7)]
 _ROWS, SMALL = 400, 0.5
+_LINE = 40  # letters of a title that stand beneath a chart on a phone
 
 CONFIG: Spec = {
     "background": "transparent",
@@ -58,6 +60,13 @@ def clean(rows: Iterable[Document], texts: str, numbers: str, needs: str) -> lis
         if all(k in one for k in needs.split()):
             made.append(one)
     return made
+
+
+def titled(title: str) -> str | list[str] | None:
+    """The title of an axis, in two lines where one would not fit a narrow screen."""
+    if len(title) <= _LINE:
+        return title or None
+    return wrap(title, max(_LINE, len(title) // 2 + 8), break_long_words=False)
 
 
 def shares_only(values: Iterable[float]) -> bool:
