@@ -41,7 +41,8 @@ from holdfast.threats.norms import LInf
 SECONDS, SEEDS = 30.0, ("0", "1", "2")
 ROWS, HELD = 500, 200
 WANTED = (
-    "n-fgsm", "trades", "pgd-at", "ema-at", "swa-at", "mart", "adr", "label-smoothing-at",
+    "n-fgsm", "short-at", "trades", "pgd-at", "ema-at", "swa-at", "mart", "adr",
+    "label-smoothing-at",
 )  # fmt: skip
 KEPT = Path(__file__).parents[1] / "build" / "benchmarks" / "harden"
 DATA = {"digits": (digits, small, 0.1), "MNIST": (mnist, large, 0.15)}
