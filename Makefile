@@ -2,7 +2,9 @@
 # make test    the test suite, with all it needs
 # make lint    ruff and mypy
 # make bench   side by side with the peers, as ratios
-# make fuzz    a million points against the bounds of every layer that certifiers read
+# make fuzz    a million points against the bounds of every layer that certifiers read, and ten
+#              thousand result sets whose verdict every format must tell alike
+# make docs    the site, with examples and commands run as it is made, under build/docs/html
 # make claims  every paper's claim at small scale; rewrites the committed ledger
 #
 # PIP_FLAGS reaches every pip call. A build of torch without CUDA is a fraction of the download:
@@ -23,7 +25,7 @@ export PIP_CONSTRAINT       := $(CURDIR)/constraints.txt
 export PIP_BUILD_CONSTRAINT := $(CURDIR)/constraints.txt
 
 .DELETE_ON_ERROR:
-.PHONY: demo test lint bench fuzz claims clean
+.PHONY: demo test lint bench fuzz docs claims clean
 
 # What `holdfast demo` itself exits with is its verdict (0 pass, 1 a gate fails, 3 undecided); the
 # target only fails where no verdict was reached.
@@ -44,8 +46,12 @@ lint: $(STAMPS)/dev
 bench: $(STAMPS)/dev
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit $$?; done
 
-fuzz: $(STAMPS)/package
+fuzz: $(STAMPS)/dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m holdfast.testing.fuzz --points 1000000
+	HOLDFAST_FUZZ=10000 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s tests/cli/test_agreement.py
+
+docs: $(STAMPS)/docs
+	OMP_NUM_THREADS=1 $(BIN)/python -m docs.generator
 
 claims: $(STAMPS)/package
 	$(BIN)/holdfast claim --all
@@ -76,4 +82,9 @@ $(STAMPS)/dev: pyproject.toml constraints.txt $(STAMPS)/package
 	@echo "installing what the tests need"
 	@$(INSTALL) -e '.[dev,oracle,onnx]'
 	@$(INSTALL) --no-deps torchattacks
+	@touch $@
+
+$(STAMPS)/docs: pyproject.toml constraints.txt $(STAMPS)/package
+	@echo "installing what the site needs"
+	@$(INSTALL) -e '.[docs]'
 	@touch $@

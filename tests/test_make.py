@@ -38,6 +38,7 @@ def planned(target: str, tmp_path: Path) -> str:
         ("lint", "mypy"),
         ("bench", "benchmarks/"),
         ("claims", "holdfast claim --all"),
+        ("docs", "-m docs.generator"),
     ],
 )
 def test_every_target_installs_torch_first_with_the_pins(target, last, tmp_path):

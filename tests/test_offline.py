@@ -59,6 +59,15 @@ raw = bytes([0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 2]) + bytes(8)
 gzip.open("t10k-images-idx3-ubyte.gz", "w").write(raw)
 open("t10k-labels-idx1-ubyte", "wb").write(bytes([0, 0, 8, 1, 0, 0, 0, 2, 0, 1]))
 open("rows.py", "w").write("import numpy as n\\ndef rows(): return n.zeros((2, 3)), n.arange(2)")
+save_file({"x": torch.zeros(3, 2), "y": torch.arange(3)}, "r.safetensors")
+open("r.jsonl", "w").write('{"text": "a", "label": 0}\\n{"text": "b", "label": 1}\\n')
+open("p.txt", "w").write("why?\\n")
+import os
+os.mkdir("set")
+open("set/dataset_info.json", "w").write("{}")
+duckdb.sql("copy (select 1.0 as a, 0 as y) to 'set/test.parquet' (format parquet)")
+for spec in ("r.safetensors", "r.jsonl", "p.txt", "set"):
+    assert len(read_data(spec)), spec
 for spec in ("digits", "breast-cancer", "synthetic:blobs:9", "synthetic:stripes:9", "t.csv",
              "t.tsv", "t.csv.gz", "t.parquet", "r.npz", "t10k-images-idx3-ubyte.gz", "<b>rows",
              "rows.py:rows"):
@@ -66,7 +75,7 @@ for spec in ("digits", "breast-cancer", "synthetic:blobs:9", "synthetic:stripes:
 subject("net.py:net", "digits")
 from holdfast.core.errors import ConfigError
 for spec in ("http://example.org/m.pt", "hf:org/name", "s3://bucket/t.parquet"):
-    for read in (read_model, read_data):
+    for read in (read_data,) if spec.startswith("http") else (read_model, read_data):
         try:
             read(spec)
         except ConfigError:

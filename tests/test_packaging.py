@@ -33,7 +33,11 @@ IMPORTED_AS = {
     "pytest-xdist": "xdist",
 }
 # Libraries that a declared one is made of and documents as its own surface.
-COMPANIONS = {"jinja2": {"markupsafe"}, "pydantic": {"annotated_types", "pydantic_core"}}
+COMPANIONS = {
+    "sklearn": {"joblib"},
+    "jinja2": {"markupsafe"},
+    "pydantic": {"annotated_types", "pydantic_core"},
+}
 
 RENDER = """
 import json, sys

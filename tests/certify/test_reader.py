@@ -206,3 +206,32 @@ def test_the_compiler_of_torch_stays_out() -> None:
     whole = torch.compile(model, backend=backend)
     assert [type(node.operator) for node in read(whole, x).nodes] == kinds
     assert len(compiled) <= 1
+
+
+@pytest.mark.parametrize("how", ["traced", "scripted"])
+def test_compiled_programs_are_read_as_they_were_written(how):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        made = nn.Sequential(
+            nn.Conv2d(1, 2, 3, padding=1),
+            nn.BatchNorm2d(2),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(32, 3),
+        ).eval()
+    x = torch.rand(4, 1, 4, 4, generator=torch.Generator().manual_seed(1))
+    model = torch.jit.trace(made, x) if how == "traced" else torch.jit.script(made)
+    threat = LInf(radius=0.05)
+    torch.testing.assert_close(
+        CROWN()(model, x, GOAL, threat).margin, CROWN()(made, x, GOAL, threat).margin
+    )
+
+
+def test_a_compiled_program_that_cannot_be_read_says_why():
+    class Rounded(nn.Module):
+        def forward(self, x):
+            return torch.round(x.flatten(1)[:, :3])
+
+    model = torch.jit.trace(Rounded(), X)
+    with pytest.raises(Unsupported, match="round"):
+        IBP()(model, X, GOAL, LInf(radius=0.05))

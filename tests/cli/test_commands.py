@@ -268,7 +268,7 @@ def test_init_writes_gates_at_which_the_same_run_passes(here, capsys):
     assert "--junit" in (here / ".github/workflows/holdfast.yml").read_text()
     assert run(["audit"]) == 0
     assert run(["init"]) == 2 and "--force" in capsys.readouterr().err
-    assert run(["init", "--force", "--no-ci"]) == 0
+    assert run(["init", "--force", "--ci", "none"]) == 0
 
 
 def test_demo_trains_and_audits_from_scratch(tmp_path, monkeypatch, capsys):

@@ -15,7 +15,8 @@ from holdfast.run.store import Store
 from holdfast.run.suite import audit, identity
 
 COMMANDS = (
-    "", "demo", "audit", "attack", "monitor", "harden", "ls", "show", "diff", "claim", "papers",
+    "", "demo", "audit", "attack", "monitor", "harden", "ls", "show", "diff", "serve", "claim",
+    "papers",
     "list", "doctor", "init",
 )  # fmt: skip
 HEAVY = ("torch", "numpy", "scipy", "sklearn", "duckdb", "pydantic")
@@ -112,7 +113,8 @@ def test_ls_show_diff_and_init_read_what_an_audit_wrote(folder, capsys):
 
 def test_gates_of_a_run_lie_one_width_outside_its_interval():
     line = {"name": "e", "relation": "<=", "value": 0.2, "low": 0.1, "high": 0.3, "unit": "share"}
-    assert gates_from({"gates": [line]}) == {"e": "<= 0.5"}
+    rest = {"n": 90, "bound": "estimate", "flags": []}
+    assert gates_from({"gates": [line | rest]}) == ({"e": "<= 0.5"}, {})
 
 
 @pytest.mark.parametrize(("text", "value"), [("90", 90), ("90s", 90), ("5m", 300), ("1h30m", 5400)])

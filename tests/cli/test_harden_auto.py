@@ -13,8 +13,10 @@ from torch import nn
 
 from holdfast.cli import prescribe, reaudit
 from holdfast.cli.front import run
-from holdfast.cli.prescribe import TABLE, available, odd_labels, prescribed, weaknesses
+from holdfast.cli.odd_labels import odd_labels
+from holdfast.cli.prescribe import available, prescribed, weaknesses
 from holdfast.cli.recalibrated import Recalibrated
+from holdfast.cli.remedies import NOISY, SPURIOUS, TABLE
 from holdfast.core.data import Batches
 from holdfast.core.errors import ConfigError, Unsupported
 
@@ -62,14 +64,14 @@ def test_the_gate_that_is_missed_by_most_decides_and_default_proofs_come_last():
     group["outcomes"][0]["findings"][0]["figures"] = [{"name": "slices", "rows": [slices]}]
     low = gate("clean.worst_class", 0.3, 0.9)
     assert weaknesses(audit(low))[0][0] is TABLE[2]
-    assert weaknesses(group | {"gates": [low]})[0][0] is prescribe.SPURIOUS
-    assert [r for r, _ in weaknesses(group)] == [prescribe.SPURIOUS]
+    assert weaknesses(group | {"gates": [low]})[0][0] is SPURIOUS
+    assert [r for r, _ in weaknesses(group)] == [SPURIOUS]
 
 
 def test_only_what_is_in_the_catalogue_is_chosen():
     assert available(("no-such-recipe", "pgd-at", "trades")) == "pgd-at"
     assert available(("no-such-recipe",)) == ""
-    for remedy in (TABLE[0], TABLE[1], TABLE[3], prescribe.NOISY):
+    for remedy in (TABLE[0], TABLE[1], TABLE[3], NOISY):
         assert available(remedy.recipes)
 
 

@@ -167,3 +167,20 @@ def test_digest_sees_every_weight() -> None:
     with torch.no_grad():
         model[3].bias[1] += 1e-6
     assert digest(model) != before
+
+
+@pytest.mark.parametrize("how", ["traced", "scripted"])
+def test_compiled_programs_are_left_as_found(how):
+    made, x = net().eval(), torch.randn(5, 3)
+    model = torch.jit.trace(made, x) if how == "traced" else torch.jit.script(made)
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    with quiet(model):
+        model.train()
+        model(x)
+        for name, buffer in model.named_buffers():
+            if "mean" in name:
+                buffer.add_(1)
+    after = model.state_dict()
+    assert all(torch.equal(after[k], v) for k, v in before.items())
+    assert all(p.requires_grad and p.grad is None for p in model.parameters())
+    assert not any(part.training for part in model.modules() if isinstance(part, nn.Module))

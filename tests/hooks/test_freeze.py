@@ -1,12 +1,15 @@
 """What is not tuned stays bit for bit."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
 from holdfast.core.data import Batches
 from holdfast.core.errors import ConfigError, Unsupported
-from holdfast.core.fields import Later
+from holdfast.core.fields import Later, settings
+from holdfast.core.kinds import Hook
 from holdfast.hooks.freeze import TuneOnly
 from holdfast.recipes.tuned import FIXED_FEATURES, with_head
 from holdfast.run.loop import Training
@@ -87,3 +90,28 @@ def test_a_new_head_is_all_that_differs():
 def test_a_name_that_fits_nothing():
     with pytest.raises(ConfigError, match=r"0\.weight"):
         TuneOnly(names=("7",)).tuned(net())
+
+
+def test_probing_first_is_probing_and_then_tuning():
+    """Half of the run is the run of the last layer alone; behind it everything moves."""
+    step = Later("torch:SGD", lr=0.1)
+    both = Training(hooks=(TuneOnly(until=0.5),), epochs=4, optimizer=step, schedule="constant")
+    model, twin = net(), net()
+    both(model, data())
+    Training(hooks=(TuneOnly(),), epochs=2, optimizer=step, schedule="constant")(twin, data())
+    start = net().state_dict()
+    halfway = {k: v.clone() for k, v in twin.state_dict().items()}
+    assert {k for k, v in halfway.items() if not torch.equal(v, start[k])} == {"5.weight", "5.bias"}
+    seen = {}
+
+    @settings
+    class Look(Hook):
+        def stepped(self, run):
+            seen[run.step] = {k: v.clone() for k, v in run.model.state_dict().items()}
+
+    model = net()
+    replace(both, hooks=(TuneOnly(until=0.5), Look()))(model, data())
+    half = len(seen) // 2
+    steps = sorted(seen)
+    assert all(torch.equal(seen[steps[half - 1]][k], v) for k, v in halfway.items())
+    assert all(not torch.equal(v, halfway[k]) for k, v in model.state_dict().items())

@@ -11,9 +11,9 @@ from holdfast.measures.outputs.lifelong import (
     Block,
     lifelong,
     maintenance,
-    matrix_metrics,
     transfer,
 )
+from holdfast.measures.outputs.task_matrix import matrix_metrics
 
 
 def examined(task, value):

@@ -15,7 +15,8 @@ from holdfast.measures.data.low_shot import low_shot, low_shot_rows
 from holdfast.measures.outputs.accuracy_line import AccuracyLine
 from holdfast.measures.outputs.dilution import output_mixture, source_dilution
 from holdfast.measures.outputs.domains import domain_drops
-from holdfast.measures.outputs.groups import group_accuracy, macro_f1, rate_gaps
+from holdfast.measures.outputs.fairness import macro_f1, rate_gaps
+from holdfast.measures.outputs.groups import group_accuracy
 from holdfast.measures.outputs.line import agreement_line, effective_robustness
 from holdfast.measures.text.variants import cohens_d, cohens_h, drop_rate, variant_effect
 

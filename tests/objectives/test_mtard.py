@@ -97,5 +97,6 @@ def test_nothing_to_learn_from_itself():
 
 
 def test_needs_both_teachers():
-    with pytest.raises(ConfigError, match="teachers"):
+    with pytest.raises(ConfigError, match="teacher") as raised:
         TwoTeachers(clean=net())(run_of(net()), batch())
+    assert raised.value.fix == "Pass robust=model."

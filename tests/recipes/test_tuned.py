@@ -12,7 +12,8 @@ from holdfast.core.data import Batches
 from holdfast.core.errors import ConfigError, Unsupported
 from holdfast.core.fields import Later
 from holdfast.measures.model.criticality import robust_criticality
-from holdfast.recipes.tuned import RobustCriticalTuning, interpolated
+from holdfast.merge.between import interpolated
+from holdfast.recipes.tuned import RobustCriticalTuning
 from holdfast.threats.norms import LInf
 
 

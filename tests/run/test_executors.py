@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -23,6 +24,7 @@ from holdfast.core.records import Finding, Reading, Severity, Subject
 from holdfast.run.executors import Here, Local
 from holdfast.run.perform import _nowhere, perform
 from holdfast.run.plan import plan
+from holdfast.run.store import Store
 from holdfast.run.suite import audit
 from holdfast.run.writing import plain
 
@@ -90,6 +92,21 @@ def test_a_process_that_dies_costs_its_cell_one_more_try(tmp_path):
     assert always.error == "the process that ran it died twice"
 
 
+def test_a_killed_process_costs_no_other_cell_anything(tmp_path):
+    log, store = str(tmp_path / "log"), Store(tmp_path / "store")
+    store.ledger.open_run("r", "i", "m", "s", "2020", {})
+    long = [Says(name=f"long{k}", log=log, pause=1.0, dear=0.5) for k in range(2)]
+    dies = [Dies(once=str(tmp_path / f"died{k}")) for k in range(3)]
+    checks = [long[0], *dies, long[1]]
+    pool = Local(2, subject)
+    report = audit(suite(*checks), subject(), executor=pool, store=store, run="r")
+    assert not any(o.error for o in report.outcomes)
+    assert sorted(Path(log).read_text().split()) == ["long0", "long1"], "neither ran twice"
+    with sqlite3.connect(store.ledger.path) as link:
+        entered = [row for (row,) in link.execute("SELECT cell FROM cells")]
+    assert len(entered) == len(set(entered)) == len(checks)
+
+
 def test_a_contradiction_comes_back_with_both_witnesses():
     with pytest.raises(Contradiction) as caught:
         audit(suite(Says(ends="contradiction")), subject(), executor=Local(1, subject))
@@ -137,6 +154,7 @@ ORPHANS = """
 import sys, time
 sys.path.insert(0, sys.argv[1])
 from holdfast.run.executors import Local
+from holdfast.run.store import Store
 from holdfast.run.suite import audit
 from tests.run.doubles import Says, subject, suite
 

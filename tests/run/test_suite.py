@@ -70,10 +70,12 @@ def test_ctrl_c_gives_what_is_finished_and_code_130(tmp_path):
     assert verdict(report.readings, (), report.outcomes).code == 130
 
 
-def test_what_does_not_fit_the_budget_says_so():
+def test_a_forecast_alone_leaves_nothing_out_while_there_is_time():
     asked = suite(Says(name="a"), Says(name="b", dear=1e15))
-    report = audit(asked, subject(), budget=30.0)
-    assert report.outcomes[0].readings and report.outcomes[1].skipped.startswith(CUT)
+    report = audit(asked, subject(), budget=60.0)
+    assert report.outcomes[0].readings and report.outcomes[1].readings
+    report = audit(asked, subject(), budget=0.0)
+    assert all(o.skipped.startswith(CUT) for o in report.outcomes)
 
 
 @pytest.mark.parametrize("change", ["weights", "data", "seed", "mode", "threat", "about"])

@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
+import torch.nn.functional as F
+from torch import Tensor
+
 from holdfast.checks.confidence import coverage_figure, reliability_figure
 from holdfast.core.catalog import register
+from holdfast.core.data import Batches
 from holdfast.core.fields import Count, Inner, settings
 from holdfast.core.kinds import Check
 from holdfast.core.records import Finding, Severity, Subject
 from holdfast.defend.temperature import best_temperature
+from holdfast.measures.outputs.bins import equal_width
 from holdfast.measures.outputs.calibration import adaptive_ece, ece
 from holdfast.measures.outputs.scores import brier, nll
 from holdfast.measures.outputs.selective import risk_coverage
 from holdfast.run.forward import labelled, outputs
+from holdfast.run.rows import told
 
 
 @register("check", cites="calibration-baseline", says="Confidence against accuracy, and its cure.")
@@ -48,6 +54,7 @@ class Calibration(Check):
         temperature = best_temperature(outputs(subject.model, known.x), known.y)
         bins, alpha, seed = self.bins, self.alpha, subject.seed
         found = ece(logit, y, bins=bins, alpha=alpha, seed=seed)
+        _tell(logit, y, bins, subject.batches)
         cooled = ece(
             logit / temperature, y, bins=bins, alpha=alpha, seed=seed,
             name="calibration.ece_after_temperature",
@@ -81,3 +88,15 @@ class Calibration(Check):
                 *([coverage] if coverage else []),
             ),
         )  # fmt: skip
+
+
+def _tell(logit: Tensor, y: Tensor, bins: int, batches: Batches) -> None:
+    """The numbers behind the readings row by row, where every row has a label and an answer."""
+    if not bool((y >= 0).all()) or not bool(logit.isfinite().all()):
+        return
+    p = logit.double().softmax(1)
+    sure, answer = p.max(1)
+    gap = (answer == y).double() - sure
+    told("calibration.ece", gap, batches, equal_width(sure[:, None], bins).flatten())
+    told("calibration.brier", (p - F.one_hot(y, p.shape[1])).square().sum(1), batches)
+    told("calibration.nll", F.cross_entropy(logit.double(), y, reduction="none"), batches)

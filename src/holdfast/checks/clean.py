@@ -11,6 +11,7 @@ from holdfast.core.kinds import Check
 from holdfast.core.records import Finding, Reading, Severity, Subject
 from holdfast.run.forward import correct, outputs
 from holdfast.run.reading import proportion
+from holdfast.run.rows import told
 
 
 @register("check", says="Accuracy on the rows as they are, against always saying one class.")
@@ -35,6 +36,7 @@ class Clean(Check):
             return
         logit, y = outputs(subject.model, batches.x), batches.y
         right = correct(logit, y)
+        told("clean.accuracy", right, batches)
         count, n = int(right.sum()), len(y)
         majority = int(y.bincount().max()) if n else 0
         accuracy = proportion("clean.accuracy", count, n, alpha=self.alpha, seed=subject.seed)

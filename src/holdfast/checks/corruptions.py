@@ -20,6 +20,7 @@ from holdfast.core.records import Cell, Figure, Finding, Reading, Severity, Subj
 from holdfast.ops.batch import rows
 from holdfast.run.forward import correct, outputs
 from holdfast.run.reading import average, proportion
+from holdfast.run.rows import told
 from holdfast.shifts.published import IMAGENET_C
 
 FAMILIES = ("Noise", "Blur", "Weather", "Digital", "Others")
@@ -79,6 +80,9 @@ class Corruptions(Check):
                 f"no corruption applies to these inputs ({refusal})",
                 fix="Corruptions change images (B, C, H, W); name others with a suite of your own.",
             )
+        kinds = {name: torch.stack(levels).double().mean(0) for name, levels in table.items()}
+        for name, right in (kinds | {"mean": torch.stack([*kinds.values()]).mean(0)}).items():
+            told(f"corruptions.{name}", right, batches)
         yield self._finding(subject, table, clean)
 
     def _chosen(self) -> list[tuple[str, Shift]]:

@@ -22,6 +22,7 @@ from holdfast.core.fields import Count, Inner, Natural, Part, settings
 from holdfast.core.kinds import Access, Attack, Check, Model, Threat
 from holdfast.core.records import Finding, Severity, Subject
 from holdfast.run.reading import proportion
+from holdfast.run.rows import told
 
 NUMBERS = 1 << 26  # in the changes of all rows: a quarter of a gigabyte
 TIERS = {"fast": 60.0, "standard": 300.0, "thorough": 2000.0}  # passes per row that stands
@@ -71,6 +72,7 @@ class WorstCase(Check):
             doubts = self._doubts(model, x, batches.y, threat, dice)
             plan = repaired(model, doubts, x, threat, dice.spawn("repair"))
             siege = besiege(self.attacks, model, x, batches.y, threat, dice, plan)
+            told(f"attacks.worst@{threat.spec}", siege.standing, batches)
             yield self._finding(subject, batches.index, siege, threat, doubts, plan)
             yield from gallery(
                 plan.judge, batches, siege.change, siege.margin, plan.threat, siege.by, siege.size,

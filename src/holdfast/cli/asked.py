@@ -8,7 +8,10 @@ import typer
 
 READ, WRITE = "What is read", "What is written"
 
-Model = Annotated[str | None, typer.Argument(help="Weights, an ONNX file, or module:function.")]
+Model = Annotated[
+    str | None,
+    typer.Argument(help="Weights, an ONNX file, a folder, an address, or module:function."),
+]
 Data = Annotated[
     str | None,
     typer.Option(help="Folder, file, digits, or module:function.", rich_help_panel=READ),
@@ -34,9 +37,17 @@ Limit = Annotated[
 Trust = Annotated[
     bool, typer.Option("--trust", help="Run code inside the file.", rich_help_panel=READ)
 ]
+AllowNetwork = Annotated[
+    bool,
+    typer.Option("--allow-network", help="Fetch hf:org/name from the hub.", rich_help_panel=READ),
+]
 MaxBytes = Annotated[
     int | None,
     typer.Option(min=1, help="Unpack no file to more; 4 GiB.", rich_help_panel=READ),
+]
+Plugin = Annotated[
+    list[str] | None,
+    typer.Option(help="A file.py that brings methods; repeatable.", rich_help_panel=READ),
 ]
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON document.", rich_help_panel=WRITE)

@@ -32,6 +32,8 @@ def attack(
     limit: asked.Limit = None,
     trust: asked.Trust = False,
     max_bytes: asked.MaxBytes = None,
+    plugin: asked.Plugin = None,
+    allow_network: asked.AllowNetwork = False,
     attack_: Annotated[
         str, typer.Option("--attack", help="As pgd; `holdfast list attack`.", rich_help_panel=ASK)
     ] = "ensemble",

@@ -28,6 +28,8 @@ def audit(
     limit: asked.Limit = None,
     trust: asked.Trust = False,
     max_bytes: asked.MaxBytes = None,
+    plugin: asked.Plugin = None,
+    allow_network: asked.AllowNetwork = False,
     profile: Annotated[
         str | None,
         typer.Option(
@@ -41,12 +43,19 @@ def audit(
     budget: Annotated[
         str | None, typer.Option(help="Time, as 90s or 5m.", rich_help_panel=ASK)
     ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Print plan and cost; run nothing.", rich_help_panel=ASK),
+    ] = False,
     seed: Annotated[int | None, typer.Option(help="Of every draw.", rich_help_panel=ASK)] = None,
     against: Annotated[
-        str, typer.Option(help="An earlier run, as last.", rich_help_panel=ASK)
+        str, typer.Option(help="An earlier run, as last, or its folder.", rich_help_panel=ASK)
     ] = "",
     on: Annotated[
-        str, typer.Option(help="here, or local:N for N processes.", rich_help_panel=ASK)
+        str,
+        typer.Option(
+            help="here, local:N for N processes, ray:local, ray:auto, slurm.", rich_help_panel=ASK
+        ),
     ] = "here",
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Use no finished cells.", rich_help_panel=ASK)
@@ -64,6 +73,14 @@ def audit(
     sarif: Annotated[
         str | None, typer.Option(help="Write the gates as SARIF.", rich_help_panel=WRITE)
     ] = None,
+    github: Annotated[
+        bool,
+        typer.Option(
+            "--github",
+            help="Annotate failed gates, as in Actions by itself.",
+            rich_help_panel=WRITE,
+        ),
+    ] = False,
     exit_zero: Annotated[
         bool,
         typer.Option("--exit-zero", help="End with 0 whatever the verdict.", rich_help_panel=WRITE),
@@ -77,19 +94,23 @@ def audit(
     Exit codes: 0 pass, 1 a gate fails, 2 usage, 3 undecided, 4 internal, 130 interrupted.
     """
     given = words.given(locals())
+    from holdfast.cli.budget import deadline
     from holdfast.cli.conduct import Outputs, conduct
+    from holdfast.cli.dry_run import dry
     from holdfast.cli.prepare import prepared
+    from holdfast.run.rates import Rates
 
     begun = time.monotonic()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     words.patient()
     limit_s = words.seconds(budget)
     name, chosen = remembered(model, given)
-    made = prepared(name, chosen, trust=trust, on=on, fresh=fresh)
+    end = deadline(begun, limit_s, Rates.of_machine())
+    made = prepared(name, chosen, trust=trust, on=on, fresh=fresh, look=not dry_run, end=end)
     made.budget, made.against = limit_s, against
     made.begun = begun
-    made.outputs = Outputs(json, open_, markdown, junit, sarif, exit_zero)
-    return conduct(made)
+    made.outputs = Outputs(json, open_, markdown, junit, sarif, exit_zero, github)
+    return dry(made) if dry_run else conduct(made)
 
 
 def remembered(
@@ -105,6 +126,7 @@ def remembered(
     Raises:
         ConfigError: if no model or no data is known.
     """
+    from holdfast.cli.plugged import plug
     from holdfast.run.store import Store
 
     own = words.project().get("audit", {})
@@ -121,11 +143,15 @@ def remembered(
     chosen = dict(words.USUAL)
     for source in (before, own, given):
         chosen |= {k: source[k] for k in words.REMEMBERED if source.get(k) is not None}
+    if given.get("allow_network"):  # said each time anew: no earlier run and no file says it
+        chosen["allow_network"] = True
     if not chosen.get("data"):
         raise ConfigError(
             f"{command}: on which data shall {model} be asked?",
             fix=f"holdfast {command} {shlex.quote(model)} --data DATA", code="E0107",
         )  # fmt: skip
-    if isinstance(chosen["threat"], str):
-        chosen["threat"] = [chosen["threat"]]
+    for name in ("threat", "plugin"):
+        if isinstance(chosen.get(name), str):
+            chosen[name] = [chosen[name]]
+    plug(chosen.get("plugin"))
     return model, chosen

@@ -24,6 +24,7 @@ from holdfast.core.goal import Goal, Targeted, Untargeted
 from holdfast.core.kinds import Attack, Model, Threat
 from holdfast.core.records import Finding, Subject
 from holdfast.run.executors import Executor
+from holdfast.run.foreign import foreign_digest
 from holdfast.run.keeper import Keeper
 from holdfast.run.pieces import attack_digest
 from holdfast.run.search import Found, attack_name, search
@@ -162,7 +163,14 @@ def _kept(
     """The pieces of this attack in a folder of their own."""
     if pieces is None:
         return nullcontext()
-    whole = [attack_digest(attack, q.model), q.rows, q.threat.spec, q.dice.seed, q.towards]
+    whole = [
+        attack_digest(attack, q.model),
+        foreign_digest(attack),
+        q.rows,
+        q.threat.spec,
+        q.dice.seed,
+        q.towards,
+    ]
     return resumed(pieces / digest(whole), executor, partial(assault, attack, towards))
 
 

@@ -21,6 +21,7 @@ from holdfast.core.digest import digest
 from holdfast.core.errors import ConfigError
 from holdfast.core.kinds import Certifier
 from holdfast.core.records import Subject
+from holdfast.run.foreign import foreign_digest
 from holdfast.run.keeper import Keeper
 from holdfast.run.watch import watched
 
@@ -109,7 +110,7 @@ def _kept(
         return nullcontext()
     threats = [t.spec for t in subject.threats]
     whole = ["certify", subject.model, subject.batches, repr(method), sigma, threats, subject.seed]
-    return resumed(pieces / digest(whole), None, _nobody)
+    return resumed(pieces / digest([*whole, foreign_digest(method)]), None, _nobody)
 
 
 def _nobody(subject: Subject) -> None:

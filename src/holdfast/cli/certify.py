@@ -27,6 +27,8 @@ def certify(
     limit: asked.Limit = None,
     trust: asked.Trust = False,
     max_bytes: asked.MaxBytes = None,
+    plugin: asked.Plugin = None,
+    allow_network: asked.AllowNetwork = False,
     threat: Annotated[
         str | None, typer.Option(help="As linf:2/255 (the usual one).", rich_help_panel=ASK)
     ] = None,

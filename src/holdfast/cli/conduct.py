@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import json
-import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import date
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from holdfast.cli.budget import deadline, noted, spent
 from holdfast.cli.facts import facts, now, standings
+from holdfast.cli.handed import present, write
+from holdfast.cli.live import alive
 from holdfast.cli.progress import Told
 from holdfast.cli.stop import Stop
 
 if TYPE_CHECKING:
-    from holdfast.core.records import Finding, Subject
+    from holdfast.core.records import Finding, Report, Subject
+    from holdfast.run.accepted import Acceptance
     from holdfast.run.executors import Executor
     from holdfast.run.gates import Gate
+    from holdfast.run.rates import Rates
     from holdfast.run.store import Store
     from holdfast.run.suite import Suite
 
@@ -33,6 +37,7 @@ class Outputs:
     junit: str | None = None
     sarif: str | None = None
     exit_zero: bool = False
+    github: bool = False
 
 
 @dataclass
@@ -46,6 +51,7 @@ class Audit:
         stem: what the model is called.
         command: the command line that repeats it.
         gates: the limits and where they come from.
+        accepted: risks that somebody answers for.
         budget: seconds since `begun`, None without a limit.
         preflight: findings about the question itself.
         options: what was asked for, so that the next audit of this model can repeat it.
@@ -72,6 +78,7 @@ class Audit:
     fresh: bool = False
     executor: Executor | None = None
     outputs: Outputs = field(default_factory=Outputs)
+    accepted: tuple[Acceptance, ...] = ()
 
 
 def _values(results: Mapping[str, Any]) -> dict[str, float]:
@@ -85,37 +92,44 @@ def conduct(audit: Audit) -> int:
     Returns:
         The exit code of the verdict.
     """
-    with Stop() as stop:
-        return _conducted(audit, stop)
+    with Stop() as stop, ExitStack() as ends:
+        return _conducted(audit, stop, ends)
 
 
-def _conducted(audit: Audit, stop: Stop) -> int:
-    from holdfast.cli.prepare import foreseen
+def _conducted(audit: Audit, stop: Stop, ends: ExitStack) -> int:
+    from holdfast.cli.earlier import changed, earlier, sides
+    from holdfast.cli.history import lineage
     from holdfast.run.document import document
-    from holdfast.run.suite import audit as ask
+    from holdfast.run.rates import Rates
     from holdfast.run.suite import identity
     from holdfast.run.verdict import INTERRUPTED, verdict
 
     begun, started, store = audit.begun or time.monotonic(), now(), audit.store
-    budget = None if audit.budget is None else audit.budget - (time.monotonic() - begun)
-    baseline = store.results(store.find_run(audit.against).id) if audit.against else None
+    rates, before = Rates.of_machine(), earlier(store, audit.against)
+    baseline = None if before is None else before[0]
     whole = identity(audit.suite, audit.subject)
     run = store.name_run(audit.stem, whole, started[:10], fresh=audit.fresh)
     store.ledger.open_run(run, whole, audit.stem, audit.suite.name, started, audit.options)
-    with Told(stop=stop, foresee=partial(foreseen, audit.subject, audit.suite)) as told:
-        report = ask(
-            audit.suite, audit.subject, store=store, budget=budget, progress=told,
-            resume=not audit.fresh, run=run, executor=audit.executor,
-        )  # fmt: skip
+    told = Told(stop=stop, foresee=partial(_foreseen, audit))
+    live = ends.enter_context(alive(store.folder(run), told, audit.command))
+    report = _asked(audit, run, told, rates, deadline(begun, audit.budget, rates))
+    asked = time.monotonic()
+    live.writing()
+    spent(report, audit.budget)
     gates, origin = audit.gates
-    known = None if baseline is None else _values(baseline)
-    judged = verdict(report.readings, gates, report.outcomes, known)
+    pairs = changed(store, run, report.outcomes, before)
+    judged = verdict(
+        report.readings, gates, report.outcomes, None if baseline is None else _values(baseline),
+        accepted=audit.accepted, paired=pairs, day=date.fromisoformat(started[:10]),
+    )  # fmt: skip
     results = document(
         report, audit.subject, audit.suite.checks, judged, gates_from=origin,
         preflight=audit.preflight, claims=standings(), command=audit.command, harden=audit.harden,
     )  # fmt: skip
     seconds = time.monotonic() - begun
     about = facts(audit, report, started, seconds)
+    about |= {"day": started[:10]}  # on which the verdict was given: acceptances end
+    about |= lineage(store, run, audit.stem, audit.suite.name, results) | sides(pairs)
     about |= {"ledgers": told.times} if told.times else {}
     about |= {"command": results["command"], "actions": results["actions"]}
     place = write(audit, run, results, about, baseline)
@@ -123,60 +137,24 @@ def _conducted(audit: Audit, stop: Stop) -> int:
     state = "partial" if stopped else "finished"
     store.ledger.close_run(run, now(), state, judged.word, judged.code)
     present(audit, results, seconds, place)
+    noted(rates, asked)
     return 0 if audit.outputs.exit_zero and not stopped else judged.code
 
 
-def write(
-    audit: Audit,
-    run: str,
-    results: dict[str, Any],
-    about: dict[str, Any],
-    baseline: Mapping[str, Any] | None,
-) -> Path:
-    """Write results, facts and report into the run's folder, and the files asked for.
+def _foreseen(audit: Audit) -> Any:
+    """What is printed of the plan once it is known."""
+    from holdfast.cli.prepare import foreseen
 
-    The document on disk names files without their folders; what a person reads has them.
-
-    Returns:
-        The HTML report.
-    """
-    from holdfast import report
-    from holdfast.run.document import placeless
-    from holdfast.run.writing import write as put
-
-    audit.store.keep(run, "results.json", report.render_json(placeless(results)))
-    audit.store.keep(run, "run.json", about)
-    plain = json.loads(report.render_json(results))
-    place = audit.store.keep(
-        run, "report.html", report.render_html(plain, run=about, baseline=baseline)
-    )
-    markdown = partial(report.render_markdown, run=about, baseline=baseline)
-    audit.store.keep(run, "summary.md", markdown(plain))
-    wanted: dict[str | None, Callable[..., str]] = {
-        audit.outputs.markdown: markdown,
-        audit.outputs.junit: report.render_junit,
-        audit.outputs.sarif: report.render_sarif,
-    }
-    for name, render in wanted.items():
-        if name:
-            put(Path(name), render(plain))
-    return place
+    return foreseen(audit.subject, audit.suite)
 
 
-def present(audit: Audit, results: dict[str, Any], seconds: float, place: Path) -> None:
-    """Show the verdict, or with --json the document alone."""
-    from holdfast.cli.verdict import show
-    from holdfast.report import render_json
-    from holdfast.run.document import placeless
+def _asked(audit: Audit, run: str, told: Told, rates: Rates, end: float | None) -> Report:
+    """The report of all checks, with progress on the screen."""
+    from holdfast.run.suite import audit as ask
 
-    size = place.stat().st_size / 1e6
-    where = f"{place}   ({size:.1f} MB, opens offline)"
-    if audit.outputs.json:
-        sys.stdout.write(render_json(placeless(results)))
-        sys.stdout.flush()
-    else:
-        show(results, seconds=seconds, report=where)
-    if audit.outputs.open:
-        import webbrowser
-
-        webbrowser.open(place.resolve().as_uri())
+    with told:
+        return ask(
+            audit.suite, audit.subject, store=audit.store, progress=told, rates=rates,
+            budget=None if end is None else end - time.monotonic(),
+            resume=not audit.fresh, run=run, executor=audit.executor,
+        )  # fmt: skip

@@ -35,8 +35,8 @@ COMMANDS: dict[str, dict[str, str]] = {
         "check-proof": "check_proof:check_proof",
     },
     "Evidence": {
-        "ls": "runs:ls", "show": "runs:show", "diff": "diff:diff", "claim": "claim:claim",
-        "papers": "lists:papers",
+        "ls": "runs:ls", "show": "runs:show", "diff": "diff:diff", "serve": "serve:serve",
+        "history": "history:history", "claim": "claim:claim", "papers": "lists:papers",
     },
     "Help": {"list": "lists:list_", "doctor": "doctor:doctor", "init": "init:init"},
 }  # fmt: skip
@@ -50,7 +50,10 @@ class Returned(NamedTuple):
     code: object
 
 
-_DISK = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENOSPC, errno.EDQUOT)
+_DISK = (
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST,
+    errno.ENOSPC, errno.EDQUOT,
+)  # fmt: skip
 
 
 def _say(text: str) -> None:

@@ -58,6 +58,7 @@ def harden(
     target: asked.Target = None,
     trust: asked.Trust = False,
     max_bytes: asked.MaxBytes = None,
+    plugin: asked.Plugin = None,
     seed: Annotated[int, typer.Option(help="Of every draw.")] = 0,
     output: Annotated[
         str | None, typer.Option("--output", "-o", help="File of the new weights.")
@@ -74,11 +75,13 @@ def harden(
     begun, limit = time.monotonic(), words.seconds(budget) or 0.0
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     words.patient()
+    from holdfast.cli.plugged import plug
     from holdfast.cli.taught import Order, taught
 
+    plug(plugin)
     chosen: dict[str, Any] = {
         "arch": arch, "mean": mean, "std": std, "target": target, "max_bytes": max_bytes,
-        "seed": seed,
+        "seed": seed, "plugin": plugin or None,
     }  # fmt: skip
     line = ["holdfast", "harden", model, "--data", data, *(["--half"] if half else [])]
     line += ["--recipe", recipe, "--threat", threat, "--budget", budget]

@@ -7,17 +7,22 @@ from typing import Annotated, Any
 
 import typer
 
+from holdfast.cli import asked
+
 
 def list_(
     kind: Annotated[str | None, typer.Argument(help="attack, check, threat, suite ...")] = None,
+    plugin: asked.Plugin = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> int:
     """List every method of the catalogue, or those of one kind; `suite` lists the suites."""
+    from holdfast.cli.plugged import brought, plug
     from holdfast.core.catalog import entries
     from holdfast.core.errors import ConfigError
     from holdfast.core.kinds import KINDS
     from holdfast.suites import names
 
+    plug(plugin)
     if kind in ("suite", "suites"):
         print(text.dumps(names()) if json else "\n".join(names()))
         return 0
@@ -29,12 +34,13 @@ def list_(
         )  # fmt: skip
     found = entries(single)
     if json:
-        rows = [{"key": e.key, "says": e.says, "cites": e.cites} for e in found]
+        rows = [{"key": e.key, "says": e.says, "cites": e.cites, **brought(e)} for e in found]
         print(text.dumps(rows, indent=1))
         return 0
     width = max((len(e.key) for e in found), default=0)
     for e in found:
-        print(f"{e.key:<{width}}  {e.says}")
+        own = "".join(f"   (from {label})" for label in brought(e).values())
+        print(f"{e.key:<{width}}  {e.says}{own}")
     return 0
 
 

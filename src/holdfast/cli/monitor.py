@@ -43,6 +43,7 @@ def monitor(
                           rich_help_panel=asked.READ)
     ] = LIMIT,
     max_bytes: asked.MaxBytes = None,
+    plugin: asked.Plugin = None,
     model: Annotated[
         str | None,
         typer.Option(help="Weights, an ONNX file, or module:function.", rich_help_panel=MODEL),
@@ -87,7 +88,9 @@ def monitor(
         raise ConfigError(f"--alpha: must lie in (0, 1), got {alpha:g}", fix="Write --alpha 0.05.")
     from holdfast.cli.monitor_lines import lines
     from holdfast.cli.monitored import Source, compared
+    from holdfast.cli.plugged import plug
 
+    plug(plugin)
     source = Source(
         stream, reference, window, tuple(ignore or ()), target, limit, max_bytes, seed
     )  # fmt: skip

@@ -16,7 +16,9 @@ def odd_labels(school: School) -> float:
     """Share of training rows whose label the vote of their ten nearest neighbours contradicts.
 
     A vote counts if half of the neighbours agree. Where most rows have no such neighbours,
-    distances between inputs say nothing about labels, and the answer is 0.
+    distances between inputs say nothing about labels, and the answer is 0. Where groups are
+    known, only rows of the same group are asked, for rows in other surroundings are far away
+    whatever they show; a row whose group has too few rows hears no vote.
     """
     rows = school.learn
     if not isinstance(rows.x, torch.Tensor) or rows.y.dim() != 1 or len(rows) <= 2 * _NEAR:
@@ -25,9 +27,12 @@ def odd_labels(school: School) -> float:
     flat = some.x.flatten(1).float()  # type: ignore[union-attr]
     far = torch.cdist(flat, flat)
     far.fill_diagonal_(torch.inf)
-    near = some.y[far.topk(_NEAR, largest=False).indices]
+    if some.group is not None:
+        far[some.group[:, None] != some.group] = torch.inf
+    away, close = far.topk(_NEAR, largest=False)
+    near = some.y[close]
     voted = near.mode(1).values
-    agreed = (near == voted[:, None]).sum(1) >= _NEAR / 2
+    agreed = ((near == voted[:, None]).sum(1) >= _NEAR / 2) & away[:, -1].isfinite()
     if float(agreed.double().mean()) < _TELLING:
         return 0.0
     return float(((voted != some.y) & agreed).double().mean())

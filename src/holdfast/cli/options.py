@@ -18,7 +18,7 @@ CONFIG = "holdfast.toml"
 STORE = ".holdfast"
 REMEMBERED = (
     "data", "reference", "profile", "threat", "limit", "arch", "mean", "std", "target", "seed",
-    "max_bytes",
+    "max_bytes", "plugin",
 )  # fmt: skip
 USUAL: dict[str, Any] = {"profile": "standard", "threat": ["linf:8/255"], "seed": 0}
 
@@ -27,7 +27,17 @@ def given(arguments: dict[str, Any]) -> dict[str, Any]:
     """Of the arguments of a command those that are remembered; threats as a list or None."""
     kept = {name: arguments.get(name) for name in REMEMBERED}
     threat = [kept["threat"]] if isinstance(kept["threat"], str) else kept["threat"]
-    return kept | {"threat": threat or None}
+    free = {"plugin": kept["plugin"] or None, "allow_network": arguments.get("allow_network")}
+    return kept | {"threat": threat or None} | free
+
+
+def stem(model: str) -> str:
+    """A short name of a model for the folder of a run: of an address its host."""
+    if "://" in model:
+        return model.split("/")[2].partition(":")[0]
+    if model.startswith("hf:"):
+        return model.removeprefix("hf:").partition("@")[0].rpartition("/")[2]
+    return Path(model.rpartition(":")[0] or model).stem
 
 
 def patient() -> None:

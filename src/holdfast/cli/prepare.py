@@ -5,11 +5,9 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from holdfast.cli import options as words
-from holdfast.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from holdfast.cli.conduct import Audit
@@ -20,17 +18,20 @@ if TYPE_CHECKING:
     from holdfast.run.store import Store
     from holdfast.run.suite import Suite
 
-_PROGRAMS = ("torchscript", "pt2")  # they hold weights, but cannot be saved as weights again
-_READ_ALIKE = ("arch", "mean", "std", "target", "max_bytes", "seed")
+# They hold weights, but cannot be saved as weights again that --arch reads.
+_PROGRAMS = ("torchscript", "pt2", "huggingface")
+_READ_ALIKE = ("arch", "mean", "std", "target", "max_bytes", "seed", "plugin")
 
 
 def subject_of(model: str, chosen: dict[str, Any], trust: bool = False) -> Subject:
     """Read model and data; a module-level function, so that other processes can repeat it."""
+    from holdfast.cli.plugged import plug
     from holdfast.readers import read_data, subject
     from holdfast.readers.archive import MAX_BYTES
     from holdfast.readers.published import released
     from holdfast.threats.grammar import parse
 
+    plug(chosen.get("plugin"))  # in a process beside this one nobody else does it
     threats = tuple(parse(text) for text in chosen["threat"])
     most = chosen.get("max_bytes") or MAX_BYTES
     target, seed, limit = chosen.get("target"), chosen["seed"], chosen.get("limit")
@@ -58,30 +59,36 @@ def model_of(model: str, chosen: dict[str, Any], rows: Batches, trust: bool = Fa
         std=words.numbers(chosen.get("std"), "--std"),
         shape=words.shape(rows.x), classes=len(origin(rows).known or rows.classes) or None,
         max_bytes=chosen.get("max_bytes") or MAX_BYTES, trial=False,
+        network=bool(chosen.get("allow_network")),
     )  # fmt: skip
     return found
 
 
 def prepared(
-    model: str, chosen: dict[str, Any], *, trust: bool, on: str, fresh: bool = False
-) -> Audit:
-    """Read, look before leaping, and lay out the audit."""
+    model: str, chosen: dict[str, Any], *, trust: bool, on: str, fresh: bool = False,
+    look: bool = True, end: float | None = None,
+) -> Audit:  # fmt: skip
+    """Read, look before leaping (until the time is over), and lay out the audit."""
     from functools import partial
 
+    from holdfast.cli.budget import looked_until
     from holdfast.cli.conduct import Audit
+    from holdfast.run.accepted import accepted_of
     from holdfast.run.store import Store
     from holdfast.suites import load
 
+    accepted = accepted_of(words.project().get("accepted"))
     suite = load(chosen["profile"], words.project().get("suite"))
     gates = words.gates()
     executor = executor_of(on, partial(subject_of, model, chosen, trust))
     asked = subject_of(model, chosen, trust)
     store = Store(words.STORE)
-    found = looked(asked, store, fresh)
+    found = looked_until(end, asked, store, fresh) if look else ()
     return Audit(
-        asked, suite, store, Path(model.rpartition(":")[0] or model).stem,
+        asked, suite, store, words.stem(model),
         command(model, chosen), gates, preflight=found, options={"model": model} | chosen,
         harden=remedies(model, chosen, asked), executor=executor, fresh=fresh,
+        accepted=accepted,
     )  # fmt: skip
 
 
@@ -89,19 +96,23 @@ def executor_of(on: str, make: Callable[[], Subject]) -> Executor | None:
     """Who works beside this process; None for nobody.
 
     Args:
-        on: `here`, or `local:N`.
+        on: `here`, `local:N`, other machines, or an executor of a plugin.
         make: builds the subject in another process.
 
     Raises:
         ConfigError: for anything else.
     """
+    from holdfast.cli.places import elsewhere
     from holdfast.run.executors import Local
+    from holdfast.run.plugins import asked_for
 
     if on == "here":
         return None
+    if (own := asked_for("executor", on)) is not None:
+        return own(make)  # type: ignore[no-any-return]
     kind, _, count = on.partition(":")
     if kind != "local" or not count.isdigit() or not int(count):
-        raise ConfigError(f"--on: cannot read {on!r}", fix="Write local:2.", code="E0108")
+        return elsewhere(on, make)
     return Local(int(count), make)
 
 
@@ -119,7 +130,7 @@ def given(chosen: dict[str, Any], names: Sequence[str]) -> list[str]:
             continue
         for each in value if isinstance(value, list) else [value]:
             line += [f"--{key.replace('_', '-')}", str(each)]
-    return line
+    return line + ["--allow-network"] * bool(chosen.get("allow_network"))
 
 
 def remedies(model: str, chosen: dict[str, Any], asked: Subject) -> dict[str, str]:
@@ -171,6 +182,7 @@ def looked(asked: Subject, store: Store | None = None, fresh: bool = False) -> t
     found = tuple(look(asked, cells, resume=not fresh, first=first))
     for finding in found:
         mark = {Severity.FAILURE: "✗", Severity.WARNING: "!"}.get(finding.severity)
+        mark = "·" if finding.says == asked.about.get("reading") else mark
         if mark:
             print(f"  {mark} {finding.says}", file=sys.stderr)
             if finding.advice:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
+from holdfast.cli.few_rows import is_group, rare_class, slices, uneven_groups
 from holdfast.cli.lesson import TEMPERATURE
 from holdfast.cli.odd_labels import odd_labels
+from holdfast.cli.remedies import GROUPED, NOISY, RARE, SPURIOUS, TABLE, Remedy
 from holdfast.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -17,61 +18,6 @@ if TYPE_CHECKING:
 
 _NOISY = 0.05  # share of odd labels worth acting on
 _GAP = 0.1  # how far a slice lies below all rows, with its whole interval
-
-
-@dataclass(frozen=True)
-class Remedy:
-    """A weakness, the readings that show it, and what helps, the best first.
-
-    Args:
-        weakness: in words.
-        readings: names of gates or readings that show it.
-        recipes: names of the catalogue; those that are not there are passed over.
-        why: what they do about it.
-    """
-
-    weakness: str
-    readings: tuple[str, ...]
-    recipes: tuple[str, ...]
-    why: str
-
-
-NOISY = Remedy(
-    "labels are wrong", (),
-    ("generalized-cross-entropy",),
-    "its loss lets rows whose label looks absurd pull little",
-)  # fmt: skip
-SPURIOUS = Remedy(
-    "it leans on what only goes along with the class", (),
-    ("spectral-decoupling", "augmix", "randaugment"),
-    "it cannot settle for the feature that is learned fastest",
-)  # fmt: skip
-TABLE = (
-    Remedy(
-        "it does not hold under attack", ("attacks.worst@*",),
-        ("adversarial-fine-tuning", "trades", "pgd-at"),
-        "it learns the worst changes that an attack finds",
-    ),
-    Remedy(
-        "too little is proved", ("certificates.*", "envelope.certified@*"),
-        ("crown-ibp", "ibp", "gloro"), "it learns bounds, so that they can be proved",
-    ),
-    Remedy(
-        "one class is served worse than the others", ("clean.worst_class", "slices.*"),
-        ("dafa", "doubly-robust"),
-        "it gives more to the classes that are confused most",
-    ),
-    Remedy(
-        "its confidence is not its accuracy", ("calibration.*",),
-        (TEMPERATURE, "label-smoothing", "mixup"),
-        "it takes confidence back to what is deserved",
-    ),
-    Remedy(
-        "it breaks when its inputs shift", ("corruptions.*", "shifts.*", "gym.*"),
-        ("augmix", "randaugment", "noise2net", "mixup"),
-        "it learns from rows that are changed in ways that keep their class",
-    ),
-)  # fmt: skip
 
 
 def prescribed(model: str, school: School) -> tuple[str, str]:
@@ -90,7 +36,8 @@ def prescribed(model: str, school: School) -> tuple[str, str]:
     if doubt > _NOISY:
         says = f"{doubt:.0%} of the labels contradict most of their neighbours"
         found = [(NOISY, says), *found]
-    for remedy, says in found:
+    for known, says in found:
+        remedy = _fitting(known, results, school)
         name = available(remedy.recipes)
         if name:
             return name, f"{remedy.weakness} ({says}); {remedy.why}"
@@ -154,12 +101,16 @@ def _for(name: str, results: Mapping[str, Any]) -> Remedy | None:
     return SPURIOUS if own is TABLE[2] and _by_group(results) else own
 
 
+def _fitting(remedy: Remedy, results: Mapping[str, Any], school: School) -> Remedy:
+    """A closer remedy, where the rows to learn from say why somebody is served worst."""
+    if remedy is SPURIOUS and uneven_groups(school):
+        return GROUPED
+    return RARE if remedy is TABLE[2] and rare_class(school, results) else remedy
+
+
 def _by_group(results: Mapping[str, Any]) -> bool:
     """Whether some group lies clearly below all rows: its classes are known, its scenes are not."""
-    findings = [f for o in results["outcomes"] for f in o["findings"]]
-    figures = [g for f in findings for g in f.get("figures", ()) if g["name"] == "slices"]
-    rows = [r for g in figures for r in g["rows"] if str(r["label"]).startswith("group ")]
-    return any(r["high"] < r["before"] for r in rows)
+    return any(row["high"] < row["before"] for row in slices(results) if is_group(row))
 
 
 def _short(gate: Mapping[str, Any]) -> float:

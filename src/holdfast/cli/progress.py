@@ -47,6 +47,7 @@ class Told:
         self.stream, self.stop, self.foresee = stream or sys.stderr, stop, foresee
         self.total = self.done = 0
         self.worst: Reading | None = None
+        self.first: list[Reading] = []  # of each finished check
         self.name, self.left, self.since = "", 0.0, time.monotonic()
         self.inside: dict[int, str] = {}  # how far the searches of running cells are
         self.times: dict[str, Times] = {}  # of the ledgers of each cell, by its key
@@ -78,6 +79,7 @@ class Told:
         self.done += 1
         self.inside.pop(done.cell.place, None)
         self.total += found
+        self.first += done.outcome.readings[:1]
         for r in done.outcome.readings:
             if r.name.startswith("attacks.worst@"):
                 self.worst = r if self.worst is None or r.value < self.worst.value else self.worst

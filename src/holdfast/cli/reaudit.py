@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from holdfast.cli import options as words
-from holdfast.cli.diff import compared, diff, readings
+from holdfast.cli.diff import between, diff
 
 if TYPE_CHECKING:
     from holdfast.cli.conduct import Audit
@@ -47,15 +47,14 @@ def reaudited(order: Order, school: School, *, quiet: bool) -> dict[str, Any]:
         _conduct(audit, quiet or model == order.model)
         after = store.find_run("last").id
         before = before or after
-    first, second = store.results(before), store.results(after)
-    left, right = readings(first), readings(second)
+    first, second, rows = between(store, before, after)
     if not quiet:
         print(f"what has changed since {before}:")
         diff(before, after)
     return {
         "before": before, "after": after,
         "verdicts": [first["verdict"]["word"], second["verdict"]["word"]],
-        "readings": [compared(left[n], right[n]) for n in right if n in left],
+        "readings": rows,
     }  # fmt: skip
 
 

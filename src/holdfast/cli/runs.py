@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from holdfast.cli import asked
+
 STORE = ".holdfast"
 
 
@@ -35,6 +37,7 @@ def show(
         str, typer.Argument(help="A run, worst, an error code as E0117, or a method as pgd.")
     ] = "last",
     run: Annotated[str, typer.Option(help="The run whose worst rows are shown.")] = "last",
+    plugin: asked.Plugin = None,
     n: Annotated[int, typer.Option("--n", min=1, help="How many rows.")] = 5,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> int:
@@ -50,6 +53,9 @@ def show(
     elif re.match(r"last(~\d+)?$|\d{4}-\d\d-\d\d", what):
         found = report(what)
     else:
+        from holdfast.cli.plugged import plug
+
+        plug(plugin)
         found = method(what)
     print(
         text.dumps(found["data"], indent=1, sort_keys=True) if json else "\n".join(found["lines"])

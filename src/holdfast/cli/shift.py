@@ -25,6 +25,8 @@ def shift(
     limit: asked.Limit = None,
     trust: asked.Trust = False,
     max_bytes: asked.MaxBytes = None,
+    plugin: asked.Plugin = None,
+    allow_network: asked.AllowNetwork = False,
     suite: Annotated[
         str, typer.Option(help=f"One of {', '.join(SUITES)}.", rich_help_panel=ASK)
     ] = "imagenet-c",

@@ -2,40 +2,18 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
 from typing import Any
 
-from holdfast.core.errors import ConfigError
-
 STORE = ".holdfast"
-_FAMILIES = {
-    "E00": "holdfast itself failed; the traceback is in the file named beside the message",
-    "E01": "a setting, option or file is wrong",
-    "E02": "a tensor does not have the shape, type or range that was asked for",
-    "E03": "the method cannot do what was asked of it",
-    "E04": "a file would have to run code, or is not what it claims to be",
-    "E05": "an attack broke what a certificate had proved; please report it with both witnesses",
-    "E06": "an optional dependency is not installed",
-    "E07": "stopped on request; the same command continues",
-}
 Found = dict[str, Any]
 
 
 def code(name: str) -> Found:
-    """An error code: its family, and the places in the source that raise it."""
-    family = _FAMILIES.get(name[:3])
-    root, call = Path(__file__).parents[1], re.compile(rf"\w+\([^()]*(?:\([^()]*\)[^()]*)*{name}")
-    places = []
-    for file in sorted(root.rglob("*.py")):
-        for raised in call.finditer(file.read_text("utf-8")):
-            said = re.search(r'f?"((?:[^"\\]|\\.)*)"', raised[0])
-            places.append((file.relative_to(root).as_posix(), said[1] if said else ""))
-    if family is None or (not places and not name.endswith("00")):
-        families = ", ".join(f"{f}xx" for f in _FAMILIES)
-        raise ConfigError(f"show: there is no error {name}", fix=f"Families: {families}")
-    lines = [f"{name}  {family}"] + [f"       {said}   ({where})" for where, said in places]
-    return {"lines": lines, "data": {"code": name, "family": family, "places": places}}
+    """An error code: why it happens, what repairs it, a command that fails and one that works."""
+    from holdfast.cli.error_pages import page
+
+    found = page(name)
+    return {"lines": found.lines, "data": vars(found) | {"family": found.family}}
 
 
 def report(name: str) -> Found:
@@ -76,6 +54,7 @@ def method(name: str) -> Found:
     """A method: what it does, where it comes from, its settings."""
     import inspect
 
+    from holdfast.cli.plugged import brought
     from holdfast.core.catalog import entries, find
     from holdfast.core.fields import schema
     from holdfast.core.papers import papers
@@ -87,6 +66,7 @@ def method(name: str) -> Found:
         known = inspect.signature(entry.thing).parameters.values()
         settings = {p.name: {"default": str(p.default)} for p in known if p.kind is p.KEYWORD_ONLY}
     lines = [f"{entry.key}   {entry.says}"]
+    lines += [f"  From plugin {label}" for label in brought(entry).values()]
     lines += [f"  Caution: {entry.caution}"] if entry.caution else []
     for key in entry.cites:
         paper = papers().get(key)
@@ -98,7 +78,7 @@ def method(name: str) -> Found:
         )
     lines += ["", *(inspect.getdoc(entry.thing) or "").splitlines()]
     data = {"key": entry.key, "says": entry.says, "cites": entry.cites, "settings": settings}
-    return {"lines": lines, "data": data}
+    return {"lines": lines, "data": data | brought(entry)}
 
 
 _RANGES = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "enum", "type")

@@ -9,7 +9,10 @@ from typing import Any, TextIO
 from holdfast.report.numbers import amount, interval, limit
 
 _COLOURS = {"READY": "32", "NOT READY": "31", "UNDECIDED": "33", "INCOMPLETE": "33"}
-_MARKS = {"fail": "✗", "undecided": "?", "missing": "-", "pass": "✓", "not applicable": " "}
+_MARKS = {
+    "fail": "✗", "undecided": "?", "missing": "-", "accepted": "≈", "pass": "✓",
+    "not applicable": " ",
+}  # fmt: skip
 
 
 def gate_line(gate: Mapping[str, Any]) -> str:
@@ -25,7 +28,8 @@ def gate_line(gate: Mapping[str, Any]) -> str:
     bound = {"upper": "upper bound", "lower": "lower bound"}.get(gate["bound"], "")
     value = f"{amount(gate['value'], unit)} {interval(gate['low'], gate['high'], unit)}"
     doubt = f"  ({'; '.join(gate['flags'])})" if gate["flags"] else ""
-    return f"   {mark} {gate['name']:<30} {value:<22} {wants}  {bound}".rstrip() + doubt
+    why = f"\n     {gate['says']}" if gate.get("says") else ""
+    return f"   {mark} {gate['name']:<30} {value:<22} {wants}  {bound}".rstrip() + doubt + why
 
 
 def _place(order: list[str], gate: Mapping[str, Any]) -> int:

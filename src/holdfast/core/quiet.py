@@ -110,7 +110,12 @@ class _Kept:
 
 
 def _same(now: dict[Any, Any], before: dict[Any, Any]) -> None:
-    """Bring a dictionary back to the objects it held."""
+    """Bring a dictionary back to the objects it held.
+
+    The members of a compiled module stand in no dictionary and can be neither added nor removed.
+    """
+    if not isinstance(now, dict):
+        return
     if list(now) != list(before) or any(now[k] is not before[k] for k in now):
         now.clear()
         now.update(before)

@@ -15,6 +15,8 @@ from holdfast.core.kinds import Detector, Model, Score
 from holdfast.detect.features import LAST, distrust, features, trusted_features
 from holdfast.ops.batch import Inputs
 
+FEW = 128  # rows that are compared with all known ones at a time
+
 
 def _direction(features: Tensor) -> Tensor:
     length: Tensor = features.norm(dim=1, keepdim=True)
@@ -38,10 +40,11 @@ class Neighbours:
     k: int
 
     def __call__(self, x: Inputs, y: Tensor | None = None) -> Tensor:
-        cosine = _direction(features(self.model, x, self.layer)) @ self.known.T
-        nearest = cosine.nan_to_num(-1.0).topk(self.k, dim=1).values[:, -1]
+        own = _direction(features(self.model, x, self.layer))
+        cosines = (part @ self.known.T for part in own.split(FEW))
+        nearest = torch.cat([c.topk(self.k, dim=1, sorted=False).values.amin(1) for c in cosines])
         distance = (2 - 2 * nearest).clamp(min=0).sqrt()
-        return torch.where(cosine.isfinite().all(1), distance, torch.inf)
+        return torch.where(own.isfinite().all(1), distrust(distance), torch.inf)
 
 
 @register("detector", cites="ood-scores")

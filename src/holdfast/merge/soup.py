@@ -86,7 +86,7 @@ def uniform_soup(
     Raises:
         Unsupported: for fresh statistics without model or rows.
     """
-    return _finished(mean(states), model, batches, statistics)
+    return finished(mean(states), model, batches, statistics)
 
 
 @register("merge", cites="model-soups", says="Mean of the weights that help on held-out rows.")
@@ -129,7 +129,7 @@ def greedy_soup(
         return mean(states)
 
     def soup(chosen: Sequence[State]) -> tuple[State, float]:
-        made = _finished(mean(chosen), model, batches, statistics)
+        made = finished(mean(chosen), model, batches, statistics)
         return made, accuracy(model, made, batches)
 
     alone = [soup([state])[1] for state in states]
@@ -142,7 +142,7 @@ def greedy_soup(
     return soup(chosen)[0]
 
 
-def _finished(
+def finished(
     state: State, model: nn.Module | None, batches: Batches | None, statistics: Statistics
 ) -> State:
     """The soup with the statistics that were asked for."""

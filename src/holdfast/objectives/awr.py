@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from holdfast.attacks.pgd import PGD
 from holdfast.core.catalog import register, resolve
 from holdfast.core.data import UNLABELLED, Batch
-from holdfast.core.errors import ConfigError, Unsupported
+from holdfast.core.errors import Unsupported
 from holdfast.core.fields import (
     Ingredient,
     NonNegative,
@@ -22,10 +22,10 @@ from holdfast.core.fields import (
 )
 from holdfast.core.goal import logits
 from holdfast.core.kinds import Attack, Model, Objective, Run, Threat
-from holdfast.losses.cross_entropy import cross_entropy
+from holdfast.losses.smoothed import label_smoothing
 from holdfast.objectives.adversarial import tensor_of
 from holdfast.objectives.adversary import Departure, Mode, divergence, worst
-from holdfast.objectives.mtard import answers_of
+from holdfast.objectives.teachers import answers_of, linear_teachers
 from holdfast.threats.norms import LInf
 
 
@@ -43,12 +43,6 @@ def regularity(q: Tensor, p: Tensor, moved: Tensor, beta: float) -> Tensor:
         beta: share of the first part.
     """
     return beta * (q * p).sum(-1) + (1 - beta) * (1 - (q * moved).sum(-1))
-
-
-def smoothed(y: Tensor, classes: int, share: float, like: Tensor) -> Tensor:
-    """`(B, K)`: label shares, of which `share` is spread over all classes."""
-    hard = torch.nn.functional.one_hot(y.clamp(min=0), classes).to(like)
-    return (1 - share) * hard + share / classes
 
 
 @register("objective", cites="srst-awr", name="awr", says="Robust learning from few labels.")
@@ -98,25 +92,21 @@ class AdaptivelyWeighted(Objective):
     @classmethod
     def example(cls, world: Any) -> AdaptivelyWeighted:
         """With a linear teacher of four inputs, for the laws."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(3)
-            return cls(teacher=nn.Linear(4, 3).double())
+        return cls(teacher=linear_teachers()[0])
 
     def __call__(self, run: Run, batch: Batch) -> Tensor:
-        if self.teacher is None:
-            raise ConfigError("AdaptivelyWeighted needs a teacher", fix="Pass teacher=model.")
         if batch.y.is_floating_point() or batch.y.dim() != 1:
             raise Unsupported("AdaptivelyWeighted needs one label, or -100, per row")
         x, threat = tensor_of(batch), resolve(self.threat)
         known = batch.y != UNLABELLED
         z = logits(run.model(x))
-        labelled = cross_entropy(z, smoothed(batch.y, z.shape[-1], self.smooth, z))
-        teacher = answers_of(self.teacher, x)
+        labelled = label_smoothing(z, batch.y, amount=self.smooth)
+        teacher = answers_of(self.teacher, x, "AdaptivelyWeighted")
         heat = self.temperature
         far = divergence((teacher / heat).log_softmax(-1), (z / heat).log_softmax(-1))
         free = self.teach * far
         if self.weight:
-            fixed = answers_of(run.model, x).log_softmax(-1)
+            fixed = answers_of(run.model, x, "AdaptivelyWeighted").log_softmax(-1)
             change = worst(
                 resolve(self.attack), run.model, x, Departure(fixed), threat,
                 run.dice.spawn("attack"), self.mode,

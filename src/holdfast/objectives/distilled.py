@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from holdfast.core.catalog import register
 from holdfast.core.data import Batch
@@ -15,6 +15,7 @@ from holdfast.core.kinds import Model, Objective, Run
 from holdfast.core.quiet import quiet
 from holdfast.losses.cross_entropy import cross_entropy
 from holdfast.objectives.supervised import per_row
+from holdfast.objectives.teachers import linear_teachers
 
 
 @register(
@@ -44,9 +45,7 @@ class Distilled(Objective):
     @classmethod
     def example(cls, world: Any) -> Distilled:
         """With a linear teacher of four inputs, for the laws."""
-        with torch.random.fork_rng():
-            torch.manual_seed(3)
-            return cls(teacher=nn.Linear(4, 3).double())
+        return cls(teacher=linear_teachers()[0])
 
     def __call__(self, run: Run, batch: Batch) -> Tensor:
         z = logits(run.model(batch.x)) / self.temperature

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from holdfast.attacks.pgd import PGD
 from holdfast.core.catalog import register, resolve
 from holdfast.core.data import Batch
-from holdfast.core.errors import ConfigError
 from holdfast.core.fields import (
     Ingredient,
     NonNegative,
@@ -22,9 +20,9 @@ from holdfast.core.fields import (
 )
 from holdfast.core.goal import logits
 from holdfast.core.kinds import Attack, Model, Objective, Run, Threat
-from holdfast.core.quiet import quiet
 from holdfast.objectives.adversarial import tensor_of
 from holdfast.objectives.adversary import LargestLoss, Mode, divergence, goal_of, worst
+from holdfast.objectives.teachers import answers_of, linear_teachers
 from holdfast.threats.norms import LInf
 
 COOLEST, HOTTEST = 0.1, 10.0  # temperatures
@@ -101,19 +99,19 @@ class TwoTeachers(Objective):
     @classmethod
     def example(cls, world: Any) -> TwoTeachers:
         """With two linear teachers of four inputs, for the laws."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(3)
-            return cls(clean=nn.Linear(4, 3).double(), robust=nn.Linear(4, 3).double())
+        clean, robust = linear_teachers(2)
+        return cls(clean=clean, robust=robust)
 
     def __call__(self, run: Run, batch: Batch) -> Tensor:
-        if self.clean is None or self.robust is None:
-            raise ConfigError("TwoTeachers needs two teachers", fix="Pass clean= and robust=.")
         x, threat = tensor_of(batch), resolve(self.threat)
         change = worst(
             resolve(self.attack), run.model, x, LargestLoss(goal_of(batch.y)), threat,
             run.dice.spawn("attack"), self.mode,
         )  # fmt: skip
-        answers = answers_of(self.clean, x), answers_of(self.robust, threat.apply(x, change))
+        answers = (
+            answers_of(self.clean, x, "TwoTeachers", "clean"),
+            answers_of(self.robust, threat.apply(x, change), "TwoTeachers", "robust"),
+        )
         heats = self._heats(run, answers)
         taught = [z.div(t).log_softmax(-1) for z, t in zip(answers, heats, strict=True)]
         plain = divergence(taught[0], logits(run.model(x)).log_softmax(-1))
@@ -142,11 +140,3 @@ class TwoTeachers(Objective):
         share = first / (first + second) if first + second > 0 else weight
         memory["weight"] = weight + self.pace * (share - weight)
         return weight
-
-
-def answers_of(teacher: Any, x: Tensor) -> Tensor:
-    """Logits of a teacher in evaluation mode, without gradient; it is left as found."""
-    with quiet(teacher), torch.no_grad():
-        if isinstance(teacher, nn.Module):
-            teacher.eval()
-        return logits(teacher(x)).detach()

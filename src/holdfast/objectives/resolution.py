@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from holdfast.core.catalog import register
 from holdfast.core.data import Batch
@@ -15,6 +15,7 @@ from holdfast.core.fields import Ingredient, Positive, ingredient, settings
 from holdfast.core.goal import logits
 from holdfast.core.kinds import Model, Objective, Run
 from holdfast.core.quiet import quiet
+from holdfast.objectives.teachers import linear_teachers
 from holdfast.ops.resize import at_resolution
 
 
@@ -48,9 +49,7 @@ class ResolutionDistillation(Objective):
     @classmethod
     def example(cls, world: Any) -> ResolutionDistillation:
         """With a linear teacher of four inputs, for the laws."""
-        with torch.random.fork_rng():
-            torch.manual_seed(3)
-            return cls(teacher=nn.Linear(4, 3).double())
+        return cls(teacher=linear_teachers()[0])
 
     def __call__(self, run: Run, batch: Batch) -> Tensor:
         x = batch.x

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from holdfast.core.catalog import register, resolve
 from holdfast.core.data import Batch
-from holdfast.core.errors import ConfigError
 from holdfast.core.fields import (
     Ingredient,
     NonNegative,
@@ -22,8 +21,8 @@ from holdfast.core.fields import (
 from holdfast.core.goal import logits
 from holdfast.core.kinds import Loss, Model, Objective, Run, Shift
 from holdfast.objectives.adversary import divergence
-from holdfast.objectives.mtard import answers_of
 from holdfast.objectives.supervised import per_row
+from holdfast.objectives.teachers import answers_of, linear_teachers
 
 
 @register("objective", cites="robustify-pretrained", name="taught",
@@ -62,9 +61,7 @@ class Taught(Objective):
     @classmethod
     def example(cls, world: Any) -> Taught:
         """With a linear teacher of four inputs and no change of them, for the laws."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(3)
-            return cls(teacher=nn.Linear(4, 3).double(), severity=0.0)
+        return cls(teacher=linear_teachers()[0], severity=0.0)
 
     def __call__(self, run: Run, batch: Batch) -> Tensor:
         plain = self._lost(run, batch)
@@ -81,8 +78,6 @@ class Taught(Objective):
         total = per_row(resolve(self.loss)(z, batch.y), batch.y)
         if not self.weight:
             return total
-        if self.teacher is None:
-            raise ConfigError("Taught needs a teacher", fix="Pass teacher=model, or weight=0.0.")
-        heat, x = self.temperature, batch.x
-        soft = (answers_of(self.teacher, x) / heat).log_softmax(-1)  # type: ignore[arg-type]
+        heat = self.temperature
+        soft = (answers_of(self.teacher, batch.x, "Taught") / heat).log_softmax(-1)
         return total + self.weight * heat**2 * divergence(soft, (z / heat).log_softmax(-1))

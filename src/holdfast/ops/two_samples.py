@@ -12,15 +12,19 @@ from torch import Tensor
 
 def _squares(a: Tensor, b: Tensor) -> Tensor:
     """`(B, n, m)` squared distances; exact zeros stay zeros."""
-    return (a[:, :, None] - b[:, None]).square().sum(-1)
+    far = torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
+    return far.square()
+
+
+def _within(a: Tensor) -> Tensor:
+    """`(B, n (n - 1) / 2)` squared distances between two different points of each sample."""
+    first, second = torch.triu_indices(a.shape[1], a.shape[1], 1, device=a.device)
+    return _squares(a, a)[:, first, second]
 
 
 def bandwidth(a: Tensor) -> Tensor:
     """`(B,)`: median distance between two different points of each sample `(B, n, D)`."""
-    n = a.shape[1]
-    pairs = torch.triu(torch.ones(n, n, dtype=torch.bool, device=a.device), 1)
-    square = _squares(a, a)[:, pairs]
-    return square.median(1).values.sqrt().clamp(min=torch.finfo(a.dtype).tiny)
+    return _within(a).median(1).values.sqrt().clamp(min=torch.finfo(a.dtype).tiny)
 
 
 def mmd2(a: Tensor, b: Tensor, *, width: Tensor | None = None) -> Tensor:
@@ -37,13 +41,9 @@ def mmd2(a: Tensor, b: Tensor, *, width: Tensor | None = None) -> Tensor:
     Returns:
         `(B,)`.
     """
-    scale = 2 * (bandwidth(a) if width is None else width).square()[:, None, None]
-    inner = []
-    for each in (a, b):
-        n = each.shape[1]
-        kernel = torch.exp(-_squares(each, each) / scale)
-        inner.append((kernel.sum((1, 2)) - n) / (n * (n - 1)))
-    across = torch.exp(-_squares(a, b) / scale).mean((1, 2))
+    scale = 2 * (bandwidth(a) if width is None else width).square()[:, None]
+    inner = [torch.exp(-_within(each) / scale).mean(1) for each in (a, b)]
+    across = torch.exp(-_squares(a, b).flatten(1) / scale).mean(1)
     return inner[0] + inner[1] - 2 * across
 
 

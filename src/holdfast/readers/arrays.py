@@ -24,6 +24,7 @@ from holdfast.readers.archive import MAX_BYTES, opened
 from holdfast.readers.origin import Origin
 
 FIRST, LAST = (1, 3), (1, 3, 4)
+MOST_CLASSES = 100_000
 # Headers are parsed as Python literals, members are inflated.
 _STUMBLES = (TokenError, SyntaxError, RecursionError, MemoryError, zlib.error, struct.error)
 PAIRS = (("x", "y"), ("images", "labels"), ("x_test", "y_test"), ("data", "target"),
@@ -70,11 +71,11 @@ def as_labels(array: Any, name: str = "labels") -> tuple[Tensor, tuple[str, ...]
             fix="Give whole numbers from 0, or names; -100 where there is no label.",
             code="E0204",
         )
-    y = torch.from_numpy(array.astype(np.int64))
-    if len(y) and int(y.max()) >= 100_000:
+    if len(array) and float(array.max()) >= MOST_CLASSES:  # before the cast, which may wrap round
         raise ShapeError(
-            f"{name} go up to {int(y.max())}", fix="Number the classes from 0.", code="E0204"
+            f"{name} go up to {array.max():g}", fix="Number the classes from 0.", code="E0204"
         )
+    y = torch.from_numpy(array.astype(np.int64))
     return y, tuple(str(k) for k in range(int(y.max()) + 1 if len(y) else 0))
 
 

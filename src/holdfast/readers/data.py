@@ -10,17 +10,19 @@ import torch
 from holdfast.core.catalog import entries, find
 from holdfast.core.data import Batches
 from holdfast.core.dice import Dice
-from holdfast.core.errors import ConfigError, UntrustedFile
-from holdfast.readers.archive import MAX_BYTES, is_zip
-from holdfast.readers.arrays import from_pair, read_npz
+from holdfast.core.errors import ConfigError
+from holdfast.readers.archive import MAX_BYTES
+from holdfast.readers.arrays import from_pair
 from holdfast.readers.built_in import BUILT_IN
+from holdfast.readers.data_file import read_file
+from holdfast.readers.dataset_folder import is_dataset, read_dataset
 from holdfast.readers.entry import called, is_entry, load_entry
-from holdfast.readers.idx import idx_in_folder, is_idx, read_idx, start
+from holdfast.readers.idx import idx_in_folder, read_idx
 from holdfast.readers.images import read_folder
 from holdfast.readers.origin import marked
 from holdfast.readers.published import Asked, released
 from holdfast.readers.split import limited
-from holdfast.readers.tables import read_table
+from holdfast.run.plugins import asked_for
 
 SYNTHETIC_ROWS = 1000
 
@@ -51,6 +53,11 @@ def _synthetic(spec: str, seed: int) -> Batches:
 def _entry(spec: str) -> Batches:
     thing = load_entry(spec)
     found: Any = called(thing, spec) if callable(thing) else thing
+    return _given(found, spec)
+
+
+def _given(found: Any, spec: str) -> Batches:
+    """Rows that code of the user has made."""
     name = Path(spec.rpartition(":")[0]).name + ":" + spec.rpartition(":")[2]
     if isinstance(found, Batches):
         return marked(found, name=name)
@@ -63,44 +70,11 @@ def _entry(spec: str) -> Batches:
     return from_pair(found[0], found[1], name)
 
 
-def _file(path: Path, target: str | None, max_bytes: int) -> Batches:
-    """Rows of one file, recognised by its contents."""
-    if not path.is_file():
-        raise ConfigError(
-            f"there is no data {str(path)!r}: no file, no folder, no built-in set",
-            fix=f"Built in: {', '.join(BUILT_IN)}, synthetic:blobs. Or file.py:function, or a "
-            "published benchmark such as imagenet-c:FOLDER.",
-            code="E0131",
-        )
-    first = start(path)
-    if is_zip(path):
-        return read_npz(path, max_bytes)
-    if first.startswith(b"PAR1"):
-        return read_table(path, target, parquet=True, max_bytes=max_bytes)
-    if is_idx(first):
-        return read_idx(path, max_bytes)
-    if first.startswith(b"\x80"):
-        raise UntrustedFile(
-            f"{path.name} is a pickle, and reading it would run code",
-            fix="Save the rows as numbers: numpy.savez(file, x=x, y=y)",
-            code="E0405",
-        )
-    if first.startswith(b"\x93NUMPY"):
-        raise ConfigError(
-            f"{path.name} holds one array; inputs and labels are needed",
-            fix="numpy.savez(file, x=inputs, y=labels)",
-            code="E0133",
-        )
-    if b"\0" in first or not first:
-        raise ConfigError(
-            f"{path.name} is {'not a known format' if first else 'empty'}",
-            fix="Give .npz, idx, CSV, Parquet, a folder of pictures, or file.py:function.",
-            code="E0131",
-        )
-    return read_table(path, target, max_bytes=max_bytes)
-
-
-def _folder(path: Path, limit: int | None, seed: int, max_bytes: int) -> Batches:
+def _folder(
+    path: Path, target: str | None, limit: int | None, seed: int, max_bytes: int
+) -> Batches:
+    if is_dataset(path):
+        return read_dataset(path.resolve(), target, max_bytes)
     images = idx_in_folder(path)
     if images is not None:
         return marked(read_idx(images, max_bytes), name=path.resolve().name)
@@ -108,17 +82,18 @@ def _folder(path: Path, limit: int | None, seed: int, max_bytes: int) -> Batches
 
 
 def _any(spec: str, target: str | None, limit: int | None, seed: int, max_bytes: int) -> Batches:
-    if spec in BUILT_IN:
-        return BUILT_IN[spec]()
+    plugin = asked_for("reader", spec)
+    if spec in BUILT_IN or plugin is not None:
+        return BUILT_IN[spec]() if plugin is None else _given(plugin(), spec)
     if spec.startswith("synthetic:"):
         return _synthetic(spec.removeprefix("synthetic:"), seed)
     benchmark, path = released(spec), Path(spec)
     if benchmark is not None:
         return benchmark.read(Asked(limit, seed, max_bytes, target))
     if path.is_dir():
-        return _folder(path, limit, seed, max_bytes)
+        return _folder(path, target, limit, seed, max_bytes)
     if path.is_file() or not is_entry(spec):
-        return _file(path, target, max_bytes)
+        return read_file(path, target, max_bytes)
     return _entry(spec)
 
 
@@ -138,9 +113,10 @@ def read_data(
     Args:
         spec: `digits`, `breast-cancer`, `synthetic:NAME[:ROWS]`, a published benchmark such as
             `imagenet-c:FOLDER` (docs/data.md), a folder `root/class/x.png` or of idx files,
-            `.npz`, idx(.gz), CSV, TSV or Parquet, `module:function` or `file.py:function`
-            returning `(x, y)` or `Batches`; in Python also these themselves.
-        target: the column of the class in a table.
+            `.npz`, safetensors, idx(.gz), CSV, TSV, Parquet, Arrow, JSON lines, `.txt` with a
+            prompt a line, a folder with `dataset_info.json`, `module:function` or
+            `file.py:function` returning `(x, y)` or `Batches`; in Python also these themselves.
+        target: the column of the class in a table, or the tensor with the labels.
         limit: at most so many rows, a stratified sample that is the same each time.
         seed: of the sample and of synthetic rows.
         max_bytes: nothing larger is unpacked.

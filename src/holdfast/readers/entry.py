@@ -52,7 +52,8 @@ def _from_file(path: Path) -> ModuleType:
     return module
 
 
-def _module(place: str) -> ModuleType:
+def module(place: str) -> ModuleType:
+    """What stands before the colon of an entry: a file, or a module by its name."""
     path = Path(place)
     if path.suffix == ".py":
         if not path.is_file():
@@ -82,7 +83,7 @@ def load_entry(spec: str) -> Any:
     """
     place, _, name = spec.rpartition(":")
     try:
-        module = _module(place)
+        found = module(place)
     except ConfigError:
         raise
     except Exception as error:
@@ -91,7 +92,7 @@ def load_entry(spec: str) -> Any:
             fix=f"Make it work in Python first: import {Path(place).stem}",
             code="E0112",
         ) from error
-    thing: Any = module
+    thing: Any = found
     for part in name.split("."):
         if not hasattr(thing, part):
             near = get_close_matches(part, [n for n in dir(thing) if not n.startswith("_")], 3, 0.4)

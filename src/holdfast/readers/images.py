@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import torch
@@ -46,7 +46,8 @@ def class_folders(root: Path) -> list[Path]:
     return inside
 
 
-def _array(path: Path, grey: bool, side: int | None) -> np.ndarray:
+def picture_array(path: Path | IO[bytes], grey: bool, side: int | None) -> np.ndarray:
+    """A picture as `(C, H, W)` in [0, 1], with one channel or three."""
     from PIL import Image
 
     with Image.open(path, formats=FORMATS) as picture:
@@ -129,7 +130,7 @@ def _tensor(
     x = np.empty(shape, np.float32)
     for row, path in enumerate(paths):
         try:
-            x[row] = _array(path, grey, side)
+            x[row] = picture_array(path, grey, side)
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise UntrustedFile(
                 f"{path.parent.name}/{path.name} is damaged ({error})",

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
 from holdfast.core.digest import digest
-from holdfast.core.errors import ConfigError, ShapeError
+from holdfast.core.errors import ShapeError
 from holdfast.core.goal import logits
 from holdfast.core.kinds import Model
 from holdfast.core.quiet import modules_of, quiet
 from holdfast.readers.affine import normalised
 from holdfast.readers.archive import MAX_BYTES
-from holdfast.readers.entry import called, is_entry, load_entry
-from holdfast.readers.saved import built, model_in_file
+from holdfast.readers.model_forms import Asked, model_of
+from holdfast.readers.saved import built
 from holdfast.run.admitted import advice
 
 
@@ -28,8 +27,8 @@ class ReadModel:
 
     Args:
         model: inputs -> logits first; a module is in evaluation mode.
-        about: `name`, `digest`, `parameters` and `kind`, as plain values; for an ONNX file also
-            `reading`, how it was read.
+        about: `name`, `digest`, `parameters` and `kind`, as plain values; where that is worth a
+            sentence also `reading`, how it was read.
         make: builds the same architecture with fresh weights from a seed, where that is known.
     """
 
@@ -50,17 +49,6 @@ def _maker(
             return wrap(built(arch, classes))
 
     return make
-
-
-def _from_entry(spec: str) -> Model:
-    thing = load_entry(spec)
-    made = thing if isinstance(thing, nn.Module) else called(thing, spec)
-    if not callable(made):
-        raise ConfigError(
-            f"{spec} gave {type(made).__name__}, which cannot be called",
-            fix="Return the model.", code="E0115",
-        )  # fmt: skip
-    return made  # type: ignore[no-any-return]
 
 
 def _quietened(model: Model) -> None:
@@ -107,15 +95,17 @@ def read_model(
     classes: int | None = None,
     max_bytes: int = MAX_BYTES,
     trial: bool = True,
+    network: bool = False,
 ) -> ReadModel:
-    """A model from a file, a Python entry or a callable, in evaluation mode.
+    """A model from a file, a folder, an address, a Python entry or a callable, in evaluation mode.
 
     Files are recognised by their contents. Weights and ONNX files run no code; TorchScript,
     `.pt2` and whole pickled models are programs, and without `trust` they are refused unread.
     What a Python entry or `arch` names is run, because the user has named it.
 
     Args:
-        spec: a file, `module:function`, `file.py:function`, a module or any callable.
+        spec: a file, a folder of Hugging Face, the address of an endpoint, `hf:organisation/name`,
+            `module:function`, `file.py:function`, a module, an estimator or any callable.
         arch: who builds the architecture of weights, `module:function` or `file.py:function`.
         trust: also load files that run code; a file of the same contents is then trusted by
             the same user from now on.
@@ -125,34 +115,23 @@ def read_model(
         classes: how many the data have; passed to `arch` if that requires it.
         max_bytes: nothing larger is unpacked.
         trial: whether a model whose `shape` is given is tried on two rows of it.
+        network: whether a model may be fetched from the hub.
 
     Raises:
         ConfigError: E0117 without an architecture, E0118 where weights do not fit it.
         UntrustedFile: for files that would run code or are not what they claim to be.
-        Unsupported: E0321 for an operator of an ONNX file that is not read.
+        Unsupported: E0321 for an operator of an ONNX file that nothing here runs.
 
-    Cost: no pass, or one of two rows with `shape`; an ONNX file is tried on three rows.
+    Cost: no pass, or one of two rows with `shape`; an ONNX file is tried on 32 rows, an endpoint
+    is asked for 8.
     """
-    reading = ""
+    own = mean is not None or std is not None  # then the one that a folder asks for stays out
     if isinstance(spec, ReadModel):
         reading = str(spec.about.get("reading", ""))
         model, kind, name = spec.model, str(spec.about["kind"]), str(spec.about["name"])
-    elif callable(spec):
-        model, kind, name = spec, "python", type(spec).__name__
-    elif (path := Path(str(spec))).is_file() and path.suffix != ".py":
-        model, kind, reading = model_in_file(path, arch, trust, classes, max_bytes)
-        name = path.name
-    elif is_entry(str(spec)):
-        place, _, own = str(spec).rpartition(":")
-        model, kind, name = _from_entry(str(spec)), "python", f"{Path(place).name}:{own}"
     else:
-        raise ConfigError(
-            f"there is no model {str(spec)!r}: no file, no Python entry",
-            fix=f"For a Python file name the function too: {spec}:make"
-            if str(spec).endswith(".py")
-            else "Give weights with --arch, or file.py:function.",
-            code="E0110",
-        )
+        asked = Asked(arch, trust, classes, shape, max_bytes, network, plain=own)
+        model, kind, name, reading = model_of(spec, asked)
     _quietened(model)
     wrap = _wrapper(mean, std, shape)
     model = wrap(model)

@@ -82,6 +82,12 @@ def model_in_file(
         kind = _program(opened(path, max_bytes).names)
         if kind in ("torchscript", "pt2"):
             return _load_program(path, kind, trust), kind, ""
+        if "schema.json" in opened(path, max_bytes).names:
+            raise UntrustedFile(
+                f"{path.name} is a skops file, and what it holds is built by code",
+                fix="Load it yourself and name it: file.py:function",
+                code="E0402",
+            )
         if kind == "zip":
             raise ConfigError(
                 f"{path.name} is a zip archive without weights",
@@ -109,7 +115,7 @@ def model_in_file(
             code="E0302",
         )
     if isinstance(found, nn.Module):
-        return found, "pickle", ""
+        return found, "pickle", str(getattr(found, "reading", ""))
     if arch is None:
         raise needs_architecture(path, found)
     model = built(arch, classes)

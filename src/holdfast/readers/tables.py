@@ -43,7 +43,7 @@ def _columns(path: Path, parquet: bool, target: str | None, max_bytes: int) -> d
                 packed = _unpacked(path, max_bytes)
                 table = base.read_csv(name, compression=packed)
             kinds = dict(zip(table.columns, map(str, table.types), strict=True))
-            own = _target(list(kinds), target, path.name)
+            own = target_of(list(kinds), target, path.name)
             for column, kind in kinds.items():  # what cannot be used is not fetched
                 if column != own:
                     _number(column, kind, path.name)
@@ -92,7 +92,12 @@ def _number(column: str, kind: str, file: str) -> None:
         )
 
 
-def _target(columns: list[str], target: str | None, name: str) -> str:
+def target_of(columns: list[str], target: str | None, name: str) -> str:
+    """The column of the class, if it is there.
+
+    Raises:
+        ConfigError: with the most likely column to name.
+    """
     if target in columns:
         return str(target)
     usual = [c for c in columns if c.lower() in USUAL_TARGETS]

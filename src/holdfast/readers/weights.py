@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from holdfast.core.errors import ConfigError, UntrustedFile
 from holdfast.readers.archive import head, is_zip, opened
 from holdfast.readers.entry import importable
+from holdfast.readers.estimator import from_pickle
 from holdfast.readers.suggest import suggestions
 from holdfast.readers.trust import trusted
 
@@ -97,14 +98,7 @@ def read_weights(path: Path, *, trust: bool, max_bytes: int) -> dict[str, Tensor
     except Exception:  # whatever it is that only a full unpickling could read
         if not trusted(path, trust):
             raise refusal(path) from None
-        try:
-            found = _loaded(path, weights_only=False)
-        except Exception as error:
-            raise ConfigError(
-                f"{path.name} cannot be read: {type(error).__name__}: {error}",
-                fix="Check with torch.load in the environment that made it.",
-                code="E0116",
-            ) from error
+        found = _trusted(path)
     if isinstance(found, nn.Module):
         return found
     state = _tensors(found)
@@ -115,6 +109,20 @@ def read_weights(path: Path, *, trust: bool, max_bytes: int) -> dict[str, Tensor
             code="E0116",
         )
     return state
+
+
+def _trusted(path: Path) -> Any:
+    """What only a full unpickling gives; what torch did not write may be of scikit-learn."""
+    try:
+        return _loaded(path, weights_only=False)
+    except Exception as error:
+        if not is_zip(path):
+            return from_pickle(path)
+        raise ConfigError(
+            f"{path.name} cannot be read: {type(error).__name__}: {error}",
+            fix="Check with torch.load in the environment that made it.",
+            code="E0116",
+        ) from error
 
 
 def read_safetensors(path: Path, max_bytes: int) -> dict[str, Tensor]:

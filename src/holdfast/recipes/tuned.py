@@ -20,6 +20,7 @@ from holdfast.core.goal import Untargeted
 from holdfast.core.kinds import Attack, State, Threat
 from holdfast.hooks.freeze import TuneOnly
 from holdfast.measures.model.criticality import robust_criticality
+from holdfast.merge.between import interpolated
 from holdfast.merge.soup import accuracy
 from holdfast.recipes.standard import Standard
 from holdfast.run.loop import Control
@@ -31,6 +32,11 @@ FIXED_FEATURES = register(
     "recipe", cites="robust-transfer", name="fixed-features",
     says="Learns a new last layer on the features of a net that stays as it is.",
 )(Standard(hooks=(TuneOnly(last=1),), epochs=40))  # fmt: skip
+
+LP_FT = register(
+    "recipe", cites="low-shot-robustness", name="lp-ft",
+    says="Learns the last layer first and then everything, so that features move less.",
+)(Standard(hooks=(TuneOnly(last=1, until=0.5),), epochs=40))  # fmt: skip
 
 
 def with_head(model: nn.Module, classes: int, *, seed: int = 0) -> nn.Module:
@@ -55,18 +61,6 @@ def with_head(model: nn.Module, classes: int, *, seed: int = 0) -> nn.Module:
     owner, _, last = names[-1].rpartition(".")
     setattr(made.get_submodule(owner), last, new.to(old.weight))  # type: ignore[arg-type]
     return made
-
-
-def interpolated(a: State, b: State, share: float) -> State:
-    """Weights and buffers between two states; at 0 the first and at 1 the second, bit for bit.
-
-    Whole numbers are those of the first.
-    """
-    if share in (0, 1):
-        return {k: v.clone() for k, v in (b if share else a).items()}
-    return {
-        k: torch.lerp(v, b[k], share) if v.is_floating_point() else v.clone() for k, v in a.items()
-    }
 
 
 @register("recipe", cites="rift", name="rift", says="Tunes the layer that robustness needs least.")

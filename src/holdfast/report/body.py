@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from holdfast.report import envelope, envelope_chart, envelope_drawing, risk
+from holdfast.report import added, envelope, envelope_chart, envelope_drawing, risk
 from holdfast.report.change import Change, changes
 from holdfast.report.closing import cost, listed, methods, not_tested, reproduce
 from holdfast.report.document import Document, figures, mappings, outcomes, text
 from holdfast.report.drawn import Desk, Drawn, drawn
+from holdfast.report.history import over_time
 from holdfast.report.parts import APART, Block, Section, block, section
 from holdfast.report.screen import Fix, actions, gates
 from holdfast.report.tables import Table, table
@@ -104,16 +105,16 @@ def sections(desk: Desk, results: Document, run: Document, baseline: Document) -
             key = f"more-{desk.anchor(name).removeprefix('fig-')}"
             checks.append(section(key, title, blocks=b))
     fixes: list[Fix] = actions(results)
-    diff: list[Change] = changes(results, baseline) if baseline else []
-    sure, same = [c for c in diff if c.state != "same"], [c for c in diff if c.state == "same"]
+    diff: list[Change] = changes(results, baseline, run) if baseline else []
     every: list[Section | None] = [
         _envelope(desk, results, baseline),
         _risk(desk, results),
         _failures(desk, results),
         _clean(desk, results),
         *checks,
+        *added.sections(desk, results),
         cost(run),
-        section("change", more={"rows": sure, "same": same}) if diff else None,
+        over_time(results, run, diff),
         listed("gates", gates(results)),
         listed("actions", fixes),
         listed("not-tested", not_tested(results)),

@@ -72,7 +72,8 @@ def methods(results: Document) -> list[dict[str, str]]:
     made = []
     for method in mappings(results.get("methods")):
         one = {
-            k: text(method.get(k), 300) for k in ("key", "says", "title", "year", "link", "claim")
+            k: text(method.get(k), 300)
+            for k in ("key", "says", "title", "year", "link", "claim", "origin")
         }
         one["settings"] = _settings(method.get("settings"))
         one["link"] = one["link"] if one["link"].startswith("https://") else ""

@@ -13,7 +13,7 @@ def render_junit(results: Document) -> str:
     """One test case per gate and per check that did not finish.
 
     A gate that fails is a failure, one that cannot be decided an error, since neither may pass
-    silently; a check that was skipped is skipped.
+    silently; a check that was skipped is skipped, and so is a gate whose risk is accepted.
     """
     results = mapping(results)
     suite = Tree.Element("testsuite", name="holdfast")
@@ -30,8 +30,9 @@ def render_junit(results: Document) -> str:
 
     for gate in gates(results):
         kind = {"pass": "", "fail": "failure"}.get(gate.state, "error")
-        kind = "skipped" if gate.word == BESIDE else kind
-        case("holdfast.gate", gate.shown.name, kind, f"{gate.shown.full}; needs {gate.wants}")
+        kind = "skipped" if gate.word == BESIDE or gate.state == "accepted" else kind
+        why = f"; {gate.why}" if gate.why else ""
+        case("holdfast.gate", gate.shown.name, kind, f"{gate.shown.full}; needs {gate.wants}{why}")
     for outcome in outcomes(results):
         name = text(outcome.get("check"), 80)
         if outcome.get("error"):
@@ -46,7 +47,9 @@ def render_junit(results: Document) -> str:
     suite.set("errors", str(counts["error"]))
     suite.set("skipped", str(counts["skipped"]))
     suite.set("time", "0")
-    root = Tree.Element("testsuites", {k: v for k, v in suite.items() if k != "name"})
+    root = Tree.Element(
+        "testsuites", {k: v for k, v in suite.items() if k not in ("name", "skipped")}
+    )
     root.set("name", "holdfast")
     root.append(suite)
     Tree.indent(root)

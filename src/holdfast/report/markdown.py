@@ -39,19 +39,21 @@ def _gate(gate: Gate) -> str:
     flags = f" ({escape(', '.join(one.flags))})" if one.flags else ""
     number = f"**{escape(one.value)}** {escape(one.interval)}{flags}"
     kind = f"{one.bound}, n={one.n}"
-    return f"| {gate.mark} {gate.word} | {code(one.name)} | {number} | {kind} | {gate.wants} |"
+    why = f" ({escape(gate.why)})" if gate.why and gate.state != "missing" else ""
+    return f"| {gate.mark} {gate.word} | {code(one.name)} | {number} | {kind} | {gate.wants}{why} |"
 
 
-def _change(results: Document, baseline: Document) -> list[str]:
+def _change(results: Document, baseline: Document, run: Document) -> list[str]:
     """What surely changed; what lies within the noise is only counted."""
-    every = changes(results, baseline)
+    every = changes(results, baseline, run)
     sure = [c for c in every if c.state != "same"]
     lines = ["", "**Since baseline**", ""]
     if sure:
         lines += ["| | before | after | change |", "|---|---|---|---|"]
     for one in sure:
         before, after = escape(one.before.full), escape(one.after.full)
-        lines.append(f"| {code(one.after.name)} | {before} | {after} | {one.change} {one.word} |")
+        told = " ".join(filter(None, (one.change, one.interval, one.word, one.shared)))
+        lines.append(f"| {code(one.after.name)} | {before} | {after} | {escape(told)} |")
     rest = len(every) - len(sure)
     return [
         *lines,
@@ -99,7 +101,7 @@ def render_markdown(results: Document, *, run: Document | None = None,
             effect = f" ({escape(fix.effect)})" if fix.effect else ""
             lines.append(f"{i}. {escape(fix.says)}{effect}  {code(fix.command)}".rstrip())
     if baseline:
-        lines += _change(results, baseline)
+        lines += _change(results, baseline, run)
     skipped = not_tested(results)
     if skipped:
         lines += ["", f"<details><summary>Not tested: {len(skipped)}</summary>", ""]

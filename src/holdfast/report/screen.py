@@ -27,6 +27,8 @@ class Gate:
     word: str
     drawing: Markup
     why: str = ""
+    rule: str = ""
+    accepted: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,8 +69,15 @@ def gates(results: Document) -> list[Gate]:
         picture = whisker(number_of, bound, relation)
         why = text(gate.get("says"), 300)
         wants = limit(bound, relation, number_of.unit)
-        made.append(Gate(number_of, wants, state, mark, word, picture, why))
+        rule, kept = text(gate.get("rule"), 200), mapping(gate.get("accepted"))
+        brief = ", ".join(filter(None, (text(kept.get("name"), 60), day_of(kept.get("until")))))
+        made.append(Gate(number_of, wants, state, mark, word, picture, why, rule, brief))
     return made
+
+
+def day_of(value: object) -> str:
+    """`until` a day, empty without one."""
+    return f"until {text(value, 10)}" if value else ""
 
 
 def worst(results: Document) -> Shown | None:
@@ -156,7 +165,7 @@ def screen(results: Document, run: Document) -> Screen:
     said = mapping(results.get("verdict"))
     word = text(said.get("word"), 20).upper() or "NO VERDICT"
     every, least = gates(results), worst(results)
-    order = {"fail": 0, "missing": 1, "undecided": 1, "pass": 2}
+    order = {"fail": 0, "missing": 1, "undecided": 1, "accepted": 2, "pass": 3}
     first = sorted(every, key=lambda g: (g.word == BESIDE, order[g.state]))[:_CARDS]
     return Screen(
         title=text(mapping(results.get("subject")).get("name"), 80) or "model",

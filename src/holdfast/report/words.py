@@ -93,7 +93,10 @@ SEVERITIES = {
     "good": ("✓", "Good"),
     "info": ("i", "Note"),
 }
-VERDICTS = {"pass": ("✓", "PASS"), "fail": ("✕", "FAIL"), "undecided": ("?", "UNDECIDED")}
+VERDICTS = {
+    "pass": ("✓", "PASS"), "fail": ("✕", "FAIL"), "undecided": ("?", "UNDECIDED"),
+    "accepted": ("≈", "ACCEPTED"),
+}  # fmt: skip
 BESIDE = "NOT APPLICABLE"
 WORDS = {"READY": "pass", "NOT READY": "fail", "UNDECIDED": "undecided", "INCOMPLETE": "undecided"}
 BOUNDS = {

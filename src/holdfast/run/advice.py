@@ -35,7 +35,7 @@ def actions(
         harden: for each threat the command that would train the model against it.
         gates_from: `default` where the user has set no gates yet.
     """
-    short = {g.name for g in verdict.gates if g.verdict in ("fail", "undecided")}
+    short = {g.name for g in verdict.gates if g.verdict in ("fail", "undecided", "accepted")}
     found: dict[str, dict[str, str]] = {}
     ranked: list[tuple[int, Finding]] = []
     for finding in (f for o in report.outcomes for f in o.findings):

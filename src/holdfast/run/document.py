@@ -16,7 +16,8 @@ from holdfast.core.records import Finding, Outcome, Report, Subject
 from holdfast.core.table import table
 from holdfast.ops.batch import take
 from holdfast.run.advice import actions, not_tested
-from holdfast.run.cells import parts
+from holdfast.run.cells import module_of, parts
+from holdfast.run.plugins import origin
 from holdfast.run.verdict import Verdict
 from holdfast.run.writing import plain
 
@@ -65,6 +66,7 @@ def _settings(entry: Entry, check: Check | None) -> Any:
 
 
 def _method(entry: Entry, check: Check | None, claims: Mapping[str, str]) -> dict[str, Any]:
+    foreign = origin(entry.key, module_of(entry))
     sources = [papers()[c] for c in entry.cites if c in papers()]
     first = sources[0] if sources else None
     try:
@@ -79,7 +81,7 @@ def _method(entry: Entry, check: Check | None, claims: Mapping[str, str]) -> dic
         "link": first.link if first else "",
         "settings": settings,
         "claim": claims.get(entry.key, ""),
-    }
+    } | ({} if foreign is None else {"origin": foreign.label})
 
 
 def methods(checks: Iterable[Check], claims: Mapping[str, str]) -> list[dict[str, Any]]:

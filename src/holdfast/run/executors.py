@@ -14,11 +14,21 @@ from multiprocessing import connection
 from pathlib import Path
 from typing import Any, Protocol
 
-from holdfast.core.errors import Contradiction
-from holdfast.core.records import Outcome, Subject
+from holdfast.core.records import Subject
 from holdfast.run.perform import Done, Within, perform
 from holdfast.run.plan import Cell
-from holdfast.run.workers import Board, Broken, help_with, helper_of, pool, unheard, work
+from holdfast.run.workers import (
+    Board,
+    Broken,
+    back,
+    died_twice,
+    help_with,
+    helper_of,
+    pool,
+    searches,
+    unheard,
+    work,
+)  # fmt: skip
 
 PAUSE = 0.5  # seconds between two looks at how far the workers are
 
@@ -62,8 +72,9 @@ class Here:
 class Local:
     """Some processes beside this one, each with its own copy of the subject.
 
-    A process that dies costs the cells it held one more try, alone; the run goes on. Where fewer
-    cells are left than processes, idle ones help with the searches of those that run.
+    A process that dies costs the cell it held one more try, alone and behind all others; no other
+    process notices. Where fewer cells are left than processes, idle ones help with the searches of
+    those that run.
 
     Args:
         workers: how many processes.
@@ -82,21 +93,17 @@ class Local:
                 crew.fill(cells)
                 if not crew.running and not crew.orphans:
                     return
-                yield from map(_back, crew.finished(within))
-                if crew.orphans and not crew.running:
-                    yield from map(self._alone, crew.renewed())
+                yield from map(back, crew.finished(within))
+                while crew.orphans and not crew.running:
+                    yield self._alone(crew.orphans.pop(0))
 
     def _alone(self, cell: Cell) -> Done:
         """A cell in a process of its own; if that one dies too, the cell is the cause."""
         with pool(1, self.make, self.threads, Board(1)) as single:
             try:
-                return _back(single.submit(work, cell, 0).result())
+                return back(single.submit(work, cell, 0).result())
             except BrokenProcessPool:
-                outcome = Outcome(
-                    check=cell.name, question=cell.check.question, section=cell.check.section,
-                    error="the process that ran it died twice", cell=cell.key,
-                )  # fmt: skip
-                return Done(cell, outcome, lasting=False)
+                return died_twice(cell)
 
     @contextmanager
     def helped(self, task: Callable[[Subject], None], folder: Path) -> Iterator[None]:
@@ -124,44 +131,54 @@ class _Crew:
         self.helpers = Counter[int]()  # that each cell has had, by its place
         self.orphans: list[Cell] = []
         self.before = set(multiprocessing.active_children())
-        self.pool = self._pool()
+        self.pools: dict[int, ProcessPoolExecutor] = {}  # of one process each, by line
 
-    def _pool(self) -> ProcessPoolExecutor:
-        return pool(self.local.workers, self.local.make, self.local.threads, self.board)
+    def submit(self, line: int, task: Callable[..., Any], *given: Any) -> Future[Any]:
+        """Hand a task to the process of a line, or to a new one where that has died while idle."""
+        local = self.local
+        for _ in range(2):
+            if line not in self.pools:
+                self.pools[line] = pool(1, local.make, local.threads, self.board)
+            with unheard(signal.SIGINT), suppress(BrokenProcessPool):
+                return self.pools[line].submit(task, *given)
+            self.buried(line)
+        raise BrokenProcessPool("a process that was started a moment ago is dead")
+
+    def buried(self, line: int) -> None:
+        """The process of a line has died; the next task there starts another."""
+        self.pools.pop(line).shutdown(wait=False)
 
     def fill(self, cells: Iterator[Cell]) -> None:
         """Give every idle process a cell, or where there is none left one to help with."""
         while self.free and (cell := next(cells, None)) is not None:
             line = self.free.pop()
             self.board.write(line, 0, 0, 0)
-            try:
-                with unheard(signal.SIGINT):
-                    self.running[self.pool.submit(work, cell, line)] = cell, line
-            except BrokenProcessPool:
-                self.free.append(line)
-                self.orphans.append(cell)
-                return
+            self.running[self.submit(line, work, cell, line)] = cell, line
         for cell, _ in tuple(self.running.values()):
             most = self.local.workers - 1
-            if self.free and self.helpers[cell.place] < most and _searches(cell):
+            if self.free and self.helpers[cell.place] < most and searches(cell):
                 self.helpers[cell.place] += 1
                 self.share(helper_of(cell), 1)
 
     def share(self, task: partial[None], count: int) -> None:
         """Let idle processes do a task that is done elsewhere too."""
         for _ in range(count):
-            with unheard(signal.SIGINT), suppress(BrokenProcessPool):
-                self.helping[self.pool.submit(task)] = self.free.pop()
+            line = self.free.pop()
+            self.helping[self.submit(line, task)] = line
 
     def finished(self, within: Within | None) -> Iterator[Done | Broken]:
         """What has come back by the next look at the board, which is told."""
         futures: list[Future[Any]] = [*self.running, *self.helping]
         ready = wait(futures, PAUSE, FIRST_COMPLETED).done
-        self.free += [self.helping.pop(future) for future in ready & self.helping.keys()]
+        for future in ready & self.helping.keys():
+            self.free.append(line := self.helping.pop(future))
+            if isinstance(future.exception(), BrokenProcessPool):
+                self.buried(line)
         for future in ready & self.running.keys():
             cell, line = self.running.pop(future)
             self.free.append(line)
             if isinstance(future.exception(), BrokenProcessPool):
+                self.buried(line)
                 self.orphans.append(cell)
             else:
                 yield future.result()
@@ -170,31 +187,14 @@ class _Crew:
             if within is not None and count:
                 within(cell, done, count, broken)
 
-    def renewed(self) -> list[Cell]:
-        """New processes in place of those that died, and the cells that these were at."""
-        lost, self.orphans = self.orphans, []
-        self.pool.shutdown(wait=False)
-        self.pool = self._pool()
-        return lost
-
     def __enter__(self) -> _Crew:
         return self
 
     def __exit__(self, *about: object) -> None:
-        self.pool.shutdown(wait=False, cancel_futures=True)
+        for each in self.pools.values():
+            each.shutdown(wait=False, cancel_futures=True)
         mine = set(multiprocessing.active_children()) - self.before
         for child in mine:
             child.terminate()
         for child in mine:  # its end is seen, not fetched: that is done by a thread of the pool
             connection.wait([child.sentinel], 1.0)
-
-
-def _searches(cell: Cell) -> bool:
-    """Whether a cell is at a search that others can help with."""
-    return bool(cell.pieces) and any(Path(cell.pieces).glob("*.claim"))
-
-
-def _back(result: Done | Broken) -> Done:
-    if isinstance(result, Broken):
-        raise Contradiction(result.says, witnesses=dict(result.witnesses), fix=result.fix)
-    return result

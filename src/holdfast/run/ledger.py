@@ -12,7 +12,7 @@ import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -169,6 +169,24 @@ class Ledger:
         names = [f.name for f in fields(RunRow)]
         table = [dict(zip(names, row, strict=True)) for row in rows]
         return [RunRow(**(row | {"options": json.loads(row["options"])})) for row in table]
+
+    def numbers(
+        self, runs: Sequence[str]
+    ) -> dict[str, dict[str, tuple[float | None, float | None, float | None]]]:
+        """(value, low, high) of every reading of some runs, by run and name."""
+        if not self.path.is_file() or not runs:
+            return {}
+        places = ",".join("?" * len(runs))
+        with self._open() as link:
+            found = link.execute(
+                "SELECT run, name, value, low, high FROM readings"
+                f" WHERE run IN ({places}) ORDER BY run, cell, place",
+                list(runs),
+            ).fetchall()
+        table: dict[str, dict[str, tuple[float | None, float | None, float | None]]] = {}
+        for run, name, *ends in found:
+            table.setdefault(run, {})[name] = (ends[0], ends[1], ends[2])
+        return table
 
     def history(self, name: str) -> list[tuple[str, float | None]]:
         """(run, value) of every reading of a name, the oldest run first."""

@@ -14,6 +14,7 @@ from holdfast.core.errors import Contradiction, HoldfastError, MissingExtra, Uns
 from holdfast.core.records import Finding, Outcome, Subject
 from holdfast.run.keeper import Keeper, kept
 from holdfast.run.plan import Cell
+from holdfast.run.rows import Table, heard
 from holdfast.run.stages import Times
 from holdfast.run.watch import watched
 
@@ -34,6 +35,7 @@ class Done:
         trace: the traceback of a crash.
         lasting: whether it may be kept: crashes and missing extras are tried again.
         times: what the stages of its ledgers took, which its findings leave out.
+        rows: its numbers row by row, as far as the check told them.
     """
 
     cell: Cell
@@ -41,6 +43,7 @@ class Done:
     trace: str = ""
     lasting: bool = True
     times: Times = field(default_factory=dict)
+    rows: Table = field(default_factory=dict)
 
 
 def perform(
@@ -63,7 +66,8 @@ def perform(
     keeper = None
     if cell.pieces:
         keeper = Keeper(Path(cell.pieces), SHARED if shared else WORTH, shared=shared)
-    with kept(keeper), watched(partial(within, cell) if within else None) as watch:
+    listener = partial(within, cell) if within else None
+    with kept(keeper), heard() as rows, watched(listener) as watch:
         try:
             findings = () if skipped else tuple(cell.check(subject))
         except Contradiction:
@@ -80,7 +84,7 @@ def perform(
         findings=findings, seconds=time.perf_counter() - start, error=error, skipped=skipped,
         cell=cell.key,
     )  # fmt: skip
-    return Done(cell, outcome, trace, lasting, watch.times)
+    return Done(cell, outcome, trace, lasting, watch.times, rows if findings else {})
 
 
 def _nowhere(text: str) -> str:

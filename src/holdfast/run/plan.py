@@ -14,8 +14,9 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.kinds import Check
 from holdfast.core.quiet import quiet
 from holdfast.core.records import Subject
-from holdfast.run.cells import cell_key, subject_key
-from holdfast.run.verdict import LACKS
+from holdfast.run.cells import subject_key
+from holdfast.run.decisions import LACKS
+from holdfast.run.foreign import keyed
 
 ENABLE: Mapping[str, str] = {
     "model": "Name a model.",
@@ -103,7 +104,7 @@ def plan(
         lacking = _lacking(check, subject)
         cells.append(
             Cell(
-                place, check, name_of(check), cell_key(check, whole),
+                place, check, name_of(check), keyed(check, whole),
                 0.0 if lacking else _cost(check, subject),
                 weights[place] if place < len(weights) else 1.0, lacking,
             )

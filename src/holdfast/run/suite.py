@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from shutil import rmtree
 
@@ -12,13 +13,17 @@ from holdfast.core.errors import ConfigError
 from holdfast.core.kinds import Check
 from holdfast.core.records import Outcome, Report, Subject
 from holdfast.run.cells import Cells, subject_key
+from holdfast.run.clock import Alarm, Late
+from holdfast.run.decisions import CUT, STOPPED
 from holdfast.run.executors import Executor, Here
+from holdfast.run.pace import Pace
 from holdfast.run.perform import Done
 from holdfast.run.plan import Cell, plan, seconds_per_pass
 from holdfast.run.progress import Progress, Silent
+from holdfast.run.rates import Rates
 from holdfast.run.restored import settled
+from holdfast.run.rows import beside, keep
 from holdfast.run.store import Store
-from holdfast.run.verdict import CUT, STOPPED
 
 
 @dataclass(frozen=True)
@@ -46,48 +51,24 @@ class Suite:
         return audit(self, subject, store=store)
 
 
-_PRIOR = 2000.0  # passes that the first timing counts for: one cheap cell proves little
-
-
-@dataclass
-class _Clock:
-    """Forecasts seconds from passes, corrected by what finished cells really took."""
-
-    per_pass: float
-    deadline: float | None = None
-    passes: float = 0.0
-    seconds: float = 0.0
-
-    def forecast(self, passes: float) -> float:
-        rate = (self.seconds + _PRIOR * self.per_pass) / (self.passes + _PRIOR)
-        return passes * rate
-
-    def learn(self, done: Done) -> None:
-        if not done.outcome.skipped:
-            self.passes += done.cell.cost
-            self.seconds += done.outcome.seconds
-
-    def allows(self, cell: Cell) -> bool:
-        if self.deadline is None:
-            return True
-        return time.monotonic() + self.forecast(cell.cost) <= self.deadline
-
-
 @dataclass
 class _Audit:
     """The state of one audit while it runs."""
 
     store: Store | None
     progress: Progress
-    clock: _Clock
+    pace: Pace
+    alarm: Alarm
     run: str
     left: list[Cell]
     outcomes: dict[int, Outcome] = field(default_factory=dict)
+    begun: set[int] = field(default_factory=set)
 
     def enter(self, done: Done, found: bool) -> None:
         """Keep a finished cell: first on disk, then in the ledger, then on the screen."""
         outcome, fresh = settled(done.outcome), done.lasting and not found
         if self.store is not None and fresh:
+            keep(beside(self.store.cells, outcome.cell), done.rows)
             Cells(self.store.cells).put(outcome, done.times)
         self.outcomes[done.cell.place] = outcome
         self.left = [c for c in self.left if c.place != done.cell.place]
@@ -100,21 +81,31 @@ class _Audit:
             if self.run:
                 self.store.ledger.add(self.run, outcome)
         if not found:
-            self.clock.learn(done)
+            self.pace.learn(done)
         self.progress.finished(done, found)
 
     def queue(self, cells: tuple[Cell, ...]) -> Iterator[Cell]:
-        """Cells that still fit into the budget, drawn one by one."""
-        for cell in cells:
-            if not self.clock.allows(cell):
-                continue
-            self.progress.begins(cell, self.clock.forecast(sum(c.cost for c in self.left)))
+        """Cells that fit into the budget, drawn one by one; what is left of it goes to the rest.
+
+        Those that seem too long come last, the shortest first: a forecast may be wrong, and what
+        is finished of them when the time is over is kept for the same command.
+        """
+        waiting = list(cells)
+        while waiting and self.alarm.left > 0:
+            fits = (c for c in waiting if self.pace.one(c) <= self.alarm.left)
+            cell = next(fits, None) or min(waiting, key=self.pace.one)
+            waiting.remove(cell)
+            self.begun.add(cell.place)
+            self.progress.begins(cell, min(self.pace.all(self.left), self.alarm.left))
             yield cell
 
     def closed(self, stopped: bool) -> tuple[Outcome, ...]:
         """All outcomes in the order of the suite; what did not run says why."""
-        reason = f"{STOPPED}\nThe same command continues." if stopped else f"{CUT}\nUse --budget."
         for c in self.left:
+            half = ": it was begun and not finished" if c.place in self.begun else ""
+            reason = f"{CUT}{half}\nUse a larger --budget; the same command continues."
+            if stopped:
+                reason = f"{STOPPED}\nThe same command continues."
             self.outcomes[c.place] = Outcome(
                 check=c.name, question=c.check.question, section=c.check.section,
                 skipped=reason, cell=c.key,
@@ -138,6 +129,7 @@ def audit(
     resume: bool = True,
     run: str = "",
     executor: Executor | None = None,
+    rates: Rates | None = None,
 ) -> Report:
     """Ask every question of a suite; nothing that was finished before is computed again.
 
@@ -149,20 +141,22 @@ def audit(
         suite: the checks.
         subject: what they are asked about.
         store: where cells are kept; None keeps nothing.
-        budget: seconds; cells whose forecast does not fit are left out and say so.
+        budget: seconds, after which the work ends wherever it is; what is left out says so.
         progress: told of each step.
         resume: whether finished cells are looked up.
         run: name of the run in the ledger; empty enters none.
         executor: where cells run; in this process unless said.
+        rates: what checks cost on this machine, for forecasts only.
 
     Raises:
         Contradiction: an attack broke what a certificate had proved.
     """
     begun = time.monotonic()
     cells = plan(suite.checks, subject, suite.weights)
-    clock = _Clock(1e-9, None if budget is None else begun + budget)
-    state = _Audit(store, progress or Silent(), clock, run, list(cells))
     stopped, where = False, executor or Here()
+    pace = Pace(rates=rates or Rates(), workers=getattr(where, "workers", 1))
+    alarm = Alarm(None if budget is None else begun + budget)
+    state = _Audit(store, progress or Silent(), pace, alarm, run, list(cells))
     try:
         known = Cells(store.cells) if store is not None and resume else None
         todo = []
@@ -179,13 +173,17 @@ def audit(
             times = known.times(cell.key) if known and kept else {}
             done = Done(cell, replace(outcome, check=cell.name), times=times)
             state.enter(done, found=True)
-        clock.per_pass = seconds_per_pass(subject) if todo else 1e-9
-        state.progress.planned(tuple(todo), clock.forecast(sum(c.cost for c in todo)))
-        for done in where.run(state.queue(tuple(todo)), subject, state.progress.within):
-            state.enter(done, found=False)
+        with suppress(Late), alarm:
+            pace.per_pass = seconds_per_pass(subject) if todo and alarm.left > 0 else 1e-9
+            state.progress.planned(tuple(todo), pace.all(todo))
+            for done in where.run(state.queue(tuple(todo)), subject, state.progress.within):
+                with alarm.held():
+                    state.enter(done, found=False)
         state.progress.ended()
     except KeyboardInterrupt:
         stopped = True
+    finally:
+        alarm.off()
     return Report(
         suite=suite.name,
         subject=subject.about,

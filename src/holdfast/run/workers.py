@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from holdfast.core.errors import Contradiction
-from holdfast.core.records import Subject
+from holdfast.core.records import Outcome, Subject
 from holdfast.run.keeper import Keeper, Over, kept
 from holdfast.run.perform import SHARED, Done, perform
 from holdfast.run.plan import Cell
@@ -54,6 +54,26 @@ class Broken:
     fix: str
 
 
+def back(result: Done | Broken) -> Done:
+    """What a worker handed back.
+
+    Raises:
+        Contradiction: if it found one.
+    """
+    if isinstance(result, Broken):
+        raise Contradiction(result.says, witnesses=dict(result.witnesses), fix=result.fix)
+    return result
+
+
+def died_twice(cell: Cell) -> Done:
+    """What becomes of a cell that two processes, one after the other, did not survive."""
+    outcome = Outcome(
+        check=cell.name, question=cell.check.question, section=cell.check.section,
+        error="the process that ran it died twice", cell=cell.key,
+    )  # fmt: skip
+    return Done(cell, outcome, lasting=False)
+
+
 _SUBJECT: list[Subject] = []
 _BOARD: list[Board] = []
 
@@ -66,12 +86,18 @@ def pool(
 
 
 def _start(make: Callable[[], Subject], threads: int, board: Board) -> None:
-    import torch
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
     threading.Thread(target=_orphaned, daemon=True).start()
+    settle(make, threads, board)
+
+
+def settle(make: Callable[[], Subject], threads: int, board: Board) -> Subject:
+    """Make this process a worker: what it is asked from here on is asked about this subject."""
+    import torch
+
     torch.set_num_threads(threads)
-    _SUBJECT[:], _BOARD[:] = [make()], [board]
+    _SUBJECT[:], _BOARD[:] = [made := make()], [board]
+    return made
 
 
 def _orphaned() -> None:
@@ -92,14 +118,20 @@ def unheard(number: int) -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def work(cell: Cell, line: int) -> Done | Broken:
-    """Ask one question, and write how far it is."""
+def work(cell: Cell, line: int, *, shared: bool = True) -> Done | Broken:
+    """Ask one question, and write how far it is.
+
+    Args:
+        cell: the question.
+        line: of the board.
+        shared: whether other processes may help with its searches.
+    """
 
     def within(_: Cell, *numbers: int) -> None:
         _BOARD[0].write(line, *numbers)
 
     try:
-        return perform(cell, _SUBJECT[0], within, shared=True)
+        return perform(cell, _SUBJECT[0], within, shared=shared)
     except Contradiction as found:
         return Broken(found.says, {k: repr(v) for k, v in found.witnesses.items()}, found.fix)
 
@@ -129,3 +161,8 @@ def help_with(task: Callable[[Subject], None], folder: str, worth: float = SHARE
 def helper_of(cell: Cell) -> partial[None]:
     """What an idle worker does for a cell that another one is at."""
     return partial(help_with, partial(ask, cell), cell.pieces)
+
+
+def searches(cell: Cell) -> bool:
+    """Whether a cell is at a search that others can help with."""
+    return bool(cell.pieces) and any(Path(cell.pieces).glob("*.claim"))

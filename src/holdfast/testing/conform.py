@@ -10,7 +10,7 @@ from typing import Any
 from holdfast.core.catalog import Entry, entry_of
 from holdfast.core.errors import ConfigError
 from holdfast.core.kinds import KINDS
-from holdfast.testing.laws import every
+from holdfast.testing.laws import LawBroken, counted, every
 from holdfast.testing.worlds import two_class
 
 Law = Callable[[Any], None]
@@ -55,10 +55,10 @@ def conform(method: Any, kind: str = "") -> int:
         kind: needed for functions that are not registered.
 
     Returns:
-        How many laws were tried.
+        How many checks were made: at least one for each law, one in each world for many.
 
     Raises:
-        LawBroken: by the first law that the method does not obey.
+        LawBroken: by the first law that the method does not obey, with that law in words.
         ConfigError: if the kind cannot be told.
     """
     entry = entry_of(method) or entry_of(type(method))
@@ -66,14 +66,24 @@ def conform(method: Any, kind: str = "") -> int:
         kind = entry.kind if entry else _kind_of(method)
     tried = 0
     if entry is not None:
-        for law in common_laws():
-            law(entry)
-            tried += 1
+        tried += sum(_tried(law, entry) for law in common_laws())
     subject = example(method) if inspect.isclass(method) and kind != "optimizer" else method
-    for law in laws(kind):
-        law(subject)
-        tried += 1
-    return tried
+    return tried + sum(_tried(law, subject) for law in laws(kind))
+
+
+def _tried(law: Law, subject: Any) -> int:
+    """Try one law, and say it in words where it is broken or cannot be tried."""
+    says = " ".join((inspect.getdoc(law) or "").partition("\n\n")[0].split())
+    name = f"{law.__name__}: {says}"
+    with counted() as count:
+        try:
+            law(subject)
+        except LawBroken as broken:
+            raise LawBroken(f"{name}\n  Broken: {broken}") from broken
+        except Exception as error:
+            said = f"{type(error).__name__}: {error}"
+            raise LawBroken(f"{name}\n  It could not be tried: {said}") from error
+    return max(count[0], 1)
 
 
 def _kind_of(method: Any) -> str:

@@ -195,4 +195,9 @@ def _module(model: Model, spec: str) -> nn.Module:
             f"{spec}: needs a model made of one torch module, found {len(found)}",
             fix="Wrap the model in a torch.nn.Module.",
         )
+    if isinstance(found[0], torch.jit.ScriptModule):
+        raise Unsupported(
+            f"{spec}: the weights of TorchScript cannot be replaced",
+            fix="Give the weights with --arch, or export a .pt2.",
+        )
     return found[0]

@@ -68,7 +68,7 @@ def linear(r: Recorder, args: Args, named: Named, out: Tensor) -> Placed:
 
 def convolution(r: Recorder, args: Args, named: Named, out: Tensor) -> int:
     """A convolution, transposed or not."""
-    x, kernel, bias, stride, padding, dilation, transposed, extra, groups = args
+    x, kernel, bias, stride, padding, dilation, transposed, extra, groups = args[:9]
     spatial = tuple(x.shape[2:])
     fixed = None if bias is None else weight(bias).reshape(-1, *[1] * len(spatial))
 

@@ -68,8 +68,13 @@ def read(model: Model, x: Tensor, probes: Sequence[Tensor] = ()) -> Graph:
         start = x.new_zeros(TRACED_ROWS, *x.shape[1:])
     with quiet(model), torch.no_grad():
         recorder = Recorder(start, HANDLERS, ANYWHERE)
-        with _written_out(), recorder, Sealed(recorder):
-            out = logits(model(start))
+        try:
+            with _written_out(), recorder, Sealed(recorder):
+                out = logits(model(start))
+        except RuntimeError as error:
+            if recorder.refusal is not None:
+                raise recorder.refusal from error
+            raise
         placed = recorder.placed(out)
         if placed is None:
             raise unsupported(

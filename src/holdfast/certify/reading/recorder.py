@@ -15,6 +15,7 @@ from holdfast.certify.network.operators import Operator
 from holdfast.certify.reading.layout import ROWS_FIRST, Layout, Placed, Shape
 from holdfast.certify.reading.memory import overlap
 from holdfast.certify.reading.refusals import NEAREST, unsupported
+from holdfast.core.errors import Unsupported
 
 Found = int | Placed | None  # a value with its rows first; anywhere; a constant
 Handler = Callable[["Recorder", Sequence[Any], Mapping[str, Any], Any], Found | list[Found]]
@@ -35,6 +36,7 @@ class Recorder(TorchDispatchMode):
         self.rows = len(x)
         self.nodes = [Node(None, (), tuple(x.shape[1:]), 0.0, x.dtype)]
         self.func: Any = None  # the operation that is being recorded
+        self.refusal: Unsupported | None = None  # why it cannot be, where it cannot
         self._known: dict[int, Placed] = {id(x): Placed(0, ROWS_FIRST, tuple(x.shape))}
         self._lost: dict[int, tuple[str, str]] = {}
         self._fresh: set[int] = set()  # constants made meanwhile, in memory of their own
@@ -94,7 +96,14 @@ class Recorder(TorchDispatchMode):
         return rows[0]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
+        try:
+            return self._record(func, args, kwargs or {})
+        except Unsupported as no:
+            self.refusal = no  # compiled programs raise an error of their own in its place
+            raise
+
+    def _record(self, func: Any, args: Any, kwargs: Mapping[str, Any]) -> Any:
+        """Run one operation and add what it computes."""
         changes = func._schema.is_mutable
         written = args[0] if changes else None
         before = args

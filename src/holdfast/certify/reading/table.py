@@ -139,7 +139,8 @@ ANYWHERE: dict[str, Handler] = {
 # Only where the rows are the first axis.
 HANDLERS: dict[str, Handler] = {
     **dict.fromkeys(_PIXELS, resampled),
-    "convolution": convolution, "_native_batch_norm_legit_no_training": _running,
+    "convolution": convolution, "_convolution": convolution,  # the second one in traced programs
+    "_native_batch_norm_legit_no_training": _running,
     "avg_pool1d": average_pool, "avg_pool2d": average_pool, "avg_pool3d": average_pool,
     "grid_sampler_2d": grid_sample, "grid_sampler_3d": grid_sample,
     "native_group_norm": group_norm,

@@ -14,25 +14,19 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import exp, lgamma
 
-import numpy as np
 import torch
 
 from holdfast.core.errors import ConfigError
 from holdfast.core.records import Reading
 from holdfast.measures.data.columns import (
-    Array,
     Known,
     Window,
-    blank,
-    coded,
     known,
-    parsed,
 )
+from holdfast.measures.data.form import broken, noted
 from holdfast.measures.data.moved import effects
 from holdfast.measures.data.questions import Asked, asked
 from holdfast.measures.data.two_sample_tests import adjusted
-
-NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -133,7 +127,7 @@ def looked(
     base = Look(window.name, window.n, window.whole, number, own)
     if not window.n:
         return base
-    changed, notes = _schema(before, window, optional)
+    changed, notes = broken(before, window, optional)
     there = {name: window.columns[name] for name in before if name in window.columns}
     every = [q for name, column in there.items() for q in asked(column, before[name], seed=seed)]
     chances = adjusted(torch.tensor([q.p for q in every], dtype=torch.float64), "holm").tolist()
@@ -154,7 +148,7 @@ def looked(
         window.name, window.n, window.whole, number, own,
         p=every[0].p if every else float("nan"), answered=every[0] if every else None,
         questions=len(every), moved=moved, changed=tuple(changed),
-        notes=tuple(notes + _notes(before, there)),
+        notes=tuple(notes + noted(before, there)),
         verdict="drift" if drift else "too small" if small or not every else "no drift",
     )  # fmt: skip
 
@@ -167,66 +161,3 @@ def far(moved: Moved) -> float:
 def _least(n: int, m: int) -> float:
     """The smallest p-value that n rows against m can have: of all n ahead of all m, two-sided."""
     return min(1.0, 2 * exp(lgamma(n + 1) + lgamma(m + 1) - lgamma(n + m + 1)))
-
-
-def _schema(
-    before: Mapping[str, Known], window: Window, optional: Collection[str]
-) -> tuple[list[str], list[str]]:  # fmt: skip
-    """What breaks the form of the reference, and what only adds to it."""
-    changed = [
-        f"column {name!r} is missing"
-        for name in before
-        if name not in window.columns and name not in optional
-    ]
-    for name, column in window.columns.items():
-        if name in before and before[name].kind == "number":
-            numbers, texts = parsed(column)
-            if texts.any() and np.isnan(numbers).all():
-                first = str(column[texts][0])[:40]
-                changed.append(f"column {name!r} holds texts, as {first!r}; numbers before")
-    if window.damaged:
-        changed.append(f"{window.damaged} rows do not have one field for every column")
-    new = [name for name in window.columns if name not in before and name not in optional]
-    notes = [f"new columns, not compared: {_some(new)}"] if new else []
-    return changed, notes
-
-
-def _notes(before: Mapping[str, Known], there: Mapping[str, Array]) -> list[str]:
-    notes = []
-    for name, column in there.items():
-        old, gaps = before[name], int(blank(column).sum())
-        if gaps == len(column) and len(old.there):
-            was = f"{100 * old.missing / old.n:.3g}%"
-            notes.append(f"{name}: no value in any of {gaps} rows; {was} of the rows before")
-        if old.kind == "values":
-            values = coded(column, old)
-            unknown = values[~np.isin(values, old.there)]
-            if len(unknown):
-                notes.append(f"{name}: new values {_some(sorted(set(map(str, unknown))))} "
-                             f"in {len(unknown)} of {len(column)} rows")  # fmt: skip
-        elif old.kind == "number" and len(old.there):
-            notes += _numbers(column, old)
-    return notes
-
-
-def _numbers(column: Array, old: Known) -> list[str]:
-    """Texts among numbers, and numbers further outside the range than the range is wide."""
-    numbers, texts = parsed(column)
-    count, notes = int(texts.sum()), []
-    if 0 < count < len(column):
-        some = _some(sorted({str(v) for v in column[texts]}))
-        notes.append(f"{old.name}: texts in place of numbers, {some}, in {count} rows")
-    low, high = float(old.there[0]), float(old.there[-1])
-    wide = high - low
-    out = numbers[(numbers < low - wide) | (numbers > high + wide)]
-    if len(out) and wide > 0:
-        worst = max(out, key=lambda v: max(low - v, v - high))
-        notes.append(f"{old.name}: {len(out)} of {len(numbers)} values far outside "
-                     f"[{low:.4g}, {high:.4g}], as {worst:.4g}")  # fmt: skip
-    return notes
-
-
-def _some(names: list[str]) -> str:
-    shown = ", ".join(repr(n[:40]) for n in names[:NAMED])
-    more = len(names) - NAMED
-    return shown + (f" and {more} more" if more > 0 else "")

@@ -72,10 +72,15 @@ def landscape(model: Model, batches: Batches, name: str) -> Landscape:
     """The loss as a function of the weights.
 
     Raises:
-        Unsupported: if the model has no weights of its own or no row is labelled.
+        Unsupported: if the model has no weights of its own, is compiled, or no row is labelled.
     """
     if not isinstance(model, nn.Module) or next(model.parameters(), None) is None:
         raise Unsupported(f"{name} moves weights, and this model shows none")
+    if isinstance(model, torch.jit.ScriptModule):
+        raise Unsupported(
+            f"{name} moves weights, and those of TorchScript cannot be replaced",
+            fix="Audit the weights with --arch, or export a .pt2.",
+        )
     found = Landscape(model, batches)
     if found.count == 0:
         raise Unsupported(f"{name} needs labelled rows")

@@ -13,7 +13,7 @@ from holdfast.core.catalog import build, resolve, with_settings
 from holdfast.core.errors import Unsupported
 from holdfast.core.kinds import Access, Attack, Threat
 from holdfast.run.search import Found, search
-from holdfast.testing.laws import LawBroken
+from holdfast.testing.laws import LawBroken, held
 from holdfast.testing.worlds import Images, Linear, Tokens, two_class
 
 World = Linear | Images | Tokens
@@ -96,6 +96,7 @@ def _taken(method: Attack, tried: Iterator[tuple[World, Threat]]) -> list[tuple[
 
 def hold(truth: bool | Tensor, says: str) -> None:
     """Raise with a sentence where something is not true."""
+    held()
     if not bool(truth):
         raise LawBroken(says)
 

@@ -1,0 +1,53 @@
+"""How long what is left will take: forecasts of cells, corrected by those that have finished."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from holdfast.run.perform import Done
+from holdfast.run.plan import Cell
+from holdfast.run.rates import Rates
+
+_PRIOR = 2.0  # seconds that the first forecast counts for: one cheap cell proves little
+
+
+@dataclass
+class Pace:
+    """Forecasts seconds from passes, from what checks took before, and from this run so far.
+
+    Args:
+        per_pass: seconds of one row through the model.
+        rates: what checks have cost on this machine.
+        workers: how many cells run at once.
+    """
+
+    per_pass: float = 1e-9
+    rates: Rates = field(default_factory=Rates)
+    workers: int = 1
+    told: float = 0.0
+    took: float = 0.0
+
+    def one(self, cell: Cell) -> float:
+        """Seconds of a cell."""
+        factor = (self.took + _PRIOR) / (self.told + _PRIOR)
+        return self._before(cell) * factor
+
+    def all(self, cells: Iterable[Cell]) -> float:
+        """Seconds until all these cells are finished."""
+        each = [self.one(cell) for cell in cells if not cell.skipped]
+        return max([sum(each) / self.workers, *each]) if each else 0.0
+
+    def learn(self, done: Done) -> None:
+        """Take in what a finished cell took."""
+        if done.outcome.skipped or done.outcome.error:
+            return
+        self.told += self._before(done.cell)
+        self.took += done.outcome.seconds
+        self.rates.learn(done.cell.name, self._nominal(done.cell), done.outcome.seconds)
+
+    def _nominal(self, cell: Cell) -> float:
+        return max(cell.cost, 1.0) * self.per_pass
+
+    def _before(self, cell: Cell) -> float:
+        return self.rates.forecast(cell.name, self._nominal(cell))

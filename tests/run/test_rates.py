@@ -1,0 +1,75 @@
+"""Forecasts: exact where the same was seen, in proportion elsewhere, and never in the way."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from tests.run.doubles import Says, subject
+
+from holdfast.core.records import Outcome
+from holdfast.run.pace import Pace
+from holdfast.run.perform import Done
+from holdfast.run.plan import plan
+from holdfast.run.rates import FIXED, KEPT, Rates
+
+
+def test_without_an_observation_it_is_the_time_of_the_passes():
+    assert Rates().forecast("check:a", 3.0) == 3.0 + FIXED
+
+
+def test_what_was_seen_is_foretold_and_scales_with_the_passes():
+    rates = Rates()
+    rates.learn("check:a", 2.0, 6.0)
+    assert rates.forecast("check:a", 2.0) == pytest.approx(6.0)
+    assert rates.forecast("check:a", 4.0) == pytest.approx(6.0 * (4.0 + FIXED) / (2.0 + FIXED))
+    assert rates.forecast("check:b", 2.0) == 2.0 + FIXED
+    rates.learn("check:a", 200.0, 100.0)  # far off: the nearest one counts
+    assert rates.forecast("check:a", 2.0) == pytest.approx(6.0)
+    assert rates.forecast("check:a", 200.0) == pytest.approx(100.0)
+
+
+def test_the_last_observations_are_kept_on_disk(tmp_path):
+    file = tmp_path / "deep" / "rates.json"
+    rates = Rates(file)
+    for seconds in range(1, KEPT + 4):
+        rates.learn("check:a", 1.0, float(seconds))
+    rates.save()
+    again = Rates(file)
+    assert again.forecast("check:a", 1.0) == rates.forecast("check:a", 1.0)
+    assert again.most("check:a", 0.0) == KEPT + 3 and again.most("check:b", 7.0) == 7.0
+    assert len(again._seen["check:a"]) == KEPT
+
+
+@pytest.mark.parametrize("text", [
+    "", "[]", "{", '{"a": 3}', '{"a": [[1]]}', '{"a": [["x", 1]]}', '{"a": null}',
+])  # fmt: skip
+def test_a_damaged_file_is_as_good_as_none(tmp_path, text):
+    file = tmp_path / "rates.json"
+    file.write_text(text)
+    assert Rates(file).forecast("a", 1.0) == 1.0 + FIXED
+
+
+def test_what_is_no_number_of_seconds_is_not_learned(tmp_path):
+    rates = Rates(tmp_path)  # a folder: it can be neither read nor written
+    for wrong in (0.0, -1.0, float("nan"), float("inf")):
+        rates.learn("a", 1.0, wrong)
+        rates.learn("a", wrong, 1.0)
+    rates.save()
+    assert rates.forecast("a", 1.0) == 1.0 + FIXED
+
+
+def test_a_run_that_is_slower_than_foretold_corrects_what_is_left():
+    first, second = plan((Says(name="a", dear=10.0), Says(name="b", dear=20.0)), subject())
+    pace = Pace(per_pass=1.0)
+    before = pace.one(second)
+    outcome = Outcome(check=first.name, seconds=3 * pace.one(first))
+    pace.learn(Done(first, replace(outcome, error="it crashed")))
+    assert pace.one(second) == before
+    pace.learn(Done(first, outcome))
+    # What was learned of the check, and of the run as a whole, both make it dearer.
+    assert 3 * before < pace.one(second) < 12 * before
+    assert pace.all([first, second]) == pytest.approx(pace.one(first) + pace.one(second))
+    pace.workers = 2
+    assert pace.all([first, second]) == pytest.approx(pace.one(second))
+    assert pace.all([]) == 0.0
