@@ -94,7 +94,7 @@ def raced(data: str, seed: int, seconds: float) -> list[dict[str, Any]]:
         train(model, x, y, epochs)
         took = time.process_time() - start
         held, (clean, robust) = judged(model, hx, hy, radius), judged(model, tx, ty, radius)
-        row = {"data": data, "tool": name, "epochs": epochs, "seconds": took}
+        row = {"data": data, "seed": seed, "tool": name, "epochs": epochs, "seconds": took}
         found.append(row | {"held": held[1], "clean": clean, "robust": robust})
     return found
 
@@ -212,14 +212,15 @@ def section(kept: list[dict[str, Any]], seconds: float) -> str:
     lines = [
         f"{seconds:g} processor seconds for each training, {len(kept)} seeds, one thread; {ROWS}"
         " rows judged by the standard ensemble; means and ranges.", "",
-        "| data | tool | epochs | CPU s | clean | robust |", "|---|---|---|---|---|---|",
+        "| data | tool | seeds | epochs | CPU s | clean | robust |",
+        "|---|---|---|---|---|---|---|",
     ]  # fmt: skip
     races = [r for k in kept for r in k.get("races", [])]
     for data, tool in dict.fromkeys((r["data"], r["tool"]) for r in races):
         own = [r for r in races if (r["data"], r["tool"]) == (data, tool)]
         robust = [r["robust"] for r in own]
         lines.append(
-            f"| {data} | {tool} | {median(r['epochs'] for r in own):g} "
+            f"| {data} | {tool} | {len(own)} | {median(r['epochs'] for r in own):g} "
             f"| {mean(r['seconds'] for r in own):.0f} | {mean(r['clean'] for r in own):.1%} "
             f"| {mean(robust):.1%} ({min(robust):.1%}-{max(robust):.1%}) |"
         )
@@ -228,17 +229,26 @@ def section(kept: list[dict[str, Any]], seconds: float) -> str:
 
 
 def _best(races: list[dict[str, Any]]) -> list[str]:
+    """What is best on held-out rows against each rival, over the seeds that both have run."""
     lines = []
     for data in dict.fromkeys(r["data"] for r in races):
-        own = [r for r in races if r["data"] == data]
-        means = {t: {k: mean(r[k] for r in own if r["tool"] == t) for k in
-                     ("held", "robust", "clean")} for t in {r["tool"] for r in own}}  # fmt: skip
-        ours = max((t for t in means if t.startswith("holdfast")), key=lambda t: means[t]["held"])
-        for rival in RIVALS:
-            more = {k: means[ours][k] - means[rival][k] for k in ("robust", "clean")}
+        runs: dict[str, dict[int, Any]] = {}
+        for row in (r for r in races if r["data"] == data):
+            runs.setdefault(row["tool"], {})[row["seed"]] = row
+        mine = [t for t in runs if t.startswith("holdfast")]
+        for rival in (r for r in RIVALS if r in runs and mine):
+            most = max(len(runs[t].keys() & runs[rival].keys()) for t in mine)
+            full = [t for t in mine if len(runs[t].keys() & runs[rival].keys()) == most > 0]
+            if not full:
+                continue
+            ours = max(full, key=lambda t: mean(r["held"] for r in runs[t].values()))
+            both = sorted(runs[ours].keys() & runs[rival].keys())
+            more = {k: mean(runs[ours][s][k] - runs[rival][s][k] for s in both)
+                    for k in ("robust", "clean")}  # fmt: skip
             lines.append(
-                f"- {data}, {ours} against {rival}: robust {100 * more['robust']:+.1f} points, "
-                f"clean {100 * more['clean']:+.1f} points (goal: at least +3 and not lower)."
+                f"- {data}, {ours} against {rival}, {len(both)} seeds: robust "
+                f"{100 * more['robust']:+.1f} points, clean {100 * more['clean']:+.1f} points "
+                "(goal: at least +3 and not lower)."
             )
     return lines
 
