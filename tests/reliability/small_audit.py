@@ -15,8 +15,9 @@ from pathlib import Path
 from tests.run.doubles import Says, subject, suite
 
 from holdfast.report import render_json
-from holdfast.run.document import document, placeless
+from holdfast.run.document import document
 from holdfast.run.gates import Gate
+from holdfast.run.placeless import placeless
 from holdfast.run.store import Store
 from holdfast.run.suite import Suite, audit, identity
 from holdfast.run.verdict import verdict

@@ -13,8 +13,9 @@ from torch import nn
 from holdfast.checks.worst_case import WorstCase
 from holdfast.core.data import Batches
 from holdfast.report import render_json
-from holdfast.run.document import _folderless, document, methods, placeless, subject_facts
+from holdfast.run.document import document, methods, subject_facts
 from holdfast.run.gates import gate
+from holdfast.run.placeless import _folderless, placeless
 from holdfast.run.suite import audit
 from holdfast.run.verdict import verdict
 from holdfast.threats.grammar import parse

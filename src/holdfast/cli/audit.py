@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import signal
+import sys
 import time
 from typing import Annotated, Any
 
@@ -103,8 +104,10 @@ def audit(
     from holdfast.cli.budget import deadline
     from holdfast.cli.conduct import Outputs, conduct
     from holdfast.cli.dry_run import dry
+    from holdfast.cli.opened import opened
     from holdfast.cli.prepare import prepared
     from holdfast.cli.streamed import streamed
+    from holdfast.cli.unchanged import Seal, repeated, sealable
     from holdfast.run.rates import Rates
 
     begun = time.monotonic()
@@ -112,12 +115,19 @@ def audit(
     words.patient()
     limit_s = words.seconds(budget)
     name, chosen = remembered(model, given)
+    outputs = Outputs(json, open_, markdown, junit, sarif, exit_zero, github)
+    # In a process in which other things ran before, they too may have been changed.
+    sealed = "torch" not in sys.modules and not (stream or dry_run) and sealable(name, chosen)
+    if sealed and not (fresh or against):
+        code = repeated(name, chosen, outputs, begun)
+        if code is not None:
+            return code
     end = deadline(begun, limit_s, Rates.of_machine())
     lay_out = streamed if stream else prepared
-    made = lay_out(name, chosen, trust=trust, on=on, fresh=fresh, look=not dry_run, end=end)
-    made.budget, made.against = limit_s, against
-    made.begun = begun
-    made.outputs = Outputs(json, open_, markdown, junit, sarif, exit_zero, github)
+    with opened() as files:
+        made = lay_out(name, chosen, trust=trust, on=on, fresh=fresh, look=not dry_run, end=end)
+    made.budget, made.against, made.begun, made.outputs = limit_s, against, begun, outputs
+    made.seal = Seal(name, chosen, files) if sealed else None
     return dry(made) if dry_run else conduct(made)
 
 

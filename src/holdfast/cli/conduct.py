@@ -18,6 +18,7 @@ from holdfast.cli.progress import Told
 from holdfast.cli.stop import Stop
 
 if TYPE_CHECKING:
+    from holdfast.cli.unchanged import Seal
     from holdfast.core.records import Finding, Report, Subject
     from holdfast.run.accepted import Acceptance
     from holdfast.run.executors import Executor
@@ -52,6 +53,7 @@ class Audit:
         command: the command line that repeats it.
         gates: the limits and where they come from.
         accepted: risks that somebody answers for.
+        seal: of everything that was read, so that the same command need not ask again.
         budget: seconds since `begun`, None without a limit.
         preflight: findings about the question itself.
         options: what was asked for, so that the next audit of this model can repeat it.
@@ -79,6 +81,7 @@ class Audit:
     executor: Executor | None = None
     outputs: Outputs = field(default_factory=Outputs)
     accepted: tuple[Acceptance, ...] = ()
+    seal: Seal | None = None
 
 
 def _values(results: Mapping[str, Any]) -> dict[str, float]:
@@ -136,7 +139,9 @@ def _conducted(audit: Audit, stop: Stop, ends: ExitStack) -> int:
     stopped = judged.code == INTERRUPTED
     state = "partial" if stopped else "finished"
     store.ledger.close_run(run, now(), state, judged.word, judged.code)
-    present(audit, results, seconds, place)
+    if audit.seal is not None and not stopped:
+        audit.seal.keep(store, run, report.outcomes)
+    present(audit.outputs, results, seconds, place)
     noted(rates, asked)
     return 0 if audit.outputs.exit_zero and not stopped else judged.code
 
