@@ -11,14 +11,14 @@ from torch import Tensor
 from holdfast.attacks import decomposition
 from holdfast.attacks.apgd import APGD
 from holdfast.attacks.chain import PMA_PLUS
-from holdfast.attacks.contest import between
+from holdfast.attacks.contest import contestants
 from holdfast.attacks.decomposition import PMA
 from holdfast.attacks.pgd import PGD
 from holdfast.claims.hardened_net import hardened
 from holdfast.claims.harness import Claim, Trial
 from holdfast.claims.small_net import digits
 from holdfast.core.dice import Dice
-from holdfast.core.goal import Untargeted
+from holdfast.core.goal import Goal, Untargeted
 from holdfast.core.kinds import Attack
 from holdfast.run.search import search
 from holdfast.threats.norms import LInf
@@ -26,9 +26,10 @@ from holdfast.threats.norms import LInf
 RADIUS, ROWS, STEPS = 0.15, 200, 100
 
 
-def _swapped(z: Tensor, down: Tensor, up: Tensor) -> Tensor:
+def _swapped(goal: Goal, z: Tensor, chosen: Tensor | None) -> tuple[Tensor, Tensor]:
     """Bug: who holds the row and who would win are exchanged."""
-    return between(z, up, down)
+    held, won = contestants(goal, z, chosen)
+    return won, held
 
 
 def trial(seed: int, mutant: str = "") -> Trial:
@@ -44,8 +45,8 @@ def trial(seed: int, mutant: str = "") -> Trial:
 
     # The published settings exchange the number of steps with that of samples.
     attack = replace(PMA, steps=2 if mutant == "exchanged-settings" else STEPS)
-    climbed = _swapped if mutant == "exchanged-sides" else between
-    with patch.object(decomposition, "between", climbed):
+    sides = _swapped if mutant == "exchanged-sides" else contestants
+    with patch.object(decomposition, "contestants", sides):
         left = left_by(attack)
         plus = left_by(replace(PMA_PLUS, attacks=(attack, APGD(climb="targeted", steps=20))))
     others = [left_by(PGD(steps=2 * STEPS, schedule="cosine", climb=c)) for c in ("soft", "margin")]
