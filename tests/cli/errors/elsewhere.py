@@ -52,9 +52,19 @@ def misfit(here: Path, patch: Any, tell: Tell, page: Any) -> Said:
 
 
 def differs(here: Path, patch: Any, tell: Tell, page: Any) -> Said:
-    """An operator that is read wrongly."""
+    """An operator that is read wrongly, in a file that is not run as a black box instead."""
+    import onnx
+
     from holdfast.readers import onnx_operators
 
+    model = onnx.load(here / "net.onnx")
+    versions = list(model.opset_import)
+    node = onnx.helper.make_node("Relu", ["a"], ["b"])
+    model.functions.append(
+        onnx.helper.make_function("own", "Unused", ["a"], ["b"], [node], versions)
+    )
+    model.opset_import.append(onnx.helper.make_opsetid("own", 1))
+    onnx.save(model, here / "net.onnx")
     wrong = {**onnx_operators.OPERATORS, "Relu": lambda step, values: values[0].abs()}
     patch.setattr("holdfast.readers.onnx.OPERATORS", wrong)
     return tell(page.case)
