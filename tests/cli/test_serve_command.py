@@ -33,7 +33,7 @@ def test_without_the_extra_the_line_that_installs_it_is_shown(folder, capsys, mo
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     assert run(["serve"]) == 2
     err = capsys.readouterr().err
-    assert "E0606" in err and "pip install 'holdfast[serve]'" in err
+    assert "E0608" in err and "pip install 'holdfast[serve]'" in err
 
 
 def test_an_address_that_is_taken_is_said(folder, capsys):
@@ -43,6 +43,11 @@ def test_an_address_that_is_taken_is_said(folder, capsys):
         other.listen()
         assert run(["serve", "--port", str(other.getsockname()[1])]) == 2
     assert "E0171" in capsys.readouterr().err
+
+
+@pytest.mark.reaches
+def test_an_address_of_another_machine_is_said(folder, capsys):
+    pytest.importorskip("uvicorn", reason="uvicorn is not installed (extra serve)")
     assert run(["serve", "--host", "203.0.113.7", "--port", "8724"]) == 2
     assert "E0171" in capsys.readouterr().err
 
@@ -50,7 +55,7 @@ def test_an_address_that_is_taken_is_said(folder, capsys):
 def test_a_dashboard_that_others_can_reach_always_has_a_key(folder, capsys):
     pytest.importorskip("uvicorn", reason="uvicorn is not installed (extra serve)")
     assert run(["serve", "--host", "0.0.0.0", "--no-token"]) == 2
-    assert "E0171" in capsys.readouterr().err
+    assert "E0175" in capsys.readouterr().err
 
 
 def test_a_site_is_exported_without_the_extra(folder, capsys, monkeypatch):

@@ -135,7 +135,7 @@ def test_what_is_no_number_stays_none_and_is_a_fault_of_the_model():
         assert bool(z[:, 0].isnan().all())
         with pytest.raises(HoldfastError, match="NaN") as caught:
             read_model(url, shape=(2,))(torch.tensor([[float("nan"), 0.0]]))
-        assert caught.value.code == "E0165"
+        assert caught.value.code == "E0200"
 
 
 def test_the_number_of_classes_may_not_change():

@@ -202,7 +202,7 @@ def test_names_on_the_hub_need_leave(hub):
     for spec in ("hf:", "hf:../x", "hf:a/b/c", "hf:a/../b", "hf:a/b@../c", "hf:a b", "hf:http://x"):
         assert code_of(spec, network=True) == "E0110"
     assert not hub
-    assert code_of("hf:nobody/nothing", network=True) == "E0164"
+    assert code_of("hf:nobody/nothing", network=True) == "E0190"
 
 
 @here

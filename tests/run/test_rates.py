@@ -73,3 +73,5 @@ def test_a_run_that_is_slower_than_foretold_corrects_what_is_left():
     pace.workers = 2
     assert pace.all([first, second]) == pytest.approx(pace.one(second))
     assert pace.all([]) == 0.0
+    pace.workers = 0  # a cluster that has not said how many there are
+    assert pace.all([first, second]) == pytest.approx(pace.one(first) + pace.one(second))

@@ -46,7 +46,7 @@ def serve(
     except ImportError:
         raise MissingExtra(
             "holdfast serve needs the packages starlette and uvicorn",
-            fix="pip install 'holdfast[serve]'", code="E0606",
+            fix="pip install 'holdfast[serve]'", code="E0608",
         ) from None  # fmt: skip
     from holdfast.core.errors import ConfigError
     from holdfast.serve.app import application
@@ -56,7 +56,7 @@ def serve(
     if far and not token:
         raise ConfigError(
             f"serve: --no-token would show every run to whoever reaches {host}",
-            fix="Leave --no-token out, or listen on 127.0.0.1.", code="E0171",
+            fix="Leave --no-token out, or listen on 127.0.0.1.", code="E0175",
         )  # fmt: skip
     listener, number = bound(host, port)
     guardian = Guardian(host, number) if token else Guardian(host, number, key="")

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from holdfast.core.digest import digest
-from holdfast.core.errors import ConfigError, HoldfastError
+from holdfast.core.errors import ConfigError, HoldfastError, ShapeError
 from holdfast.readers.address import Failed, address_of, posted
 
 TIMEOUT = 30.0  # seconds of one request
@@ -87,10 +87,9 @@ class Endpoint(nn.Module):
         try:
             body = json.dumps({"inputs": rows}, allow_nan=False).encode()
         except ValueError:
-            raise ConfigError(
+            raise ShapeError(
                 "a row with NaN or infinity cannot be sent to an endpoint",
                 fix="Fill the gaps, or remove these rows.",
-                code="E0165",
             ) from None
         for pause in (*PAUSES, None):
             try:

@@ -47,7 +47,7 @@ def fetched(spec: str, allowed: bool) -> tuple[Path, str]:
         allowed: whether the network may be used.
 
     Raises:
-        ConfigError: E0166 without leave, E0110 if it is no such name, E0164 if it is not there.
+        ConfigError: E0166 without leave, E0110 if it is no such name, E0190 if it is not there.
     """
     name, _, revision = spec.removeprefix("hf:").partition("@")
     if (
@@ -74,6 +74,6 @@ def fetched(spec: str, allowed: bool) -> tuple[Path, str]:
         raise ConfigError(
             f"{spec} cannot be fetched: {type(error).__name__}: {str(error).strip()[:200]}",
             fix="Check the name, the revision and the line; or give a local folder.",
-            code="E0164",
+            code="E0190",
         ) from error
     return Path(folder), f"Fetched from the hub: {name}, revision {commit}."

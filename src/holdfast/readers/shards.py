@@ -88,7 +88,7 @@ class Shards:
         if len(y) != part.count:
             raise UntrustedFile(
                 f"{path.name} has changed while it was read", fix="Give the command again.",
-                code="E0421",
+                code="E0431",
             )  # fmt: skip
         index = torch.arange(part.start, part.start + part.count)
         known = Origin(name=self.name, form="tensor" if self.target else "images", total=len(self))

@@ -19,7 +19,8 @@ class Pace:
     Args:
         per_pass: seconds of one row through the model.
         rates: what checks have cost on this machine.
-        workers: how many cells run at once.
+        workers: how many cells run at once; 0 where a cluster has not said so yet, which counts
+            as one.
     """
 
     per_pass: float = 1e-9
@@ -36,7 +37,7 @@ class Pace:
     def all(self, cells: Iterable[Cell]) -> float:
         """Seconds until all these cells are finished."""
         each = [self.one(cell) for cell in cells if not cell.skipped]
-        return max([sum(each) / self.workers, *each]) if each else 0.0
+        return max([sum(each) / max(self.workers, 1), *each]) if each else 0.0
 
     def learn(self, done: Done) -> None:
         """Take in what a finished cell took."""

@@ -35,7 +35,8 @@ def _text(name: str, text: str) -> Step:
     return lambda folder: (folder / name).write_text(text)
 
 
-def _mine(text: str, repaired: str = NET) -> Around:
+def python(text: str, repaired: str = NET) -> Around:
+    """The user's own Python file, and how it reads once repaired."""
     return Around(lambda f: mine(f, text), lambda f: mine(f, repaired))
 
 
@@ -66,19 +67,21 @@ def _photos(**wrong: bool) -> Around:
     return Around(lambda f: photos(f, **wrong), again)
 
 
-def _config(text: str) -> Around:
+def config(text: str) -> Around:
+    """Settings of the folder, and the usual ones."""
     usual = '[audit]\nprofile = "one.toml"\n'
     return Around(_text("holdfast.toml", text), _text("holdfast.toml", usual))
 
 
-def _audited(folder: Path) -> None:
+def audited(folder: Path) -> None:
+    """An audit that was made in the folder."""
     from holdfast.cli.front import run
 
     assert run("audit net.pt --arch net.py:build --data rows.npz".split()) in (0, 1, 3)
 
 
 def _torn_run(folder: Path) -> None:
-    _audited(folder)
+    audited(folder)
     (next((folder / ".holdfast/runs").iterdir()) / "results.json").write_text("{")
 
 
@@ -168,13 +171,13 @@ _NARROW = rows(60)[0][..., :5].numpy()
 _HOLED = np.where(np.arange(36).reshape(6, 6) == 3, np.nan, rows(60)[0].numpy())
 
 AROUND: dict[str, Around] = {
-    "E0112": _mine("import a_module_that_nobody_has\n"),
-    "E0114": _mine(NET.replace("build()", "build(width)")),
-    "E0115": _mine("def build():\n    return {}\n"),
+    "E0112": python("import a_module_that_nobody_has\n"),
+    "E0114": python(NET.replace("build()", "build(width)")),
+    "E0115": python("def build():\n    return {}\n"),
     "E0116": Around(_weights({"epoch": 3}), lambda f: shutil.copy(f / "net.pt", f / "other.pt")),
-    "E0118": _mine(_SMALL),
-    "E0120": _config('[audit]\nprofile = "one.toml"\n[gate]\n"clean.accuracy" = "good"\n'),
-    "E0121": _config("[audit"),
+    "E0118": python(_SMALL),
+    "E0120": config('[audit]\nprofile = "one.toml"\n[gate]\n"clean.accuracy" = "good"\n'),
+    "E0121": config("[audit"),
     "E0125": Around(_torn_run),
     "E0126": Around(_torn_ledger, lambda f: (f / ".holdfast/ledger.sqlite").rename(f / "moved")),
     "E0133": Around(lambda f: np.savez(f / "other.npz", a=np.ones(3)), _other().after),

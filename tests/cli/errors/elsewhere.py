@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from tests.cli.errors import machines
+from tests.cli.errors.brought import shards
+from tests.cli.errors.said import Said, Tell, failed
+from tests.readers.test_shards import parquet
 
 from holdfast.core import catalog
 from holdfast.core.certificate import Certificate
-from holdfast.core.errors import HoldfastError
 from holdfast.core.fields import settings
 from holdfast.core.kinds import Certifier
 
 AUDIT = "holdfast audit net.pt --arch net.py:build --data rows.npz"
-Said = tuple[int, str]
-Tell = Callable[[str], Said]
 NEVER_BARE = {"E0000", "E0600"}  # families whose errors always have their own
-
-
-def failed(call: Callable[[], object]) -> Said:
-    """The code of the error that a call in Python raises; 2 is what a command would end with."""
-    with pytest.raises(HoldfastError) as caught:
-        call()
-    return 2, caught.value.code
 
 
 def internal(here: Path, patch: Any, tell: Tell, page: Any) -> Said:
@@ -56,9 +52,19 @@ def misfit(here: Path, patch: Any, tell: Tell, page: Any) -> Said:
 
 
 def differs(here: Path, patch: Any, tell: Tell, page: Any) -> Said:
-    """An operator that is read wrongly."""
+    """An operator that is read wrongly, in a file that is not run as a black box instead."""
+    import onnx
+
     from holdfast.readers import onnx_operators
 
+    model = onnx.load(here / "net.onnx")
+    versions = list(model.opset_import)
+    node = onnx.helper.make_node("Relu", ["a"], ["b"])
+    model.functions.append(
+        onnx.helper.make_function("own", "Unused", ["a"], ["b"], [node], versions)
+    )
+    model.opset_import.append(onnx.helper.make_opsetid("own", 1))
+    onnx.save(model, here / "net.onnx")
     wrong = {**onnx_operators.OPERATORS, "Relu": lambda step, values: values[0].abs()}
     patch.setattr("holdfast.readers.onnx.OPERATORS", wrong)
     return tell(page.case)
@@ -107,6 +113,58 @@ def without_av(here: Path, patch: Any, tell: Tell, page: Any) -> Said:
     return failed(lambda: films.frames(here / "film.mp4", 1_000_000))
 
 
+def unfetched(here: Path, patch: Any, tell: Tell, page: Any) -> Said:
+    """A hub that cannot be reached."""
+
+    def silent(*words: object, **more: object) -> None:
+        raise ConnectionError("nobody answers")
+
+    hub = SimpleNamespace(HfApi=lambda: SimpleNamespace(model_info=silent))
+    patch.setattr("holdfast.readers.hub.extra", lambda package: hub)
+    return tell("holdfast audit hf:organisation/name --data rows.npz --allow-network")
+
+
+def taken(here: Path, patch: Any, tell: Tell, page: Any) -> Said:
+    """A port at which somebody listens."""
+    pytest.importorskip("uvicorn", reason="the extra serve is not installed")
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        return tell(page.case.replace("8724", str(other.getsockname()[1])))
+
+
+def unnamed(here: Path, patch: Any, tell: Tell, page: Any) -> Said:
+    """A note that nobody signs, as a page of the dashboard may send it."""
+    from holdfast.serve.notes import Notes
+
+    return failed(lambda: Notes(here / "notes.json").add("", "It holds."))
+
+
+def spoilt(here: Path, patch: Any, tell: Tell, page: Any) -> Said:
+    """A part of results row by row whose bytes are others."""
+    from holdfast.run.partitions import Partitions
+
+    shards(here)
+    parts = Partitions(here / ".holdfast/rows/one")
+    parts.fill([(0, 3)], lambda number: {"row": torch.arange(3)})
+    (file,) = parts.folder.iterdir()
+    file.write_bytes(b"PAR1 and no more PAR1")
+    return failed(lambda: parts.ask("sum(row)"))
+
+
+def rewritten(here: Path, patch: Any, tell: Tell, page: Any) -> Said:
+    """A shard that becomes shorter between the first look and the reading."""
+    from holdfast.readers.shards import shards as look
+
+    shards(here)
+    found = look(str(here / "shards"))
+    (part, _) = found.parts()
+    parquet(here / "shards/0.parquet", p=torch.zeros(5).numpy(), label=torch.arange(5).numpy())
+    said = failed(lambda: found.read(part))
+    shards(here)
+    return said
+
+
 def stopped(here: Path, patch: Any, tell: Tell, page: Any) -> Said:
     def stop(*args: object) -> None:
         raise KeyboardInterrupt
@@ -118,14 +176,20 @@ def stopped(here: Path, patch: Any, tell: Tell, page: Any) -> Said:
 CASES: dict[str, Callable[[Path, Any, Tell, Any], Said]] = {
     "E0001": internal,
     "E0149": lacking,
+    "E0171": taken,
+    "E0174": unnamed,
     "E0182": misfit,
+    "E0190": unfetched,
     "E0322": differs,
     "E0400": changed,
+    "E0424": spoilt,
+    "E0431": rewritten,
     "E0500": contradiction,
     "E0603": without_onnx,
     "E0604": without_onnx,
     "E0605": without_av,
     "E0700": stopped,
+    **machines.CASES,
 }
 
 
