@@ -19,7 +19,10 @@ from docs.generator import elsewhere
 ROOT = Path(__file__).parents[2]
 SITE, BUILD = ROOT / "docs/site", ROOT / "build/docs"
 EXECUTED = ("quickstart.md", "ci.md")
-REFERENCE = ("certify", "verify", "proofs", "monitor", "data", "benchmarks", "laws")
+REFERENCE = (
+    "models", "data", "gates", "plugins", "scale", "certify", "verify", "proofs", "monitor",
+    "benchmarks", "laws",
+)  # fmt: skip
 
 
 def _say(text: str, begun: float) -> None:
