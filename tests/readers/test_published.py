@@ -70,8 +70,10 @@ def test_a_limit_draws_the_same_images_of_every_part_and_decodes_no_others(tmp_p
     from holdfast.readers import images
 
     seen = []
-    decode = images._array
-    monkeypatch.setattr(images, "_array", lambda p, *more: seen.append(p) or decode(p, *more))
+    decode = images.picture_array
+    monkeypatch.setattr(
+        images, "picture_array", lambda p, *more: seen.append(p) or decode(p, *more)
+    )
     few = read_data(f"imagenet-c:{root}:fog/1,snow/2", limit=6)
     assert len(few) == len(seen) == 6
     names = [[p.relative_to(root).parts[2:] for p in part] for part in (seen[:3], seen[3:])]

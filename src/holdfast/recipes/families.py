@@ -9,6 +9,7 @@ from holdfast.core.catalog import resolve
 from holdfast.core.kinds import Hook
 from holdfast.core.records import Report, Severity
 from holdfast.hooks.augment import Augment
+from holdfast.hooks.freeze import TuneOnly
 from holdfast.objectives.invariance import DomainInvariance
 from holdfast.run.loop import Training
 
@@ -72,7 +73,8 @@ def families(recipe: Any) -> tuple[Family, ...]:
         found.append(INVARIANCE)
     if hasattr(objective, "threat"):
         found.append(WORST)
-    if any(isinstance(h, Augment) or type(h).batch is not Hook.batch for h in hooks):
+    seen = [h for h in hooks if not isinstance(h, TuneOnly)]  # it looks at the time, not the rows
+    if any(isinstance(h, Augment) or type(h).batch is not Hook.batch for h in seen):
         found.append(AUGMENTATION)
     if any(type(h).share is not Hook.share for h in hooks):
         found.append(REWEIGHTING)

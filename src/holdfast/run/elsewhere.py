@@ -10,7 +10,8 @@ from pathlib import Path
 
 from holdfast.core.errors import ConfigError, HoldfastError
 from holdfast.core.records import Subject
-from holdfast.run.cells import cell_key, subject_key
+from holdfast.run.cells import subject_key
+from holdfast.run.foreign import keyed
 from holdfast.run.perform import Done
 from holdfast.run.plan import Cell
 from holdfast.run.workers import Board, Broken, settle, work
@@ -53,7 +54,7 @@ class Place:
         if not Path(self.folder).is_dir():
             return Unfit(f"{node}: there is no folder {self.folder}", "Put it on a shared disk.")
         try:
-            key = cell_key(cell.check, subject_key(self.settle()))
+            key = keyed(cell.check, subject_key(self.settle()))
         except Exception as error:
             says = error.says if isinstance(error, HoldfastError) else repr(error)
             return Unfit(f"{node}: the subject cannot be made ({says})", "Try --on here there.")
