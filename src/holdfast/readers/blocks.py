@@ -20,6 +20,7 @@ import numpy as np
 from holdfast.core.errors import ConfigError, UntrustedFile
 from holdfast.readers.archive import GZIP, MAX_BYTES, head, is_zip
 from holdfast.readers.packed_rows import Array, Block, packed
+from holdfast.run.query import engine
 
 MAX_LINE = 1 << 22
 DELIMITERS = ",;\t|"
@@ -128,13 +129,8 @@ def _parquet(path: Path, size: int) -> Iterator[Block]:
 
     # A glob character in the name of the file would make DuckDB read other files.
     name = "".join(f"[{c}]" if c in "*?[" else c for c in str(path.resolve()))
-    settings: dict[str, Any] = {
-        "autoinstall_known_extensions": "false",
-        "autoload_known_extensions": "false",
-        "threads": "2",
-    }
     try:
-        with duckdb.connect(":memory:", config=settings) as base:
+        with engine() as base:
             table = base.read_parquet(name)
             ((count,),) = table.aggregate("count(*)").fetchall()
             wanted = ", ".join(

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from holdfast.core.errors import ConfigError, MissingExtra, UntrustedFile
 from holdfast.readers.archive import head
+from holdfast.run.query import engine
 
 PIECE = 512  # rows that are unpacked at once
 ARROW = (b"\xff\xff\xff\xff", b"ARROW1")
@@ -61,15 +62,9 @@ class Parquet:
     def _connected(self) -> Iterator[Any]:
         import duckdb
 
-        settings: dict[str, Any] = {
-            "autoinstall_known_extensions": "false",
-            "autoload_known_extensions": "false",
-            "threads": "2",
-            "memory_limit": f"{max(self.max_bytes, 64 << 20)}B",
-        }
         with (
             _readable(self.files[0].name, duckdb.Error),
-            duckdb.connect(":memory:", config=settings) as base,
+            engine(memory=f"{max(self.max_bytes, 64 << 20)}B") as base,
         ):
             yield base
 

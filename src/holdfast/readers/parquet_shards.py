@@ -9,6 +9,7 @@ import numpy as np
 
 from holdfast.core.errors import ConfigError, UntrustedFile
 from holdfast.readers.tables import USUAL_TARGETS
+from holdfast.run.query import engine
 
 
 def _asked(path: Path, words: str, *given: Any) -> Any:
@@ -16,9 +17,8 @@ def _asked(path: Path, words: str, *given: Any) -> Any:
     import duckdb
 
     safe = "".join(f"[{c}]" if c in "*?[" else c for c in str(path.resolve()))
-    settings = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
     try:
-        with duckdb.connect(":memory:", config={**settings, "threads": "1"}) as base:
+        with engine(threads=1) as base:
             return base.execute(words, [safe, *given]).fetchnumpy()
     except duckdb.Error as error:
         raise UntrustedFile(

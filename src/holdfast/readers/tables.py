@@ -20,6 +20,7 @@ from holdfast.core.errors import ConfigError, ShapeError, UntrustedFile
 from holdfast.readers.archive import GZIP, MAX_BYTES, checked_size, head
 from holdfast.readers.arrays import as_labels
 from holdfast.readers.origin import Origin
+from holdfast.run.query import engine
 
 USUAL_TARGETS = ("target", "label", "class", "y", "labels", "outcome")
 
@@ -30,13 +31,8 @@ def _columns(path: Path, parquet: bool, target: str | None, max_bytes: int) -> d
 
     # A glob character in the name of the file would make DuckDB read other files.
     name = "".join(f"[{c}]" if c in "*?[" else c for c in str(path.resolve()))
-    settings: dict[str, Any] = {
-        "autoinstall_known_extensions": "false",
-        "autoload_known_extensions": "false",
-        "threads": "2",
-    }
     try:
-        with duckdb.connect(":memory:", config=settings) as base:
+        with engine() as base:
             if parquet:
                 table = base.read_parquet(name)
             else:

@@ -16,11 +16,7 @@ from typing import Any
 from torch import Tensor
 
 from holdfast.core.errors import UntrustedFile
-
-_SETTINGS: dict[str, Any] = {
-    "autoinstall_known_extensions": "false", "autoload_known_extensions": "false",
-    "threads": "1", "memory_limit": "1GB",
-}  # fmt: skip
+from holdfast.run.query import engine
 
 
 @dataclass(frozen=True)
@@ -70,8 +66,9 @@ def _query(words: str, given: list[Any]) -> list[tuple[Any, ...]]:
     import duckdb
 
     try:
-        with duckdb.connect(":memory:", config=_SETTINGS) as base:
-            return base.execute(words, given).fetchall()
+        with engine(threads=1, memory="1GB") as base:
+            found: list[tuple[Any, ...]] = base.execute(words, given).fetchall()
+            return found
     except duckdb.Error as error:
         raise UntrustedFile(
             f"rows: a part is damaged ({str(error).splitlines()[0]})",
@@ -91,12 +88,11 @@ def _rows(file: Path) -> int:
 
 
 def _put(file: Path, columns: Mapping[str, Tensor]) -> None:
-    import duckdb
 
     rows = {name: values.numpy() for name, values in columns.items()}
     part = file.with_name(f".{file.name}.{os.getpid()}.part")
     try:
-        with duckdb.connect(":memory:", config=_SETTINGS) as base:
+        with engine(threads=1, memory="1GB") as base:
             base.register("rows", rows)
             target = str(part).replace("'", "''")
             base.execute(f"copy (select * from rows) to '{target}' (format parquet)")
