@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,7 @@ REFERENCE = (
     "models", "data", "gates", "plugins", "scale", "certify", "verify", "proofs", "monitor",
     "benchmarks", "laws",
 )  # fmt: skip
+_OUTWARD = re.compile(r"\[([^\]]+)\]\(\.\./[^)]+\)")  # links to files that the site does not hold
 
 
 def _say(text: str, begun: float) -> None:
@@ -38,7 +40,8 @@ def write(source: Path) -> None:
     for name in REFERENCE:
         if (ROOT / f"docs/{name}.md").is_file():
             (source / "reference").mkdir(exist_ok=True)
-            shutil.copy(ROOT / f"docs/{name}.md", source / f"reference/{name}.md")
+            text = _OUTWARD.sub(r"`\1`", (ROOT / f"docs/{name}.md").read_text("utf-8"))
+            (source / f"reference/{name}.md").write_text(text, "utf-8")
     shutil.copytree(ROOT / "docs/pictures", source / "pictures", dirs_exist_ok=True)
     made, real = methods.pages()
     _say(f"{len(made)} pages of methods, {real} examples do more than build theirs", begun)
