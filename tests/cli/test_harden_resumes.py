@@ -57,12 +57,12 @@ def ended(words: list[str], number: int, folder: Path, epochs: int) -> tuple[int
 
 @pytest.mark.skipif(sys.platform != "linux", reason="signals of Linux")
 def test_stopped_then_killed_it_ends_with_the_same_bytes(folder):
-    words = [*LINE, "--epochs", "60"]
-    assert run([*words[:-4], "-o", "whole.safetensors", "--epochs", "60"]) == 0
+    words = [*LINE, "--epochs", "150"]
+    assert run([*words[:-4], "-o", "whole.safetensors", "--epochs", "150"]) == 0
     code, told = ended(words, signal.SIGINT, folder, 3)
     assert code == 130 and "Continue: holdfast harden" in told
     code, told = ended(words, signal.SIGKILL, folder, 3)
-    assert code == -signal.SIGKILL and "going on" in told and "epoch 1/60" not in told
+    assert code == -signal.SIGKILL and "going on" in told and "epoch 1/150" not in told
     assert (folder / "hard.training" / "training.safetensors").exists()
     assert run(words) == 0
     state, other = (torch_state(folder / f"{n}.safetensors") for n in ("hard", "whole"))
