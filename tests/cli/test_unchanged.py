@@ -141,7 +141,7 @@ def test_the_package_what_is_installed_and_the_environment_count(here, tmp_path,
     (tmp_path / "a.py").write_text("A = 22\n")
     third = now()
     assert len({first, second, third}) == 3
-    monkeypatch.setattr(unchanged.sysconfig, "get_path", lambda name: str(tmp_path))
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
     fourth = now()
     (tmp_path / "other-2.0.dist-info").mkdir()
     assert now() != fourth

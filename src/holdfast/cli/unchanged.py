@@ -15,7 +15,6 @@ import json
 import os
 import platform
 import sys
-import sysconfig
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -71,8 +70,10 @@ def _surroundings() -> Iterator[str]:
     yield from (f"{k}={v}" for k, v in sorted(os.environ.items()) if k.startswith(ENVIRONMENT))
     for file in sorted(p for p in OURS.rglob("*") if p.suffix != ".pyc" and p.is_file()):
         yield f"{file.relative_to(OURS)} {_touched(file)}"
-    for place in sorted({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}):
-        beside = (p for p in Path(place).glob("*") if p.suffix in (".dist-info", ".pth"))
+    for place in sorted({str(Path(p)) for p in sys.path if p}):
+        beside = (
+            p for p in Path(place).glob("*") if p.suffix in (".dist-info", ".egg-info", ".pth")
+        )
         yield from (f"{p.name} {_touched(p)}" for p in sorted(beside))
 
 
