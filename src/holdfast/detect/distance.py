@@ -41,10 +41,17 @@ class Neighbours:
 
     def __call__(self, x: Inputs, y: Tensor | None = None) -> Tensor:
         own = _direction(features(self.model, x, self.layer))
-        cosines = (part @ self.known.T for part in own.split(FEW))
-        nearest = torch.cat([c.topk(self.k, dim=1, sorted=False).values.amin(1) for c in cosines])
-        distance = (2 - 2 * nearest).clamp(min=0).sqrt()
+        distance = (2 - 2 * self._nearest(own)).clamp(min=0).sqrt()
         return torch.where(own.isfinite().all(1), distrust(distance), torch.inf)
+
+    def _nearest(self, own: Tensor) -> Tensor:
+        """`(B,)`: the k-th largest cosine, by parts of rows whose cosines share one place."""
+        room = None if own.requires_grad else own.new_empty(min(FEW, len(own)), len(self.known))
+        found = []
+        for part in own.split(FEW):
+            cosine = torch.mm(part, self.known.T, out=None if room is None else room[: len(part)])
+            found.append(cosine.topk(self.k, dim=1, sorted=False).values.amin(1))
+        return torch.cat(found)
 
 
 @register("detector", cites="ood-scores")
