@@ -149,6 +149,7 @@ def test_the_package_what_is_installed_and_the_environment_count(here, tmp_path,
 
 @pytest.mark.parametrize(("model", "data"), [
     ("net.py:build", "rows.npz"), ("net.pt", "rows.py:rows"), ("net.pt", "none.npz"),
+    ("net.pt", "digits.py:rows"), ("net.pt", "imagenet-c:folder"),
     ("http://127.0.0.1:1/predict", "digits"), ("hf:org/name", "digits"),
 ])  # fmt: skip
 def test_what_cannot_be_sealed_is_asked_again(here, model, data):
