@@ -21,7 +21,8 @@ from holdfast.run.store import Store
 
 COMMAND = [*WORDS, "few.toml"]
 FRESH = """
-import sys
+import json, pathlib, sys
+pathlib.Path("paths.json").write_text(json.dumps(sys.path))
 from holdfast.cli.front import run
 code = run(sys.argv[1:])
 heavy = sorted({"torch", "numpy"} & sys.modules.keys())
@@ -59,6 +60,8 @@ def here(audited, tmp_path, monkeypatch):
     monkeypatch.setenv(
         "OMP_WAIT_POLICY", os.environ.get("OMP_WAIT_POLICY", "PASSIVE")
     )  # as audits do
+    # Tests before this one may have imported what adds places; a new process has none of them.
+    monkeypatch.setattr(unchanged, "PATHS", json.loads((folder / "paths.json").read_text()))
     yield folder
     for file in spare.rglob("*"):
         if file.is_file() and ".holdfast" not in file.parts:
@@ -141,7 +144,7 @@ def test_the_package_what_is_installed_and_the_environment_count(here, tmp_path,
     (tmp_path / "a.py").write_text("A = 22\n")
     third = now()
     assert len({first, second, third}) == 3
-    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    monkeypatch.setattr(unchanged, "PATHS", [*unchanged.PATHS, str(tmp_path)])
     fourth = now()
     (tmp_path / "other-2.0.dist-info").mkdir()
     assert now() != fourth

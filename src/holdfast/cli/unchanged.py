@@ -36,6 +36,7 @@ OURS = Path(__file__).parents[1]
 WHOLE = 256 << 20  # bytes up to which a file is read; beyond, size and time of change count
 ENVIRONMENT = ("HOLDFAST_", "OMP_", "MKL_", "CUDA_", "PYTORCH_", "TORCH_")
 BUILT_IN = ("digits", "breast-cancer")
+PATHS = tuple(sys.path)  # as the process began: what is imported later may add places of its own
 
 
 def sealable(model: str, chosen: Mapping[str, Any]) -> bool:
@@ -71,7 +72,7 @@ def _surroundings() -> Iterator[str]:
     yield from (f"{k}={v}" for k, v in sorted(os.environ.items()) if k.startswith(ENVIRONMENT))
     for file in sorted(p for p in OURS.rglob("*") if p.suffix != ".pyc" and p.is_file()):
         yield f"{file.relative_to(OURS)} {_touched(file)}"
-    for place in sorted({str(Path(p)) for p in sys.path if p}):
+    for place in sorted({str(Path(p)) for p in PATHS if p}):
         beside = (
             p for p in Path(place).glob("*") if p.suffix in (".dist-info", ".egg-info", ".pth")
         )
