@@ -3,62 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from math import inf
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from holdfast.certify.search.crowd import FEW, crowd
 from holdfast.certify.search.polish import polish
+from holdfast.certify.search.tried import Network, Tried, probe
 from holdfast.certify.search.unsafe import Unsafe
 from holdfast.ops.batch import chunks, fit, pick
 from holdfast.ops.interval import Box
 
 WIDE, NARROW = 0.5, 0.002  # first and last step, in half widths of the box
-TAKEN = 10  # candidates of a batch that are worth a replay
 POLISHED, STEPS, ROWS = 5, 12, 256  # candidates, their linear programs, rows of one at most
-Network = Callable[[Tensor], Tensor]
-
-
-class Tried(NamedTuple):
-    """Inputs, and how far each is from each alternative.
-
-    Args:
-        x: `(B, ...)`.
-        margins: `(B, J)`; not positive where an alternative is reached.
-    """
-
-    x: Tensor
-    margins: Tensor
-
-    @property
-    def witnesses(self) -> Tensor:
-        """`(W, ...)`: inputs that reach an alternative, the deepest first, at most ten."""
-        least = self.margins.amin(1)
-        order = least.argsort()[:TAKEN]
-        return self.x[order[least[order] <= 0]]
-
-    @property
-    def witness(self) -> Tensor | None:
-        """The deepest, if there is one."""
-        found = self.witnesses
-        return found[0] if len(found) else None
-
-    def nearest(self, count: int) -> tuple[Tensor, Tensor]:
-        """Rows of the best inputs of every alternative, `count` in all, and which each is of."""
-        among = self.margins.shape[1]
-        margins, rows = self.margins.topk(
-            min(max(1, count // among), len(self.x)), dim=0, largest=False
-        )
-        order = margins.flatten().argsort(stable=True)[:count]
-        return rows.flatten()[order], order % among
-
-
-@torch.no_grad()
-def probe(network: Network, unsafe: Unsafe, x: Tensor) -> Tried:
-    """Evaluate a network at inputs `(B, ...)`."""
-    return Tried(x, unsafe.margin(network(x)))
 
 
 def descend(
@@ -116,6 +75,8 @@ def seek(
 ) -> Iterator[Tried]:  # fmt: skip
     """Search a box: random points first, then descents from the best of them, then from others.
 
+    Where inputs are few, points are drawn around the best ones before the first descent.
+
     Where an alternative has several rows, the ends of descents that came nearest are polished by
     linear programs: where rows pull in different directions, a descent goes to and fro.
 
@@ -146,6 +107,8 @@ def seek(
         pool = Tried(pool.x[kept], pool.margins[kept])
         if time.monotonic() > now + (deadline - now) / 2:
             break
+    if box.low.numel() <= FEW:
+        yield from crowd(network, unsafe, pool, box, draws, deadline)
     kept, target = pool.nearest(starts)
     x = pool.x[kept]
     for number in range(1, rounds + 1):
