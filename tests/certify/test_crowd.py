@@ -56,7 +56,8 @@ def test_points_come_closer():
 
 
 def test_no_point_is_drawn_after_the_deadline():
-    assert not list(crowd(stairs, UNSAFE, start(9, 0), BOX, torch.Generator(), time.monotonic() - 1))
+    past = time.monotonic() - 1
+    assert not list(crowd(stairs, UNSAFE, start(9, 0), BOX, torch.Generator(), past))
 
 
 def test_few_inputs_are_searched_so():

@@ -16,8 +16,8 @@ from holdfast.certify.network.graph import Graph
 from holdfast.certify.properties.proofs import Proof
 from holdfast.certify.search.parts import Parts, halved
 from holdfast.certify.search.stack import Pace, pop
-from holdfast.certify.search.unsafe import Unsafe
 from holdfast.certify.search.tried import Tried, probe
+from holdfast.certify.search.unsafe import Unsafe
 from holdfast.certify.search.witness import descend, polished
 from holdfast.ops.interval import TINY, UNIT, Box
 
