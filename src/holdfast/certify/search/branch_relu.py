@@ -23,8 +23,8 @@ from holdfast.certify.search.signs import Signed
 from holdfast.certify.search.splits import Splits
 from holdfast.certify.search.stack import Pace, pop
 from holdfast.certify.search.tree import Tree
+from holdfast.certify.search.tried import probe
 from holdfast.certify.search.unsafe import Unsafe
-from holdfast.certify.search.witness import probe
 
 LEAST, MOST = 8, 256  # parts bounded together
 ROOT_STEPS, FIRST_STEPS, STEPS = 8, 40, 10  # evaluations: of each neuron, of the root, of a part
