@@ -62,14 +62,15 @@ def line(name: str, index: Path) -> str:
     with index.open(encoding="utf-8") as file:
         asked = sum(1 for _ in csv.DictReader(file))
     decided = [row for row in rows if row["answer"] in ("sat", "unsat")]
-    wrong = sum(row["answer"] != row["expected"] for row in decided)
+    other = [row["answer"] for row in decided if row["answer"] != row["expected"]]
     seconds = sorted(float(row["seconds"]) for row in decided)
     soon = sum(value <= LIMIT for value in seconds)
     counts = [sum(row["answer"] == word for row in rows) for word in ("unsat", "sat")]
     run_of = str(len(rows)) if len(rows) == asked else f"{len(rows)} of {asked}"
     middle, longest = (statistics.median(seconds), seconds[-1]) if seconds else (0.0, 0.0)
     return (
-        f"| {name} | {run_of} | {counts[0]} | {counts[1]} | {len(rows) - len(decided)} | {wrong} "
+        f"| {name} | {run_of} | {counts[0]} | {counts[1]} | {len(rows) - len(decided)} "
+        f"| {other.count('unsat')} | {other.count('sat')} "
         f"| {soon / max(len(rows), 1):.1%} | {LIMITS.get(name, LIMIT)} | {middle:.2f} "
         f"| {longest:.1f} | {sum(seconds):.0f} |"
     )
@@ -88,11 +89,14 @@ def main() -> None:
         run(name, indexes[name], Path(where))
     lines = [
         "`holdfast verify --index` on public instances, one thread on a CPU, seconds of wall "
-        "clock without the reading of files. Wrong: decided otherwise than the competitions' "
-        "label. The share is of all instances that were run.", "",
-        "| family | instances | unsat | sat | unknown | wrong | decided within 60 s | limit, s "
-        "| median s | longest s | s in all, decided |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "clock without the reading of files. Proved, yet labelled sat by the competitions: an "
+        "error of ours. Witness, yet labelled unsat: the label does not belong to these files, for "
+        "onnxruntime gives the unsafe output at that very input. The share is of all instances "
+        "that were run.", "",
+        "| family | instances | unsat | sat | unknown | proved, labelled sat "
+        "| witness, labelled unsat | decided within 60 s | limit, s | median s | longest s "
+        "| s in all, decided |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]  # fmt: skip
     lines += [line(name, indexes[name]) for name in indexes if (TABLES / f"{name}.csv").is_file()]
     write("Certify: instances", "\n".join(lines))
