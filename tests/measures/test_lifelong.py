@@ -7,12 +7,8 @@ from scipy.stats import theilslopes
 
 from holdfast.core.errors import ConfigError, ShapeError
 from holdfast.measures.outputs.curves import efficiency, recovery, smoothed
-from holdfast.measures.outputs.lifelong import (
-    Block,
-    lifelong,
-    maintenance,
-    transfer,
-)
+from holdfast.measures.outputs.lifelong import lifelong
+from holdfast.measures.outputs.lifetimes import Block, maintenance, transfer
 from holdfast.measures.outputs.task_matrix import matrix_metrics
 
 

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from holdfast.claims.digits import drawn, net
 from holdfast.claims.harness import Claim, Trial
-from holdfast.measures.outputs.lifelong import Block, lifelong
+from holdfast.measures.outputs.lifelong import lifelong
+from holdfast.measures.outputs.lifetimes import Block
 
 TASKS = {"low": (0, 1, 2, 3), "middle": (4, 5, 6), "high": (7, 8, 9)}
 ROWS, STEPS, SIZE = 1000, 40, 64

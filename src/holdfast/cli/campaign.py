@@ -10,17 +10,16 @@ from functools import partial
 from io import StringIO
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from holdfast.checks.self_checks import SelfCheck, self_checks
+from holdfast.cli.aimed import Question, asked
 from holdfast.cli.resumed import resumed
 from holdfast.cli.watched import Watched
-from holdfast.core.data import UNLABELLED, Batches
+from holdfast.core.data import Batches
 from holdfast.core.dice import Dice
 from holdfast.core.digest import digest
-from holdfast.core.errors import ConfigError, Unsupported
-from holdfast.core.goal import Goal, Targeted, Untargeted
+from holdfast.core.errors import Unsupported
 from holdfast.core.kinds import Attack, Model, Threat
 from holdfast.core.records import Finding, Subject
 from holdfast.run.executors import Executor
@@ -29,7 +28,6 @@ from holdfast.run.keeper import Keeper
 from holdfast.run.pieces import attack_digest
 from holdfast.run.search import Found, attack_name, search
 from holdfast.run.watch import Progress
-from holdfast.threats.bind import bind
 
 PROBES = 64  # rows of the self-checks
 
@@ -68,44 +66,6 @@ class Campaign:
     def flags(self) -> tuple[str, ...]:
         """Signs that the number is too high; it is never printed without them."""
         return tuple(f"{c.name}: {c.says}" for c in self.checks if not c.passed)
-
-
-@dataclass(frozen=True, eq=False)
-class Question:
-    """The rows that are attacked, and the aim."""
-
-    rows: Batches
-    x: Tensor
-    model: Model
-    goal: Goal
-    threat: Threat
-    dice: Dice
-    towards: int | None
-
-
-def asked(subject: Subject, towards: str | None) -> Question:
-    """What is attacked: all rows that have a label, and are not yet what they shall become.
-
-    Raises:
-        Unsupported: without a model, or where inputs are not one tensor.
-        ConfigError: if there is no row to attack, or no class of that name.
-    """
-    rows, model, threat = subject.batches, subject.model, subject.threats[0]
-    if model is None or rows is None or not isinstance(rows.x, Tensor):
-        raise Unsupported("attacks need a model and one tensor of inputs")
-    threat, aim = bind(threat, model), None if towards is None else _class(rows, towards)
-    away = rows.y != UNLABELLED
-    if aim is not None:
-        away &= rows.y != aim
-    rows = rows.take(away.nonzero().flatten())
-    if not len(rows):
-        raise ConfigError("attack: no row is left to be attacked",
-                          fix="Give rows with labels, of other classes than --towards.",
-                          code="E0152")  # fmt: skip
-    x: Tensor = rows.x  # type: ignore[assignment]  # as asked above
-    goal: Goal = Untargeted(rows.y) if aim is None else Targeted(torch.full_like(rows.y, aim))
-    dice = Dice(subject.seed, rows.index, f"attack/{threat.spec}")
-    return Question(rows, x, model, goal, threat, dice, aim)
 
 
 def assault(attack: Attack, towards: str | None, subject: Subject) -> None:
@@ -186,20 +146,3 @@ def _checked(
     except Unsupported as refused:
         says = f"could not be made: {refused.says}"
         return [SelfCheck("self-checks", False, says, "another threat")]
-
-
-def _class(rows: Batches, towards: str) -> int:
-    """The position of a class, given by name or number.
-
-    Raises:
-        ConfigError: with the classes that there are.
-    """
-    if towards in rows.classes:
-        return rows.classes.index(towards)
-    count = len(rows.classes) or int(rows.y.max()) + 1
-    if towards.isdigit() and int(towards) < count:
-        return int(towards)
-    known = ", ".join(rows.classes[:12]) or f"0 to {count - 1}"
-    raise ConfigError(
-        f"--towards: there is no class {towards!r}", fix=f"Classes: {known}.", code="E0153"
-    )

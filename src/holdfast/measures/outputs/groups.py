@@ -51,11 +51,7 @@ class GroupReport:
     @property
     def accuracy(self) -> Tensor:
         """`(G,)` share of right rows; NaN for an empty group."""
-        return self._accuracy(self.member.double(), self.right.double())
-
-    @staticmethod
-    def _accuracy(member: Tensor, right: Tensor) -> Tensor:
-        return (right @ member) / member.sum(0)
+        return (self.right.double() @ self.member.double()) / self.count
 
     def _judged(self) -> Tensor:
         """`(G,)` groups that are large enough; all that have rows if none is."""

@@ -9,7 +9,7 @@ import torch
 
 from holdfast.core.data import Batches
 from holdfast.measures.outputs.boxes import Boxes
-from holdfast.measures.outputs.lifelong import Block
+from holdfast.measures.outputs.lifetimes import Block
 from holdfast.testing.worlds import draws, mixture
 
 
