@@ -7,6 +7,7 @@ from torch import Tensor
 
 from holdfast.certify.network.operators import Operator
 from holdfast.certify.search.signs import Signed
+from holdfast.certify.search.sketch import LOSS, chord, losses, sketched
 from holdfast.certify.search.splits import Splits
 from holdfast.ops.interval import TINY
 
@@ -17,7 +18,6 @@ KEPT = 2  # candidates of each kind for which neurons are bounded anew, which is
 MORE = 12  # others tried where that is cheap: a convolutional network takes 289 parts, over 1000
 # with 4 of them and over 2700 with none
 LESSER = 0.2  # weight of the better half: 0 looks at the worse one alone, 1 at both alike
-LOSS = 0.02  # weight of what planes still lose, small: it tells apart halves of equal bounds
 
 
 def lost(signed: Signed, parts: Splits, seen: dict[int, Tensor]) -> list[Tensor]:
@@ -28,15 +28,10 @@ def lost(signed: Signed, parts: Splits, seen: dict[int, Tensor]) -> list[Tensor]
     for i, p in signed.relus.items():
         low, high = parts.low[p], parts.high[p]
         a = seen[i][every, worst] if i in seen else torch.zeros_like(low)
-        small = torch.minimum(high, -low) / 4
-        loss = torch.where(a < 0, -a * chord(low, high), a * small)
+        under, over = losses(low, high)
+        loss = torch.where(a < 0, -a * under, a * over)
         found.append(loss.masked_fill((low >= 0) | (high <= 0), -1.0).flatten(1))
     return found
-
-
-def chord(low: Tensor, high: Tensor) -> Tensor:
-    """How far the plane above a ReLU lies above zero at zero."""
-    return -low * high / (high - low).clamp(min=TINY)
 
 
 def influence(signed: Signed, parts: Splits) -> list[Tensor]:
@@ -107,10 +102,19 @@ def candidates(scores: list[Tensor]) -> Tensor:
     return torch.cat([own, torch.where(value < 0, own[:, :1], index)], 1)
 
 
-def best_of(signed: Signed, parts: Splits, index: Tensor, keep: int) -> tuple[Splits, Tensor]:
-    """The halves of each part by the best of its candidates `(N, C)`, and `(N, keep)` the best.
+def best_of(value: Tensor, keep: int) -> Tensor:
+    """`(N, keep)` positions of the best of candidates, from values `(2, N, C)` of their halves.
 
-    All halves are bounded once; a candidate is good where its worse half is good.
+    A candidate is good where its worse half is good.
+    """
+    every = value.amin(0) + LESSER * value.amax(0)
+    return every.topk(min(keep, every.shape[1]), dim=1).indices
+
+
+def anew(signed: Signed, parts: Splits, index: Tensor) -> tuple[Splits, Tensor]:
+    """The halves of each part by the best of its candidates `(N, C)`, and which it was `(N,)`.
+
+    The neurons behind each candidate are bounded anew, and its halves once.
     """
     count, tries = index.shape
     rows = torch.arange(count).repeat_interleave(tries)
@@ -123,10 +127,9 @@ def best_of(signed: Signed, parts: Splits, index: Tensor, keep: int) -> tuple[Sp
         # Where no neuron moves the bounds at once, the one that leaves least to lose.
         left = torch.stack([v.clamp(min=0).sum(1) for v in lost(signed, both, seen)]).sum(0)
         value = both.bound.clamp(max=0).sum(1) - LOSS * left
-    value = value.reshape(2, count, tries)
-    order = (value.amin(0) + LESSER * value.amax(0)).topk(min(keep, tries), dim=1).indices
-    chosen = torch.arange(count) * tries + order[:, 0]
-    return both.take(torch.cat([chosen, chosen + count * tries])), index.gather(1, order)
+    best = best_of(value.reshape(2, count, tries), 1)
+    chosen = torch.arange(count) * tries + best[:, 0]
+    return both.take(torch.cat([chosen, chosen + count * tries])), index.gather(1, best)[:, 0]
 
 
 def divided(signed: Signed, parts: Splits) -> tuple[Splits, Tensor]:
@@ -137,16 +140,18 @@ def divided(signed: Signed, parts: Splits) -> tuple[Splits, Tensor]:
     for the best of these and for those of most influence only.
 
     Returns:
-        The halves `(2 N)`, first all in which the neuron is not positive, their bounds infinite
-        where nothing lies in one; `(N,)` the neurons.
+        The halves `(2 N)`, bounded once, first all in which the neuron is not positive, their
+        bounds infinite where nothing lies in one; `(N,)` the neurons.
     """
     scores = lost(signed, parts, signed.once(parts))
-    if not signed.renew:
-        index = candidates(scores)
-    else:
-        _, few = best_of(signed.fixed, parts, each(scores), KEPT)
-        index = torch.cat([few, largest(influence(signed, parts), KEPT)], 1)
-    halves, index = best_of(signed, parts, index, 1)
+    index = each(scores) if signed.renew else candidates(scores)
+    best = best_of(sketched(signed, parts, index), KEPT if signed.renew else 1)
+    index = index.gather(1, best)
+    if signed.renew:
+        return anew(signed, parts, torch.cat([index, largest(influence(signed, parts), KEPT)], 1))
+    halves = halves_of(signed, parts, index[:, 0])
+    if bool(halves.open.any()):
+        signed.once(halves)
     return halves, index[:, 0]
 
 

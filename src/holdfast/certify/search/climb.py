@@ -70,10 +70,15 @@ class Climb:
     def value(self) -> Tensor:
         """`(Q, 1)`: the bounds as they are."""
         self.draft.push = {p: self.signs[p] * beta for p, beta in self.betas.items()}
+        a, d = self.asked()
+        return self.draft.down(a, None) - d
+
+    def asked(self) -> tuple[Tensor, Tensor]:
+        """The mixture of rows of each pair: coefficients `(Q, 1, *shape)`, right side `(Q, 1)`."""
         share = self.pairs.mixtures.share(self.pairs.which, self.mix)
         shape = self.pairs.bounds.graph.nodes[self.draft.start].shape
-        found = self.draft.down((share @ self.c).reshape(len(share), 1, *shape), None)
-        return found - (share @ self.d[:, :, None])[:, :, 0]
+        a = (share @ self.c).reshape(len(share), 1, *shape)
+        return a, (share @ self.d[:, :, None])[:, :, 0]
 
     def gradient(self) -> list[Tensor]:
         """The slopes of the last bounds in all that is free."""

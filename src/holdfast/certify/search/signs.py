@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from copy import copy
 from dataclasses import replace
 from math import inf
 
@@ -25,10 +24,8 @@ from holdfast.certify.search.unsafe import Unsafe
 from holdfast.ops.interval import Box
 from holdfast.ops.linear import relu_lines
 
-PRESSES, LASTING = (
-    300,
-    0.98,
-)  # evaluations of a long ascent, and what each step is of the one before
+PRESSES = 300  # evaluations of a long ascent,
+LASTING = 0.98  # and what each step is of the one before
 SURE = 1e-5  # a bound in float32 above which it ends
 
 
@@ -54,13 +51,6 @@ class Signed:
         seen: dict[int, Tensor] = {}
         backward(root, graph.output, unsafe.c[None], seen=seen)
         self.scale = {i: float(v.abs().mean()) + 1e-6 for i, v in seen.items()}
-
-    @property
-    def fixed(self) -> Signed:
-        """The same, with boxes that are only cut at zero by splits."""
-        same = copy(self)
-        same.renew = False
-        return same
 
     def whole(self, bound: Tensor) -> Splits:
         """One part: the whole region; `bound` is `(1, J)`."""

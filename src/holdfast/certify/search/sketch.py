@@ -1,0 +1,85 @@
+"""What splitting a neuron would do to the bounds of a part, roughly and many at once."""
+
+from __future__ import annotations
+
+from math import prod
+
+import torch
+from torch import Tensor
+
+from holdfast.certify.linear.draft import Draft
+from holdfast.certify.search.climb import Climb
+from holdfast.certify.search.signs import Signed
+from holdfast.certify.search.splits import Splits
+from holdfast.ops.batch import chunks
+from holdfast.ops.interval import TINY
+
+LOSS = 0.02  # weight of what planes still lose, small: it tells apart halves of equal bounds
+NUMBERS = 2**22  # coefficients at ReLUs held at once
+
+
+def chord(low: Tensor, high: Tensor) -> Tensor:
+    """How far the plane above a ReLU lies above zero at zero."""
+    return -low * high / (high - low).clamp(min=TINY)
+
+
+def losses(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+    """What the planes of a ReLU lose per unit of a coefficient below zero, and above it.
+
+    Both are zero where the sign is known.
+    """
+    known = (low >= 0) | (high <= 0)
+    small = torch.minimum(high, -low) / 4
+    return chord(low, high).masked_fill(known, 0.0), small.masked_fill(known, 0.0)
+
+
+def sketched(signed: Signed, parts: Splits, index: Tensor) -> Tensor:
+    """`(2, N, C)`: how good each half of each part is if a neuron is split, zero being best.
+
+    One evaluation of the worst alternative in float32, with the slopes and multipliers of the
+    part; only the line of the neuron changes. The number is for a choice and bounds nothing.
+
+    Args:
+        signed: the region.
+        parts: with boxes that splits only cut at zero.
+        index: `(N, C)` open neurons, counted over all ReLUs.
+    """
+    neurons = sum(prod(signed.graph.nodes[i].shape) for i in signed.relus)
+    size = max(1, NUMBERS // (2 * index.shape[1] * neurons))
+    every = [_sketched(signed, parts.take(r), index[r]) for r in chunks(len(parts), size)]
+    return torch.cat(every, 1)
+
+
+def _sketched(signed: Signed, parts: Splits, index: Tensor) -> Tensor:
+    rows, worst = torch.arange(len(parts)), parts.bound.argmin(1)
+    climb, shape = Climb(signed.pairs(parts, rows, worst), signed.scale), (2, *index.shape)
+    every = rows[None, :, None].expand(shape).flatten()
+    draft = climb.draft.taken(every, lambda v: v[every] if len(v) else v)
+    draft.push = {p: (climb.signs[p] * beta)[every] for p, beta in climb.betas.items()}
+    _split(signed, draft, index.expand(shape).flatten())
+    a, d = climb.asked()
+    found = (draft.down(a[every], None) - d[every]).nan_to_num(-torch.inf).reshape(shape)
+    bound = torch.maximum(found, parts.bound[rows, worst].float()[:, None]).clamp(max=0)
+    left = torch.zeros(shape)
+    for i, p in signed.relus.items():
+        if i in draft.passed:
+            # A neuron that was split loses nothing.
+            a = (draft.passed[i].a * draft.fixed[i][0]).reshape(*shape, -1)
+            under, over = losses(parts.low[p].float(), parts.high[p].float())
+            left -= (a.clamp(max=0) @ under.flatten(1)[..., None])[..., 0]
+            left += (a.clamp(min=0) @ over.flatten(1)[..., None])[..., 0]
+    return bound - LOSS * left
+
+
+def _split(signed: Signed, draft: Draft, neuron: Tensor) -> None:
+    """Fix one neuron per row, not positive in the first half of the rows, not negative then."""
+    on = torch.arange(len(neuron)) >= len(neuron) // 2
+    start = 0
+    for i, p in signed.relus.items():
+        place, size = neuron - start, prod(signed.graph.nodes[p].shape)
+        start += size
+        here = ((place >= 0) & (place < size)).nonzero().flatten()
+        at, sign = place[here], on[here].float()
+        open_, above, offset = (v.flatten(1) for v in draft.fixed[i])
+        open_[here, at], above[here, at], offset[here, at] = 0.0, sign, 0.0
+        draft.free[draft.slots[i].start].flatten(1)[here, at] = sign
