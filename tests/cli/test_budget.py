@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
+import time
 
 import pytest
 from tests.cli.world import WORDS, lay
 
+from holdfast.cli import began
 from holdfast.cli import budget as kept
 from holdfast.cli.front import run
 from holdfast.core.records import Subject
@@ -57,6 +62,8 @@ def test_a_budget_too_short_for_anything_is_undecided_with_words(here, capsys):
     assert document["preflight"][0]["says"].startswith("The time budget ended before the preflight")
     assert {o["skipped"] for o in document["outcomes"]} == {"left out to keep the time budget"}
     assert "the budget of 0.001 s is spent: 4 of 4 checks are not tested" in err
+    assert "\nE0740  --budget 0.001s is too small for any verdict" in err
+    assert re.search(r"Repeat the command with --budget \d+s or more", err)
     assert run([*ASKED, "--exit-zero", "--json"]) == 0  # the same command with all the time
     assert all(o["findings"] for o in json.loads(capsys.readouterr().out)["outcomes"])
 
@@ -68,6 +75,45 @@ def test_time_for_writing_is_kept_and_learned():
     rates.learn(kept.WRITING, 1.0, 8.0)
     assert kept.deadline(100.0, 60.0, rates) == pytest.approx(160.0 - 1.25 * 8.0)
     assert kept.deadline(100.0, 3.0, rates) == pytest.approx(102.0)  # at most a third
+
+
+def test_on_a_busy_machine_more_is_kept_where_nothing_is_known():
+    rates = Rates()
+    assert kept.deadline(0.0, 60.0, rates, busy=3.0) == pytest.approx(60.0 - 1.25 * 6.0)
+    rates.learn(kept.WRITING, 1.0, 2.0)
+    assert kept.deadline(0.0, 60.0, rates, busy=3.0) == pytest.approx(60.0 - 1.25 * 2.0)
+    assert kept.strain(time.monotonic()) == 1.0  # this process has worked for longer than that
+    assert kept.strain(time.monotonic() - 100 * time.process_time() - 100) == 4.0
+
+
+def test_the_preflight_leaves_half_of_the_time_to_the_questions(monkeypatch):
+    from holdfast.cli import prepare
+
+    def endless(asked, store, fresh):
+        while True:
+            pass
+
+    monkeypatch.setattr(prepare, "looked", endless)
+    begun, budget = time.monotonic(), 2.0
+    kept.looked_until(begun + budget, Subject(), None, False)
+    assert 0.4 * budget < time.monotonic() - begun
+
+
+def test_a_command_begins_with_its_process_or_when_it_is_called(monkeypatch):
+    before = time.monotonic()
+    began.just_now()
+    assert began.began() >= before
+    began.with_process()
+    assert began.began() <= before - 0.9 * time.process_time() + 1.0
+    assert began.age() >= time.process_time() > 0
+    monkeypatch.delattr("os.sysconf")  # a system that does not tell
+    assert 0 < began.age() <= time.process_time()
+
+
+def test_a_process_knows_when_it_started():
+    code = "import time; from holdfast.cli.began import age; time.sleep(0.5); print(age())"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert float(out.stdout) > 0.5  # more than its processor worked
 
 
 def test_a_preflight_that_takes_too_long_ends_with_the_budget(monkeypatch):

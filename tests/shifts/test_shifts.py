@@ -14,7 +14,7 @@ from holdfast.core.data import Batch
 from holdfast.core.dice import Dice
 from holdfast.core.errors import ConfigError, ShapeError, Unsupported
 from holdfast.ops.image import cloud_draws, clouds, coarse, smear
-from holdfast.ops.jpeg import jpeg
+from holdfast.ops.jpeg import jpeg, steps
 from holdfast.ops.light import photographed, poisson
 from holdfast.shifts.blur import MOTION
 from holdfast.shifts.digital import CONTRAST, PIXELS, QUALITY
@@ -295,6 +295,34 @@ def test_jpeg_is_pillow_jpeg(channels, quality):
         want = want.reshape(50, 50, channels).permute(2, 0, 1)
         moved = (row - want).abs().mean()
         assert (out - want).abs().mean() < max(2 / 255, 0.1 * float(moved))
+
+
+@pytest.mark.parametrize("side", [1, 8, 31, 64])
+@pytest.mark.parametrize("channels", [1, 2, 3])
+@pytest.mark.parametrize("severity", [0.1, 0.4, 1.0])
+def test_the_jpeg_shift_on_the_host_is_pillow_exactly(channels, side, severity):
+    """Whole qualities and step sizes between them; two channels are two grey images."""
+    x = pictures(2, channels, side)
+    quality = QUALITY.at(severity, side)[0]
+    tables = [table.flatten().int().tolist() for table in steps(quality)]
+    planes = x if channels == 3 else x.reshape(-1, 1, side, side)
+    got = shifted("jpeg", x, severity).reshape(planes.shape)
+    for row, out in zip(planes, got, strict=True):
+        pixels = (row.permute(1, 2, 0) * 255).round().byte().numpy()
+        file = io.BytesIO()
+        image = Image.fromarray(pixels if channels == 3 else pixels[..., 0])
+        image.save(file, "JPEG", qtables=tables if channels == 3 else tables[:1])
+        want = torch.tensor(np.asarray(Image.open(file))).reshape(side, side, -1).permute(2, 0, 1)
+        assert torch.equal(out, want.to(out) / 255)
+
+
+def test_step_sizes_are_those_of_the_codec():
+    for quality in range(1, 101):
+        file = io.BytesIO()
+        Image.new("RGB", (16, 16)).save(file, "JPEG", quality=quality)
+        found = Image.open(file).quantization
+        for number, table in enumerate(steps(quality)):
+            assert table.flatten().tolist() == list(found[number]), quality
 
 
 def test_what_is_no_image_is_refused():

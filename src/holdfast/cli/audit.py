@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 import signal
 import sys
-import time
 from typing import Annotated, Any
 
 import typer
@@ -101,6 +100,7 @@ def audit(
     Exit codes: 0 pass, 1 a gate fails, 2 usage, 3 undecided, 4 internal, 130 interrupted.
     """
     given = words.given(locals())
+    from holdfast.cli.began import began
     from holdfast.cli.budget import deadline
     from holdfast.cli.conduct import Outputs, conduct
     from holdfast.cli.dry_run import dry
@@ -110,7 +110,7 @@ def audit(
     from holdfast.cli.unchanged import Seal, repeated, sealable
     from holdfast.run.rates import Rates
 
-    begun = time.monotonic()
+    begun = began()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     words.patient()
     limit_s = words.seconds(budget)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -14,30 +15,41 @@ if TYPE_CHECKING:
 WRITING = "writing"  # what judging, writing and showing took, among the rates of this machine
 _FIRST, _MOST = 2.0, 1 / 3  # seconds where nobody knows, and the largest share of a budget
 _SAFE = 1.25
+_LOOK = 0.5  # share of the time before the report that the preflight may take
+_BUSIEST = 4.0
+_ENOUGH = 20.0  # seconds that are suggested at least
 
 
-def deadline(begun: float, budget: float | None, rates: Rates) -> float | None:
+def strain(begun: float) -> float:
+    """Seconds that passed for one of the processor, 1 to 4: above 1 where others work beside."""
+    return min(max((time.monotonic() - begun) / max(time.process_time(), 0.1), 1.0), _BUSIEST)
+
+
+def deadline(begun: float, budget: float | None, rates: Rates, busy: float = 1.0) -> float | None:
     """When the questions must end, so that verdict and report are there in time.
 
     Args:
         begun: when the command began, as `time.monotonic` tells it.
         budget: seconds of the whole command; None without a limit.
         rates: what writing took before.
+        busy: how much slower than usual everything goes, for what nobody has timed yet.
     """
     if budget is None:
         return None
-    return begun + budget - min(_SAFE * rates.most(WRITING, _FIRST), _MOST * budget)
+    writing = rates.most(WRITING, _FIRST * busy)
+    return begun + budget - min(_SAFE * writing, _MOST * budget)
 
 
 def looked_until(
     end: float | None, asked: Subject, store: Store, fresh: bool
 ) -> tuple[Finding, ...]:
-    """The preflight, as far as the time allows."""
+    """The preflight, in half of the time at most: the rest is for questions."""
     from holdfast.cli.prepare import looked
     from holdfast.core.records import Finding, Severity
     from holdfast.run.clock import Alarm, Late
 
-    alarm = Alarm(end)
+    now = time.monotonic()
+    alarm = Alarm(None if end is None else now + _LOOK * (end - now))
     try:
         with alarm:
             return looked(asked, store, fresh)
@@ -49,17 +61,32 @@ def looked_until(
         alarm.off()
 
 
-def spent(report: Report, budget: float | None) -> None:
-    """Say so where the budget has left something out."""
+def spent(report: Report, budget: float | None, before: float = 0.0, after: float = 0.0) -> None:
+    """Say so where the budget has left something out, or everything.
+
+    Args:
+        report: what was answered.
+        budget: seconds of the whole command; None without a limit.
+        before: seconds that had passed when the first question could be asked.
+        after: seconds that were kept for verdict and report.
+    """
     from holdfast.run.verdict import CUT
 
     cut = sum(o.skipped.startswith(CUT) for o in report.outcomes)
-    if budget is not None and cut:
-        print(
-            f"  the budget of {budget:g} s is spent: {cut} of {len(report.outcomes)} checks are "
-            "not tested; what they would take: the same command with --dry-run",
-            file=sys.stderr, flush=True,
-        )  # fmt: skip
+    if budget is None or not cut:
+        return
+    lines = [
+        f"  the budget of {budget:g} s is spent: {cut} of {len(report.outcomes)} checks are not "
+        "tested; what they would take: the same command with --dry-run"
+    ]
+    if not report.readings:
+        least = max(10 * math.ceil((before + after) / 5), _ENOUGH)  # about twice
+        lines += [
+            f"E0740  --budget {budget:g}s is too small for any verdict: to start, read and look "
+            f"took {before:.1f} s, the report needs {after:.1f} s, and no question was answered",
+            f"       Repeat the command with --budget {least:g}s or more.",
+        ]
+    print("\n".join(lines), file=sys.stderr, flush=True)
 
 
 def noted(rates: Rates, since: float) -> None:

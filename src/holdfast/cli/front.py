@@ -16,6 +16,7 @@ import typer
 
 from holdfast import __version__
 from holdfast.cli import help
+from holdfast.cli.began import just_now, with_process
 from holdfast.core.errors import ConfigError, Contradiction, HoldfastError, Interrupted
 
 SAYS = "Find out how your model breaks, prove how far it holds, make it hold further."
@@ -131,6 +132,7 @@ def run(arguments: list[str] | None = None) -> int:
         The exit code: 0 pass, 1 a gate fails, 2 usage, 3 undecided, 4 internal, 130 interrupted.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    (with_process if arguments is None else just_now)()
     # The preflight and the self-checks say it in our own words, with what to do.
     warnings.filterwarnings("ignore", message="inputs lie in")
     try:

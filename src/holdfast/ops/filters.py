@@ -32,10 +32,22 @@ def beyond(n: int, before: int, after: int, border: Border) -> Tensor:
 
 def padded(x: Tensor, before: int, after: int, border: Border) -> Tensor:
     """Images `(..., H, W)` with both axes continued by `before` and `after` pixels."""
+    mode = _mode(border, max(before, after), min(x.shape[-2:]))
+    if mode and x.is_floating_point():
+        sides = (before, after, before, after)
+        big = F.pad(x.reshape(-1, 1, *x.shape[-2:]), sides, mode=mode)
+        return big.view(*x.shape[:-2], *big.shape[-2:])
     for dim in (-2, -1):
         place = beyond(x.shape[dim], before, after, border)
         x = x.index_select(dim, place.to(x.device))
     return x
+
+
+def _mode(border: Border, most: int, n: int) -> str | None:
+    """The name that torch has for continuing axes of at least n pixels by at most so many."""
+    if border == "nearest" or (border == "reflect" and most <= 1):
+        return "replicate"
+    return "reflect" if border == "mirror" and most < n else None
 
 
 def gaussian_taps(sigma: float, radius: int) -> Tensor:

@@ -43,10 +43,18 @@ def _cosines() -> Tensor:
     return torch.tensor(rows, dtype=torch.float64)
 
 
-def _table(base: tuple[tuple[int, ...], ...], quality: float) -> Tensor:
-    """Step sizes at a quality in (0, 100], scaled as the reference implementation does."""
-    scale = 5000 / quality if quality < 50 else 200 - 2 * quality
-    return ((torch.tensor(base, dtype=torch.float64) * scale + 50) / 100).floor().clamp(1, 255)
+def steps(quality: float) -> tuple[Tensor, Tensor]:
+    """`(8, 8)` step sizes of luma and chroma, scaled as the reference implementation does.
+
+    Args:
+        quality: in (0, 100].
+    """
+    scale = int(5000 / quality) if quality < 50 else 200 - 2 * quality  # in percent
+    luma, chroma = (
+        ((torch.tensor(base, dtype=torch.float64) * scale + 50) / 100).floor().clamp(1, 255)
+        for base in (_LUMA, _CHROMA)
+    )
+    return luma, chroma
 
 
 def _rounded(plane: Tensor, table: Tensor) -> Tensor:
@@ -84,7 +92,7 @@ def jpeg(x: Tensor, quality: float) -> Tensor:
     """
     h, w = x.shape[-2:]
     pixels = (x * 255).round()
-    luma, chroma = _table(_LUMA, quality), _table(_CHROMA, quality)
+    luma, chroma = steps(quality)
     if x.shape[1] != 3:
         planes = _padded(pixels, 8)
         coded = _rounded(planes.flatten(0, 1), luma).reshape(planes.shape)

@@ -9,22 +9,43 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-
-def _squares(a: Tensor, b: Tensor) -> Tensor:
-    """`(B, n, m)` squared distances; exact zeros stay zeros."""
-    far = torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
-    return far.square()
+CLOSE = 100.0  # half squared lengths, in widths: up to here exponents may come from products
 
 
-def _within(a: Tensor) -> Tensor:
-    """`(B, n (n - 1) / 2)` squared distances between two different points of each sample."""
-    first, second = torch.triu_indices(a.shape[1], a.shape[1], 1, device=a.device)
-    return _squares(a, a)[:, first, second]
+def _distances(a: Tensor, b: Tensor) -> Tensor:
+    """`(B, n, m)`, from differences: exact zeros stay zeros."""
+    return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
 
 
 def bandwidth(a: Tensor) -> Tensor:
     """`(B,)`: median distance between two different points of each sample `(B, n, D)`."""
-    return _within(a).median(1).values.sqrt().clamp(min=torch.finfo(a.dtype).tiny)
+    first, second = torch.triu_indices(a.shape[1], a.shape[1], 1, device=a.device)
+    far = _distances(a, a)[:, first, second]
+    return far.median(1).values.clamp(min=torch.finfo(a.dtype).tiny)
+
+
+def _close(a: Tensor, b: Tensor, width: Tensor) -> tuple[Tensor, Tensor] | None:
+    """Both samples in units of the width, around the mean of `a`; None if any point is far off."""
+    centre = a.mean(1, keepdim=True)
+    near, other = ((each - centre) / width for each in (a, b))
+    half = torch.cat([near, other], 1).square().sum(2) / 2
+    return (near, other) if bool((half <= CLOSE).all()) else None
+
+
+def _by_products(a: Tensor, b: Tensor) -> Tensor:
+    """`(B, n, m)`: `exp(-|u - v|^2 / 2)` in one array, for points that are close to the origin.
+
+    The exponent `uv - |u|^2 / 2 - |v|^2 / 2` is one product of matrices, wrong by at most some
+    `CLOSE` roundings; far from the origin most of it would cancel.
+    """
+    half = [each.square().sum(2) / -2 for each in (a, b)]
+    exponents = torch.baddbmm(half[0][:, :, None], a, b.mT).add_(half[1][:, None])
+    return exponents.clamp_(max=0).exp_()
+
+
+def _by_differences(a: Tensor, b: Tensor, width: Tensor) -> Tensor:
+    """`(B, n, m)`: `exp(-|u - v|^2 / (2 width^2))`, exactly 1 for equal points at any width."""
+    return torch.exp((_distances(a, b) / width).square() / -2)
 
 
 def mmd2(a: Tensor, b: Tensor, *, width: Tensor | None = None) -> Tensor:
@@ -41,10 +62,19 @@ def mmd2(a: Tensor, b: Tensor, *, width: Tensor | None = None) -> Tensor:
     Returns:
         `(B,)`.
     """
-    scale = 2 * (bandwidth(a) if width is None else width).square()[:, None]
-    inner = [torch.exp(-_within(each) / scale).mean(1) for each in (a, b)]
-    across = torch.exp(-_squares(a, b).flatten(1) / scale).mean(1)
-    return inner[0] + inner[1] - 2 * across
+    unit = (bandwidth(a) if width is None else width)[:, None, None]
+    close = _close(a, b, unit)
+
+    def kernel(u: Tensor, v: Tensor) -> Tensor:
+        return _by_products(u, v) if close else _by_differences(u, v, unit)
+
+    first, second = close or (a, b)
+    total = -2 * kernel(first, second).mean((1, 2))
+    for each in (first, second):
+        values, n = kernel(each, each), each.shape[1]
+        itself = values.diagonal(dim1=1, dim2=2).sum(1)
+        total = total + (values.sum((1, 2)) - itself) / (n * (n - 1))
+    return total
 
 
 def gaussian_kl(a: Tensor, b: Tensor, *, shrinkage: float = 0.1) -> Tensor:
@@ -105,7 +135,7 @@ def arranged_mmd2(
     """
     both, n = torch.cat([a, b], 1), a.shape[1]
     count, g = both.shape[1], torch.Generator().manual_seed(seed)
-    far = torch.cdist(both, both, compute_mode="donot_use_mm_for_euclid_dist")
+    far = _distances(both, both)
     pairs = torch.triu(torch.ones(count, count, dtype=torch.bool, device=a.device), 1)
     width = far[:, pairs].median(1).values.clamp(min=torch.finfo(a.dtype).tiny)[:, None, None]
     kernel = torch.stack([torch.exp(-0.5 * (far / (s * width)) ** 2) for s in scales]).mean(0)

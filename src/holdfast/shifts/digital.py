@@ -10,7 +10,7 @@ from holdfast.core.data import Batch
 from holdfast.core.dice import Dice
 from holdfast.core.errors import Unsupported
 from holdfast.ops.image import coarse
-from holdfast.ops.jpeg import jpeg as recode
+from holdfast.shifts.codec import coded
 from holdfast.shifts.published import Published, Row, on_images
 
 CONTRAST = Published(
@@ -102,7 +102,7 @@ def jpeg(batch: Batch, severity: float, dice: Dice | None = None) -> Batch:
     """
 
     def change(x: Tensor, row: Row, dice: Dice) -> Tensor:
-        return recode(x, row[0])
+        return coded(x, row[0])
 
     return on_images(batch, severity, dice, "jpeg", QUALITY, change)
 

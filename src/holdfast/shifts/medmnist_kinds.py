@@ -13,8 +13,8 @@ from holdfast.core.dice import Dice
 from holdfast.core.errors import Unsupported
 from holdfast.ops.filters import gaussian_taps, padded, smooth
 from holdfast.ops.image import coarse
-from holdfast.ops.jpeg import jpeg
 from holdfast.shifts.blur import focused, rushing, smeared
+from holdfast.shifts.codec import coded
 from holdfast.shifts.digital import saturated
 from holdfast.shifts.medical import bent, bubbled, cornered, lettered, stained
 from holdfast.shifts.noise import counted, peppered, speckled
@@ -33,7 +33,7 @@ def _pixelated(x: Tensor, row: Row, dice: Dice) -> Tensor:
 
 
 def _recoded(x: Tensor, row: Row, dice: Dice) -> Tensor:
-    return jpeg(x, row[0])
+    return coded(x, row[0])
 
 
 def _defocused(x: Tensor, row: Row, dice: Dice) -> Tensor:

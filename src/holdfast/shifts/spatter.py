@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from holdfast.core.catalog import register
@@ -36,6 +35,7 @@ SPATTER = Published(
 WATER = (175 / 255, 238 / 255, 238 / 255)
 MUD = (63 / 255, 42 / 255, 20 / 255)
 DEEP = 20  # water is at most so deep, in pixels from its edge
+PIXELS = 2**25  # at a time
 RELIEF = ((-2.0, -1.0, 0.0), (-1.0, 1.0, 1.0), (0.0, 1.0, 2.0))
 
 
@@ -53,17 +53,25 @@ def mud(layer: Tensor, row: Row) -> Tensor:
 
 def water(layer: Tensor, row: Row) -> Tensor:
     """Light on the drops: their height times their relief, at most the strength `row[4]`."""
-    wet = torch.where(layer < row[3], 0.0, layer).clamp(0, 1)
-    wet = (wet * 255).floor()
+    few = max(1, PIXELS // (layer.shape[2] * layer.shape[3]))
+    return torch.cat([_lit(part, row) for part in layer.split(few)])
+
+
+def _lit(layer: Tensor, row: Row) -> Tensor:
+    """The same for a few images: what is written in between stays in the processor's cache."""
+    wet = torch.where(layer < row[3], 0.0, layer).clamp_(0, 1).mul_(255).floor_()
     depth = distance(canny(wet, 0.0, 50.0, 150.0, blocks=True), DEEP).double()
-    depth = equalized(_box(depth).floor())
-    relief = correlate(depth, torch.tensor(RELIEF), "mirror").round().clamp(0, 255)
-    light = wet * _box(relief).round()
-    return light / light.amax((1, 2, 3), keepdim=True).clamp(min=1e-12) * row[4]
+    depth = equalized(_box(depth).floor_())
+    relief = correlate(depth, torch.tensor(RELIEF), "mirror").round_().clamp_(0, 255)
+    light = wet.mul_(_box(relief).round_())
+    return light.mul_(row[4] / light.amax((1, 2, 3), keepdim=True).clamp(min=1e-12))
 
 
 def _box(x: Tensor) -> Tensor:
-    return F.avg_pool2d(padded(x, 1, 1, "mirror"), 3, 1)
+    """Means of 3 x 3 pixels."""
+    big = padded(x, 1, 1, "mirror")
+    rows = big[:, :, :-2] + big[:, :, 1:-1] + big[:, :, 2:]
+    return (rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]).div_(9)
 
 
 def coloured(x: Tensor, cover: Tensor, colour: tuple[float, ...]) -> Tensor:

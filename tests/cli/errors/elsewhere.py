@@ -173,6 +173,11 @@ def stopped(here: Path, patch: Any, tell: Tell, page: Any) -> Said:
     return tell(AUDIT)
 
 
+def hurried(here: Path, patch: Any, tell: Tell, page: Any) -> Said:
+    """A budget that is spent before the first question: undecided, with a code."""
+    return tell(page.case)
+
+
 CASES: dict[str, Callable[[Path, Any, Tell, Any], Said]] = {
     "E0001": internal,
     "E0149": lacking,
@@ -189,6 +194,7 @@ CASES: dict[str, Callable[[Path, Any, Tell, Any], Said]] = {
     "E0604": without_onnx,
     "E0605": without_av,
     "E0700": stopped,
+    "E0740": hurried,
     **machines.CASES,
 }
 

@@ -27,7 +27,7 @@ ENDED = (0, 1, 3)  # pass, a gate fails, undecided: the command did what was ask
 SERVER = find_spec("uvicorn") is not None and find_spec("starlette") is not None
 PAGES = pages()
 AROUND = before.AROUND | brought.AROUND
-EXITS = {"E0700": 130, "E0500": 4, "E0001": 4}
+EXITS = {"E0700": 130, "E0740": 3, "E0500": 4, "E0001": 4}
 
 
 def raised() -> set[str]:
