@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +14,7 @@ from torch import nn
 from holdfast.checks.calibration import Calibration
 from holdfast.checks.clean import Clean
 from holdfast.checks.corruptions import Corruptions
-from holdfast.checks.swept import SweptClean, SweptSlices
+from holdfast.checks.swept import SweptClean, SweptSlices, named
 from holdfast.checks.swept_calibration import SweptCalibration
 from holdfast.checks.swept_changes import SweptCorruptions, SweptWorst, holding
 from holdfast.checks.worst_case import WorstCase
@@ -169,3 +170,12 @@ def test_sums_are_exact_over_any_number_of_parts(tmp_path):
     starts = [(sum(sizes[:k]), n) for k, n in enumerate(sizes)]
     many.fill(starts, lambda k: {"v": torch.arange(sizes[k]), "b": torch.ones(sizes[k]) > 0})
     assert many.ask("count(*), sum(v), countif(b)") == [(16, 0 + 21 + 3 + 10, 16)]
+
+
+def test_a_swept_question_bears_its_usual_name_and_travels(subject, tmp_path):
+    swept = SweptClean(source=Memory(subject.batches, 50, str(tmp_path)))
+    own = named(swept, "clean")
+    assert name_of(own) == "check:clean" and own.question == swept.question
+    again = pickle.loads(pickle.dumps(own))
+    assert name_of(again) == "check:clean" and again.alpha == own.alpha
+    assert readings(again, subject) == readings(own, subject) == readings(swept, subject)

@@ -1,8 +1,9 @@
 """Rules of the JUnit and SARIF 2.1.0 schemas, in our own words, as far as we use these formats.
 
-The schemas themselves do not come along. What stands here is their closed world for the elements
-and properties that we write: required and allowed properties, types, enumerations, patterns, and
-the limits up to which code hosts read a file. Each function returns what is wrong.
+What stands here is their closed world for the elements and properties that we write: required and
+allowed properties, types, enumerations, patterns, and the limits up to which code hosts read a
+file. Each function returns what is wrong. `tests/report/test_schemas.py` mutates files and finds
+nothing that the published schemas refuse and these rules let pass.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ JUNIT: dict[str, tuple[set[str], set[str], set[str]]] = {
     "skipped": (set(), {"message", "type"}, set()),
     "system-out": (set(), set(), set()),
 }  # fmt: skip
+BOXES = ("testsuites", "testsuite", "testcase")  # no words stand between their elements
 COUNTS = ("tests", "failures", "errors", "skipped", "disabled")
 # Objects of SARIF: property -> (required, type or the name of an object).
 SARIF: dict[str, dict[str, tuple[bool, Any]]] = {
@@ -54,6 +56,7 @@ ENUMS = {
     ("suppression", "kind"): ("inSource", "external"),
     ("suppression", "status"): ("accepted", "underReview", "rejected"),
 }
+UNIQUE = ("rules", "logicalLocations", "suppressions")  # lists in which nothing stands twice
 MOST_RUNS, MOST_RESULTS, MOST_BYTES = 20, 5_000, 10_000_000
 
 
@@ -68,6 +71,8 @@ def junit(text: str) -> list[str]:
         wrong += [f"{one.tag} lacks {k}" for k in needs - set(one.keys())]
         wrong += [f"{one.tag} must not bear {k}" for k in set(one.keys()) - needs - may]
         wrong += [f"{c.tag} within {one.tag}" for c in one if c.tag not in children]
+        if one.tag in BOXES and "".join([one.text or "", *[c.tail or "" for c in one]]).strip():
+            wrong.append(f"words within {one.tag}")
         for key in COUNTS:
             if (value := one.get(key)) is not None and not re.fullmatch(r"\d+", value):
                 wrong.append(f"{one.tag}.{key} is {value!r}")
@@ -89,6 +94,9 @@ def _walk(value: Any, kind: Any, place: str) -> list[str]:
     if isinstance(kind, list):
         if not isinstance(value, list):
             return [f"{place} is no list"]
+        told = [json.dumps(v, sort_keys=True) for v in value]
+        if place.endswith(UNIQUE) and len(set(told)) != len(told):
+            return [f"{place} says something twice"]
         return [w for k, v in enumerate(value) for w in _walk(v, kind[0], f"{place}[{k}]")]
     if isinstance(kind, dict):  # a bag of texts
         fine = isinstance(value, dict) and all(isinstance(v, str) for v in value.values())

@@ -54,6 +54,10 @@ def test_a_streamed_audit_tells_all_rows_and_what_it_left_out(laid, monkeypatch,
     assert len(left) == 1 and "in memory" in left[0]["reason"]
     assert "--stream" in found["command"]
     assert len(list(laid.glob(".holdfast/rows/*/part-*.parquet"))) == 3 * 12
+    assert {o["check"] for o in found["outcomes"]} == {
+        f"check:{k}" for k in ("clean", "slices", "worst-case", "calibration", "ood")
+    }  # fmt: skip
+    assert "on 12,000 rows" in capsys.readouterr().err
     before = results(laid)
     shutil.rmtree(laid / ".holdfast" / "cells")
     assert run(ASK) == 0 and results(laid) == before, "from the rows alone"

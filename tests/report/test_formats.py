@@ -19,7 +19,9 @@ from holdfast.cli.progress import Told
 from holdfast.cli.verdict import show
 from holdfast.core.records import Finding, Outcome, Reading, Severity
 from holdfast.report import render_html, render_json, render_junit, render_markdown, render_sarif
+from holdfast.report.closing import cost
 from holdfast.report.markdown import code, escape
+from holdfast.report.numbers import interval
 
 
 def test_markdown_tells_verdict_gates_worst_and_fixes() -> None:
@@ -210,3 +212,40 @@ def test_the_report_imports_no_tensor_library() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "unit", "told"),
+    [
+        (0.00476, 0.0138, "squared distance", "[0.0048, 0.0138]"),
+        (0.911, 0.93, "rank correlation", "[0.911, 0.930]"),
+        (0.00922, 0.0786, "", "[0.0092, 0.0786]"), (1.2, 150.0, "nats", "[1, 150]"),
+        (-0.5, 0.25, "", "[-0.50, 0.25]"), (0.284, 0.341, "share", "[28.4, 34.1]"),
+        (0.0, 1.0, "", "[0, 1]"), (None, 0.25, "", "[?, 0.25]"), (3, 12, "rows", "[3, 12]"),
+        (2e-6, 1.1e-4, "area", "[2.00e-06, 1.10e-04]"), (None, None, "", "no interval"),
+    ],
+)  # fmt: skip
+def test_both_ends_of_an_interval_have_the_same_decimals(low, high, unit, told) -> None:
+    assert interval(low, high, unit) == told
+
+
+def test_a_gate_without_a_number_says_so_and_keeps_its_percent() -> None:
+    document = sample.results()
+    gate = dict(document["gates"][0]) | {
+        "name": "certificates.proved@*", "value": None, "low": None, "high": None, "n": 0,
+        "unit": "", "limit": 0.2, "verdict": "missing", "says": "its rows were not in memory",
+    }  # fmt: skip
+    document["gates"] = [gate]
+    page = render_html(document)
+    (row,) = re.findall(r"<tr class=.missing.>.*?</tr>", page)
+    assert "no number" in row and "20%" in row and "n=0" not in row
+
+
+def test_costs_that_nobody_sees_are_left_out_and_moments_are_legible() -> None:
+    facts = {
+        "checks": {"check:worst-case": 35.3, "check:ood": 0.0002}, "seconds": 54.9,
+        "finished": "2026-11-22T18:43:26+00:00", "command": "holdfast audit x",
+    }  # fmt: skip
+    made = cost(facts)
+    assert made is not None and [r[0] for r in made.more["rows"]] == ["worst-case"]
+    assert made.more["facts"] == [("Took", "54.9 s"), ("Finished", "2026-11-22 18:43:26 UTC")]

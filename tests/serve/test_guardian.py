@@ -62,6 +62,16 @@ def test_the_key_is_traded_for_a_cookie_that_scripts_and_other_sites_cannot_use(
     assert stranger.get("/").status_code == 200
 
 
+def test_a_locked_page_shows_no_way_further_in(stranger):
+    locked = stranger.get("/").text
+    assert "holdfast serve" in locked and "<nav" not in locked and "All runs" not in locked
+
+
+def test_a_page_that_is_not_there_leads_back(guest):
+    gone = guest.get("/runs/none").text
+    assert "All runs" in gone and "<nav" in gone
+
+
 @pytest.mark.parametrize("key", ["", "x", "none", "\u00e4"])
 def test_a_wrong_key_opens_nothing(stranger, key):
     assert stranger.get("/", params={"key": key}).status_code == 401

@@ -8,6 +8,7 @@ the numbers are those that the same rows would give in memory.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -175,3 +176,11 @@ class SweptSlices(Swept):
             readings=(worst,),
             advice="Collect or reweight rows of the worst classes." if behind else "",
         )
+
+
+def named(check: Swept, name: str) -> Swept:
+    """The same question under the name of the check that asks it where rows are in memory."""
+    usual, given = type(check), {f.name: getattr(check, f.name) for f in fields(check)}
+    about = {"__module__": usual.__module__, "__reduce__": lambda _: (named, (check, name))}
+    made: Swept = type(name, (usual,), about)(**given)
+    return made

@@ -194,7 +194,8 @@ def foreseen(asked: Subject, suite: Suite) -> str:
     """What is about to be asked and what one row costs on this machine, before work begins."""
     from holdfast.run.preflight import forecast
 
-    rows = len(asked.batches) if asked.batches is not None else 0
+    here = len(asked.batches) if asked.batches is not None else 0
+    rows = max(here, int(asked.about.get("data", {}).get("n") or 0))  # a stream shows a few of them
     try:
         cost = forecast(asked)
     except Exception:  # whatever the user's code raises; the preflight has said it

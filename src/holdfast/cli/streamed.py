@@ -104,7 +104,8 @@ def checks(usual: tuple[Check, ...], source: Shards) -> tuple[Check, ...]:
 
 
 def _swept(check: Check, source: Shards) -> Check:
-    from holdfast.checks.swept import SweptClean, SweptSlices
+    """A question part by part, under its usual name."""
+    from holdfast.checks.swept import SweptClean, SweptSlices, named
     from holdfast.checks.swept_calibration import SweptCalibration
     from holdfast.checks.swept_changes import SweptCorruptions, SweptWorst, holding
     from holdfast.run.plan import name_of
@@ -112,13 +113,15 @@ def _swept(check: Check, source: Shards) -> Check:
     own: Any = check
     name = name_of(check).partition(":")[2]
     if name == "clean":
-        return SweptClean(source=source, alpha=own.alpha)
+        return named(SweptClean(source=source, alpha=own.alpha), name)
     if name == "slices":
-        return SweptSlices(source=source, alpha=own.alpha)
+        return named(SweptSlices(source=source, alpha=own.alpha), name)
     if name == "calibration":
-        return SweptCalibration(source=source, alpha=own.alpha, bins=own.bins)
+        asked = SweptCalibration(source=source, alpha=own.alpha, bins=own.bins)
+        return named(asked, name)
     if name == "corruptions" and not own.shifts:
-        return SweptCorruptions(source=source, alpha=own.alpha, severities=own.severities)
+        kinds = SweptCorruptions(source=source, alpha=own.alpha, severities=own.severities)
+        return named(kinds, name)
     if name == "worst-case":
-        return SweptWorst(source=source, alpha=own.alpha, attacks=own.attacks)
+        return named(SweptWorst(source=source, alpha=own.alpha, attacks=own.attacks), name)
     return holding(check)

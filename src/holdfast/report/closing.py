@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,12 +11,19 @@ from markupsafe import Markup
 from holdfast.report.document import Document, mapping, mappings, number, outcomes, text
 from holdfast.report.parts import Section, section
 from holdfast.report.tables import entry
+from holdfast.report.words import TOKENS
+
+_SEEN = 0.05  # seconds below which a check is no cost
+_ELSEWHERE = {"schema_version", "folder", "host", "command", "day"}  # or told in another place
+_NAMED = {"seconds": "Took", "python": "Python", "torch": "PyTorch"}
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(\+00:00|Z)")
 
 
 def cost(run: Document) -> Section | None:
     """Seconds by check and whatever else the run tells in plain values."""
     spent = mapping(run.get("seconds")) or mapping(run.get("checks"))
     by_check = [(text(k, 80).removeprefix("check:"), number(v)) for k, v in spent.items()]
+    by_check = [(name, s) for name, s in by_check if s is not None and s >= _SEEN]
     longest = max((s for _, s in by_check if s is not None), default=0.0)
     rows = [
         (name, f"{s:.1f} s", Markup('<svg class="cost" width="100%" height="8" aria-hidden="true">'
@@ -23,11 +31,19 @@ def cost(run: Document) -> Section | None:
         for name, s in sorted(by_check, key=lambda p: -(p[1] or 0)) if s is not None and longest > 0
     ]  # fmt: skip
     facts = [
-        (text(k, 60).replace("_", " "), entry(v))
+        (_NAMED.get(k) or text(k, 60).replace("_", " ").capitalize(), _fact(k, v))
         for k, v in run.items()
-        if isinstance(v, str | int | float | bool) and k not in {"schema_version", "folder", "host"}
+        if isinstance(v, str | int | float | bool) and k not in _ELSEWHERE
     ]
     return section("cost", more={"rows": rows, "facts": facts}) if rows or facts else None
+
+
+def _fact(key: str, value: object) -> str:
+    """A fact of a run as people write it: a moment without its zone's digits, seconds as such."""
+    told = entry(value)
+    if _MOMENT.fullmatch(told):
+        return told[:19].replace("T", " ") + " UTC"
+    return f"{told} s" if key == "seconds" else told
 
 
 def listed(key: str, rows: Iterable[Any]) -> Section | None:
@@ -50,7 +66,10 @@ def not_tested(results: Document) -> list[tuple[str, str, str]]:
 
 def _check(value: Document) -> str:
     """A check's name without its kind."""
-    return text(value.get("check"), 80).removeprefix("check:").replace("-", " ").capitalize()
+    name = text(value.get("check"), 80).removeprefix("check:")
+    words = (TOKENS.get(w, w) for w in name.split("-"))
+    told = " ".join(words)
+    return told[:1].upper() + told[1:]
 
 
 def _settings(value: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from holdfast.report.document import Document, number, text, texts
@@ -10,6 +11,7 @@ from holdfast.report.words import BOUNDS, label, split
 _COUNTS = {"count", "rows", "pixels", "passes", "samples", "steps"}
 _PLAIN = {"", "probability", "share", "score", "radius", "ratio", "1"}
 _TINY, _HUGE = 1e-3, 1e9
+_DIGITS = 3
 
 
 def plain(value: float) -> str:
@@ -41,10 +43,20 @@ def amount(value: float | None, unit: str) -> str:
 
 
 def interval(low: float | None, high: float | None, unit: str) -> str:
-    """`[28.4, 34.1]`; an end that is not known prints as a question mark."""
+    """`[28.4, 34.1]`; an end that is not known prints as a question mark.
+
+    Both ends have the decimals of the larger one, so that neither seems the better known.
+    """
     if low is None and high is None:
         return "no interval"
-    return f"[{bare(low, unit)}, {bare(high, unit)}]"
+    ends = [bare(low, unit), bare(high, unit)]
+    if not any(e == "?" or "e" in e for e in ends):
+        most = max(len(e.partition(".")[2]) for e in ends)
+        sizes = [abs(v) for v in (low, high) if v]
+        if most and sizes and unit not in (*_COUNTS, "share"):
+            few = min(most, max(0, _DIGITS - 1 - math.floor(math.log10(max(sizes)))))
+            ends = [f"{v:,.{few}f}" for v in (low, high) if v is not None]
+    return f"[{ends[0]}, {ends[1]}]"
 
 
 def limit(value: float | None, relation: str, unit: str) -> str:

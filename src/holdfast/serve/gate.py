@@ -33,16 +33,22 @@ class Refused(Exception):
         title: heading of the page.
         says: what was wrong.
         fix: what helps.
+        command: that a terminal is given for it.
     """
 
-    def __init__(self, status: int, title: str, says: str, fix: str = "") -> None:
+    def __init__(
+        self, status: int, title: str, says: str, fix: str = "", command: str = ""
+    ) -> None:
         super().__init__(says)
         self.status, self.title, self.says, self.fix = status, title, says, fix
+        self.command = command
 
 
 def problem(told: Refused) -> HTMLResponse:
     """The page of a refusal."""
-    page = pages.problem_page(Frame(), told.title, told.says, told.fix)
+    page = pages.problem_page(
+        Frame(), told.title, told.says, told.fix, command=told.command, locked=told.status == 401
+    )
     return HTMLResponse(page, status_code=told.status)
 
 
@@ -73,7 +79,8 @@ class Gate:
             return problem(
                 Refused(
                     401, "Locked", "This dashboard opens with the address that its terminal shows.",
-                    "Look for the line that begins with http:// where holdfast serve runs.",
+                    "Look there for the line that begins with http, or start it anew.",
+                    "holdfast serve",
                 )
             )  # fmt: skip
         return await call_next(request)

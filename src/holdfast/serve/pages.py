@@ -142,9 +142,14 @@ def ask_page(shelf: Shelf, frame: Frame, run: str, question: str = "",
     )  # fmt: skip
 
 
-def problem_page(frame: Frame, title: str, says: str, fix: str = "") -> str:
-    """What went wrong and what helps."""
-    return render("problem.html", frame, title=title, says=says, fix=fix)
+def problem_page(
+    frame: Frame, title: str, says: str, fix: str = "", *, command: str = "", locked: bool = False
+) -> str:
+    """What went wrong and what helps; whoever has no key is shown no way further in."""
+    return render(
+        "problem.html", frame, title=title, says=says, fix=fix, command=command, locked=locked,
+        home=not locked,
+    )  # fmt: skip
 
 
 def refused(error: ConfigError) -> str:
