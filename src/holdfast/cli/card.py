@@ -21,7 +21,7 @@ Trained by `holdfast harden` with the recipe `{recipe}` {aim}.
 - Data: `{data}`, digest {data_digest:.12}; {learned} rows learned from, {watched} for choosing the
   best epoch, {held} held out for the numbers above (at most 500 are measured)
 - Epochs: {epochs} of {planned}, the weights of epoch {best} (best by {by} accuracy), seed {seed}
-{stop}- Repeat: `{command}`
+{stop}{processes}- Repeat: `{command}`
 - Judge it on rows that took no part in the training: {audit}
 {chosen}{notes}
 ## Settings
@@ -72,11 +72,14 @@ def rendered(card: Mapping[str, Any]) -> str:
     ]
     caution = f"\n**Caution: {card['caution']}. For study only; not a defence.**\n"
     aim = f"against `{card['threat']}`" if card["against"] else "(it is not about a threat)"
+    together = card.get("processes", 1)
+    own = ("settings", "history", "notes", "caution", "processes")
     shown = {name: _amount(r) for name, r in numbers.items()}
     return _CARD.format(
-        **{k: v for k, v in card.items() if k not in ("settings", "history", "notes", "caution")},
+        **{k: v for k, v in card.items() if k not in own},
         **shown, n=numbers["clean"]["n"], aim=aim, caution=caution if card["caution"] else "",
         stop=f"- Stopped before its plan: {card['stopped']}\n" if card["stopped"] else "",
+        processes=f"- Trained by {together} processes\n" if together > 1 else "",
         chosen=f"- Chosen because {card['why']}\n" if card["why"] else "",
         notes="".join(f"- Note: {note}\n" for note in card["notes"]),
         settings="\n".join(f"{k} = {v}" for k, v in card["settings"].items()),

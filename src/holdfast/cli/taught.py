@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from holdfast.cli import company
 from holdfast.cli.card import settings_of, written
 from holdfast.cli.kept import Kept
 from holdfast.cli.lesson import Lesson, fed, lesson
@@ -17,6 +19,7 @@ from holdfast.cli.watching import Teller, Watch, clock
 from holdfast.core.catalog import key, resolve
 from holdfast.core.dice import Dice
 from holdfast.core.digest import digest
+from holdfast.run import ranks
 from holdfast.run.loop import Control
 
 _HEAD = 0.1  # of the budget is kept for the last measurement and for writing
@@ -57,17 +60,15 @@ class Taught:
 
 def taught(order: Order) -> Taught:
     """Train, or continue, and write weights and card."""
-    school = enrolled(
-        order.model, order.data, order.threat, order.chosen, half=order.half, trust=order.trust
-    )
+    school = company.alike(partial(
+        enrolled, order.model, order.data, order.threat, order.chosen, half=order.half,
+        trust=order.trust,
+    ))  # fmt: skip
     for note in school.notes:
         _say(f"! {note}")
     kept = Kept(order.place, order.fresh)
     made, why = _chosen(order, school, kept)
-    made = fed(made, school)
-    identity = digest([digest(school.model), key(made.recipe), made.name, school.learn,
-                       school.watched, school.threat, school.seed])  # fmt: skip
-    kept.claim(identity)
+    company.alike(partial(kept.claim, _identity(school, made)))
     if "card" in kept.known and order.place.exists():
         _say("trained already; what is left is to judge it")
         return Taught(school, kept.known["card"], kept)
@@ -82,9 +83,15 @@ def taught(order: Order) -> Taught:
         "readings": readings, "digest_before": start, "digest_after": digest(school.net),
         "why": why, "passes": {"forwards": cost.forwards, "backwards": cost.backwards},
     }  # fmt: skip
-    files = written(school.net, order.place, card)
+    files = written(school.net, order.place, card) if company.first() else ()
     kept.put(card=card)
     return Taught(school, card, kept, files)
+
+
+def _identity(school: School, made: Lesson) -> str:
+    """What a run must have in common with one that it continues."""
+    return digest([digest(school.model), key(made.recipe), made.name, school.learn,
+                   school.watched, school.threat, school.seed])  # fmt: skip
 
 
 def _chosen(order: Order, school: School, kept: Kept) -> tuple[Lesson, str]:
@@ -96,18 +103,23 @@ def _chosen(order: Order, school: School, kept: Kept) -> tuple[Lesson, str]:
     if name == "auto":
         from holdfast.cli.prescribe import prescribed
 
-        name, why = kept.known.get("auto") or prescribed(order.model, school)
+        name, why = kept.known.get("auto") or company.told(partial(prescribed, order.model, school))
         kept.known["auto"] = [name, why]
         _say(f"auto: {name}, because {why}")
-    made = lesson(name, school.threat, rate=order.rate, epochs=order.epochs, study=order.study)
+    named = partial(lesson, name, school.threat, epochs=order.epochs, study=order.study)
+    made = company.alike(partial(named, rate=order.rate))
     if order.rate is None and made.plain and school.trained():
-        made = lesson(name, school.threat, rate=_GENTLE, epochs=order.epochs, study=order.study)
+        made = named(rate=_GENTLE)
         gently = f"at a learning rate of {_GENTLE:g}, for the model has learned already"
         why += f"; {gently}" if why else ""
         _say(f"{order.recipe}: {gently} (--rate changes that)")
     if made.caution:
         _say(f"! {name}: {made.caution}")
-    return made, why
+    size = min(school.learn.size, len(school.learn))
+    note = company.alike(partial(company.shared, name, made.recipe, size, watched=made.watched))
+    if note:
+        _say(f"! {note}")
+    return fed(made, school), why
 
 
 def _planned(order: Order, school: School, made: Lesson, kept: Kept) -> tuple[Lesson, Cost]:
@@ -122,6 +134,7 @@ def _planned(order: Order, school: School, made: Lesson, kept: Kept) -> tuple[Le
     if cost.seconds and most:
         left = order.limit * (1 - _HEAD) - (time.monotonic() - order.begun) - looks
         most = int(min(max(left / cost.seconds, 1), most))
+    most, cost = company.told(lambda: (most, cost))
     cut = f" of {made.epochs}, for more do not fit into the budget" if most < made.epochs else ""
     per = f"; a row costs {cost.forwards:.3g} passes and {cost.backwards:.3g} ways back"
     each = f"; {clock(cost.seconds * most)} in all" if cost.seconds else ""
@@ -143,11 +156,19 @@ def _trained(order: Order, school: School, made: Lesson, kept: Kept) -> Any:
     plan = replace(made.recipe, hooks=(*hooks, watch))
     gone = kept.known.get("seconds", 0.0) + time.monotonic() - order.begun
     tell = Teller(made.epochs, kept.spent)
-    control = Control(
-        folder=kept.folder, every=_OFTEN, progress=tell,
-        deadline=max(order.limit * (1 - _HEAD) - gone, 0.0),
-    )  # fmt: skip
-    run = plan(school.model, school.learn, dice=dice, control=control)
+    with company.Heed() as heed:
+
+        def after(run: Any) -> bool:
+            tell(run)
+            return heed.asked()
+
+        control = Control(
+            folder=kept.folder, every=_OFTEN, progress=after,
+            deadline=max(order.limit * (1 - _HEAD) - gone, 0.0),
+        )  # fmt: skip
+        run = plan(school.model, school.learn, dice=dice, control=control)
+    if heed.raised:
+        raise KeyboardInterrupt
     tell.rows(run)
     run.best = run.memory(watch)
     if run.stopped == "deadline":
@@ -165,7 +186,8 @@ def _card(order: Order, school: School, made: Lesson, run: Any) -> dict[str, Any
         "watched": len(school.watched), "held": len(school.held), "seed": school.seed,
         "epochs": int(run.epoch), "planned": made.epochs or int(run.epoch),
         "best": int(best.get("at", run.epoch - 1)) + 1, "by": "robust" if made.against else "clean",
-        "stopped": run.stopped, "history": [dict(row) for row in run.history],
+        "stopped": run.stopped, "processes": ranks.world(),
+        "history": [dict(row) for row in run.history],
         "notes": list(school.notes), "command": school.line(order.line),
         "audit": school.audit(order.place, order.model, order.data, order.half),
     }  # fmt: skip
