@@ -28,7 +28,8 @@ def harden(
     recipe: Annotated[
         str,
         typer.Option(
-            help="Any of `holdfast list recipe`, module:name, or auto.", rich_help_panel=HOW
+            help="Of `holdfast list recipe`, objective:NAME, module:name, or auto.",
+            rich_help_panel=HOW,
         ),
     ] = "trades",
     threat: Annotated[str, typer.Option(help="As linf:8/255.", rich_help_panel=HOW)] = "linf:8/255",
@@ -39,6 +40,10 @@ def harden(
     rate: Annotated[
         float | None,
         typer.Option(min=0.0, help="Learning rate instead of the recipe's.", rich_help_panel=HOW),
+    ] = None,
+    teacher: Annotated[
+        list[str] | None,
+        typer.Option(help="A model to learn from; repeatable.", rich_help_panel=HOW),
     ] = None,
     half: Annotated[
         bool,
@@ -90,11 +95,12 @@ def harden(
     line += ["--for-study"] if for_study else []
     line += [] if epochs is None else ["--epochs", str(epochs)]
     line += [] if rate is None else ["--rate", str(rate)]
+    line += [word for each in teacher or () for word in ("--teacher", each)]
     line += [] if output is None else ["--output", output]
     order = Order(
         model=model, data=data, recipe=recipe, threat=threat, limit=limit, chosen=chosen,
         place=_place(model, recipe, output), line=line, begun=begun, epochs=epochs, rate=rate,
-        half=half, trust=trust, study=for_study, fresh=fresh,
+        half=half, trust=trust, study=for_study, fresh=fresh, teachers=tuple(teacher or ()),
     )  # fmt: skip
     code, made = _together(order)
     return code if made is None else _judged(order, made, no_audit=no_audit, json=json)

@@ -10,16 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.cli import company
-from holdfast.cli.card import settings_of, written
+from holdfast.cli.card import facts, written
 from holdfast.cli.kept import Kept
 from holdfast.cli.lesson import Lesson, fed, lesson
 from holdfast.cli.school import School, enrolled
+from holdfast.cli.teachers import Teacher, hired, missed, taught_by
 from holdfast.cli.trial import Cost, trial
 from holdfast.cli.watching import Teller, Watch, clock
 from holdfast.core.catalog import key, resolve
 from holdfast.core.dice import Dice
 from holdfast.core.digest import digest
-from holdfast.run import ranks
+from holdfast.core.errors import ConfigError
 from holdfast.run.loop import Control
 
 _HEAD = 0.1  # of the budget is kept for the last measurement and for writing
@@ -46,6 +47,7 @@ class Order:
     trust: bool = False
     study: bool = False
     fresh: bool = False
+    teachers: tuple[str, ...] = ()
 
 
 @dataclass
@@ -67,7 +69,8 @@ def taught(order: Order) -> Taught:
     for note in school.notes:
         _say(f"! {note}")
     kept = Kept(order.place, order.fresh)
-    made, why = _chosen(order, school, kept)
+    teachers = company.alike(partial(hired, order.teachers, school, order.trust))
+    made, why = _chosen(order, school, kept, teachers)
     company.alike(partial(kept.claim, _identity(school, made)))
     if "card" in kept.known and order.place.exists():
         _say("trained already; what is left is to judge it")
@@ -79,9 +82,10 @@ def taught(order: Order) -> Taught:
     after = school.measured()
     readings = dict(zip(("clean_before", "robust_before", "clean", "robust"),
                         map(vars, (*before, *after)), strict=True))  # fmt: skip
-    card = _card(order, school, made, run) | {
+    card = facts(order, school, made, run) | {
         "readings": readings, "digest_before": start, "digest_after": digest(school.net),
-        "why": why, "passes": {"forwards": cost.forwards, "backwards": cost.backwards},
+        "why": why, "teachers": [t.about for t in teachers],
+        "passes": {"forwards": cost.forwards, "backwards": cost.backwards},
     }  # fmt: skip
     files = written(school.net, order.place, card) if company.first() else ()
     kept.put(card=card)
@@ -94,7 +98,9 @@ def _identity(school: School, made: Lesson) -> str:
                    school.watched, school.threat, school.seed])  # fmt: skip
 
 
-def _chosen(order: Order, school: School, kept: Kept) -> tuple[Lesson, str]:
+def _chosen(
+    order: Order, school: School, kept: Kept, teachers: tuple[Teacher, ...]
+) -> tuple[Lesson, str]:
     """The recipe that was named, or the one that the last audit calls for, and why.
 
     A run that goes on keeps to what it chose: its own audits may be the last ones by now.
@@ -119,6 +125,7 @@ def _chosen(order: Order, school: School, kept: Kept) -> tuple[Lesson, str]:
     note = company.alike(partial(company.shared, name, made.recipe, size, watched=made.watched))
     if note:
         _say(f"! {note}")
+    made = company.alike(partial(taught_by, made, teachers))
     return fed(made, school), why
 
 
@@ -128,7 +135,10 @@ def _planned(order: Order, school: School, made: Lesson, kept: Kept) -> tuple[Le
         _say(f"{made.name}: going on where it was stopped, {kept.known['epochs']} epochs planned")
         return made.with_epochs(kept.known["epochs"]), Cost(*kept.known["cost"])
     began = time.monotonic()
-    cost = trial(made, school)
+    try:
+        cost = trial(made, school)
+    except ConfigError as error:
+        raise missed(made, error) from error
     looks = time.monotonic() - began
     most = made.epochs
     if cost.seconds and most:
@@ -174,23 +184,6 @@ def _trained(order: Order, school: School, made: Lesson, kept: Kept) -> Any:
     if run.stopped == "deadline":
         _say(f"the budget is spent after {run.progress:.0%} of the plan: the best weights are kept")
     return run
-
-
-def _card(order: Order, school: School, made: Lesson, run: Any) -> dict[str, Any]:
-    best = getattr(run, "best", {})
-    return {
-        "schema_version": 1, "name": order.place.stem, "recipe": made.name,
-        "settings": settings_of(made.recipe), "caution": made.caution, "against": made.against,
-        "threat": school.threat.spec, "source": order.model, "data": order.data,
-        "data_digest": digest([*school.parts]), "learned": len(school.learn),
-        "watched": len(school.watched), "held": len(school.held), "seed": school.seed,
-        "epochs": int(run.epoch), "planned": made.epochs or int(run.epoch),
-        "best": int(best.get("at", run.epoch - 1)) + 1, "by": "robust" if made.against else "clean",
-        "stopped": run.stopped, "processes": ranks.world(),
-        "history": [dict(row) for row in run.history],
-        "notes": list(school.notes), "command": school.line(order.line),
-        "audit": school.audit(order.place, order.model, order.data, order.half),
-    }  # fmt: skip
 
 
 def _say(text: str) -> None:

@@ -100,6 +100,14 @@ def _idx(folder: Path, labels: bool) -> None:
         (folder / "t10k-labels-idx1-ubyte").write_bytes(head + bytes(y.tolist()))
 
 
+_WIDE = """from torch import nn
+
+
+def build():
+    return nn.Sequential(nn.Flatten(), nn.Linear(36, 5))
+"""
+
+
 def _another_hardening(folder: Path, **plan: object) -> None:
     kept = folder / "net-trades.training"
     kept.mkdir()
@@ -209,6 +217,7 @@ AROUND: dict[str, Around] = {
     "E0209": _table(ragged=True),
     "E0210": Around(lambda f: mine(f, _BEYOND)),
     "E0303": Around(lambda f: mine(f, "def model():\n    return lambda x: x.flatten(1)[:, :3]\n")),
+    "E0211": Around(lambda f: (f / "wide.py").write_text(_WIDE)),
     "E0310": Around(lambda f: mine(f, ending("x.tan()"))),
     "E0313": Around(lambda f: mine(f, ending("x.sigmoid()"))),
     "E0320": Around(_two_outputs),
