@@ -123,7 +123,7 @@ def _filled(method: Any, left: list[Any]) -> Any:
         part = resolve(getattr(method, name))
         if _places(part):
             changed[name] = _filled(part, left)
-    return replace(method, **changed) if changed else method  # type: ignore[type-var]
+    return replace(method, **changed) if changed else method
 
 
 def missed(made: Lesson, error: ConfigError) -> ConfigError:
