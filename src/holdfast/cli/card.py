@@ -125,7 +125,7 @@ def written(net: nn.Module, place: Path, card: Mapping[str, Any]) -> tuple[Path,
     from holdfast.run.checkpoint import packed
     from holdfast.run.writing import canonical, write
 
-    about = {"holdfast": card["command"]} | (
+    about = {"holdfast": card["command"], "recipe": card["recipe"]} | (
         {"caution": card["caution"]} if card["caution"] else {}
     )
     state = {k: v.detach().cpu().clone().contiguous() for k, v in net.state_dict().items()}
