@@ -11,6 +11,8 @@ import torch
 from tests.cli.world import lay
 
 from holdfast.cli import lesson as lessons
+from holdfast.cli import options
+from holdfast.cli.branded import branded
 from holdfast.cli.front import run
 from holdfast.cli.lesson import fed, lesson, recipes
 from holdfast.core.catalog import Entry, find, resolve
@@ -20,6 +22,7 @@ from holdfast.core.fields import Later
 from holdfast.hooks.ema import EMA
 from holdfast.recipes.standard import Standard
 from holdfast.run.loop import Training, Turn
+from holdfast.run.store import Store
 from holdfast.threats.norms import L2, LInf
 
 THREAT = LInf(radius=0.05)
@@ -107,3 +110,34 @@ def test_what_is_known_to_be_broken_is_for_study_only(folder, capsys, monkeypatc
     card = Path("hard.md").read_text()
     assert "Caution: it hides slopes" in card and "not a defence" in card
     assert "--for-study" in card
+
+
+def audited(model: str, capsys) -> tuple[str, list[dict[str, object]]]:
+    """What an audit prints of a model before it begins, and writes of it."""
+    words = ["audit", model, "--arch", "net.py:build", "--data", "rows.npz", "--profile"]
+    assert run([*words, "few.toml", "--threat", "linf:0.05", "--fresh"]) in (0, 1, 3)
+    store = Store(options.STORE)
+    return capsys.readouterr().err, store.results(store.find_run("last").id)["preflight"]
+
+
+def test_an_audit_names_the_broken_recipe_that_made_the_weights(folder, capsys):
+    assert run([*LINE, "--recipe", "logit-pairing", "--for-study", "--epochs", "1"]) == 0
+    caution = find("recipe:logit-pairing").caution
+    Path("hard.json").unlink()  # the weights say it themselves
+    Path("elsewhere.safetensors").write_bytes(Path("hard.safetensors").read_bytes())
+    err, found = audited("elsewhere.safetensors", capsys)
+    assert "logit-pairing" in err and caution in err
+    assert found[0]["severity"] == "failure" and "the recipe logit-pairing" in str(found[0]["says"])
+    assert run([*LINE, "--recipe", "trades", "--epochs", "1", "--fresh"]) == 0
+    err, found = audited("hard.safetensors", capsys)
+    assert not any("known not to protect" in str(f["says"]) for f in found)
+
+
+def test_a_recipe_that_was_found_broken_since_is_known_by_its_name(folder, monkeypatch):
+    assert run([*LINE, "--recipe", "standard", "--epochs", "1"]) == 0
+    assert branded("hard.safetensors") == () == branded("net.pt") == branded("net.py:build")
+    found = Entry("recipe", "standard", Standard(), ("trades",), "x", "it was found to hide slopes")
+    monkeypatch.setitem(lessons.find.__globals__["_ENTRIES"], "recipe:standard", found)
+    assert "found to hide slopes" in branded("hard.safetensors")[0].says
+    Path("hard.safetensors").write_bytes(b"no file of weights")
+    assert branded("hard.safetensors") == ()

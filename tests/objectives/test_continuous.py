@@ -140,3 +140,19 @@ def test_only_vectors_of_the_prompt_move_and_each_within_its_ball():
     moved = (seen[1] - seen[0]).norm(dim=2)
     limit = 0.3 * model.embedding.weight.norm(dim=1).mean()
     assert (moved <= limit * (1 + 1e-5)).all() and moved.max() > 0.9 * limit
+
+
+def test_a_reference_takes_no_gradient_from_the_model_that_learns():
+    """The reference only moves the lead: slopes are those without one at a lead moved as far."""
+    model, batch = scene()
+    fixed = scene(seed=1)[0]
+    found = []
+    for reference in (None, fixed):
+        plan = ContinuousIPO(
+            threat=Embedding(radius=0.0), attack=INNER, reference=reference, away_cutoff=-1e9
+        )
+        loss = plan(run_of(model), batch)[:4]
+        slope = torch.autograd.grad(loss.sqrt()[0], model.head.weight)[0]
+        found.append(slope)
+    assert found[0].abs().sum() > 0.1
+    assert torch.allclose(found[0].abs(), found[1].abs(), atol=1e-6)

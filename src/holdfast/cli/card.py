@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
+
+if TYPE_CHECKING:
+    from holdfast.cli.lesson import Lesson
+    from holdfast.cli.school import School
+    from holdfast.cli.taught import Order
 
 _CARD = """# {name}
 
@@ -21,7 +26,7 @@ Trained by `holdfast harden` with the recipe `{recipe}` {aim}.
 - Data: `{data}`, digest {data_digest:.12}; {learned} rows learned from, {watched} for choosing the
   best epoch, {held} held out for the numbers above (at most 500 are measured)
 - Epochs: {epochs} of {planned}, the weights of epoch {best} (best by {by} accuracy), seed {seed}
-{stop}- Repeat: `{command}`
+{stop}{processes}{taught}- Repeat: `{command}`
 - Judge it on rows that took no part in the training: {audit}
 {chosen}{notes}
 ## Settings
@@ -34,6 +39,8 @@ Trained by `holdfast harden` with the recipe `{recipe}` {aim}.
 |---|---|---|---|
 {history}
 """
+
+_TEACHER = "- Teacher: `{source}`, digest {digest:.12}\n"
 
 
 def settings_of(recipe: Any) -> dict[str, Any]:
@@ -48,6 +55,27 @@ def settings_of(recipe: Any) -> dict[str, Any]:
     shown = (f for f in fields(recipe) if f.init and not f.metadata.get("ingredient"))
     own = {f.name: _plain(getattr(recipe, f.name), table) for f in shown}
     return plain(own)  # type: ignore[no-any-return]
+
+
+def facts(order: Order, school: School, made: Lesson, run: Any) -> dict[str, Any]:
+    """What a card says of a run, without its numbers."""
+    from holdfast.core.digest import digest
+    from holdfast.run import ranks
+
+    best = getattr(run, "best", {})
+    return {
+        "schema_version": 1, "name": order.place.stem, "recipe": made.name,
+        "settings": settings_of(made.recipe), "caution": made.caution, "against": made.against,
+        "threat": school.threat.spec, "source": order.model, "data": order.data,
+        "data_digest": digest([*school.parts]), "learned": len(school.learn),
+        "watched": len(school.watched), "held": len(school.held), "seed": school.seed,
+        "epochs": int(run.epoch), "planned": made.epochs or int(run.epoch),
+        "best": int(best.get("at", run.epoch - 1)) + 1, "by": "robust" if made.against else "clean",
+        "stopped": run.stopped, "processes": ranks.world(),
+        "history": [dict(row) for row in run.history],
+        "notes": list(school.notes), "command": school.line(order.line),
+        "audit": school.audit(order.place, order.model, order.data, order.half),
+    }  # fmt: skip
 
 
 def _plain(value: Any, table: Any) -> Any:
@@ -72,11 +100,15 @@ def rendered(card: Mapping[str, Any]) -> str:
     ]
     caution = f"\n**Caution: {card['caution']}. For study only; not a defence.**\n"
     aim = f"against `{card['threat']}`" if card["against"] else "(it is not about a threat)"
+    together = card.get("processes", 1)
+    own = ("settings", "history", "notes", "caution", "processes", "teachers")
     shown = {name: _amount(r) for name, r in numbers.items()}
     return _CARD.format(
-        **{k: v for k, v in card.items() if k not in ("settings", "history", "notes", "caution")},
+        **{k: v for k, v in card.items() if k not in own},
         **shown, n=numbers["clean"]["n"], aim=aim, caution=caution if card["caution"] else "",
         stop=f"- Stopped before its plan: {card['stopped']}\n" if card["stopped"] else "",
+        processes=f"- Trained by {together} processes\n" if together > 1 else "",
+        taught="".join(_TEACHER.format(**t) for t in card.get("teachers", ())),
         chosen=f"- Chosen because {card['why']}\n" if card["why"] else "",
         notes="".join(f"- Note: {note}\n" for note in card["notes"]),
         settings="\n".join(f"{k} = {v}" for k, v in card["settings"].items()),
@@ -93,7 +125,7 @@ def written(net: nn.Module, place: Path, card: Mapping[str, Any]) -> tuple[Path,
     from holdfast.run.checkpoint import packed
     from holdfast.run.writing import canonical, write
 
-    about = {"holdfast": card["command"]} | (
+    about = {"holdfast": card["command"], "recipe": card["recipe"]} | (
         {"caution": card["caution"]} if card["caution"] else {}
     )
     state = {k: v.detach().cpu().clone().contiguous() for k, v in net.state_dict().items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as text
+import os
 import signal
 import time
 from pathlib import Path
@@ -15,7 +16,7 @@ from holdfast.cli import options as words
 from holdfast.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from holdfast.cli.taught import Taught
+    from holdfast.cli.taught import Order, Taught
 
 HOW = "How it is trained"
 _FELL = 0.1  # loss of clean accuracy, between the intervals, that calls for a smaller rate
@@ -27,7 +28,8 @@ def harden(
     recipe: Annotated[
         str,
         typer.Option(
-            help="Any of `holdfast list recipe`, module:name, or auto.", rich_help_panel=HOW
+            help="Of `holdfast list recipe`, objective:NAME, module:name, or auto.",
+            rich_help_panel=HOW,
         ),
     ] = "trades",
     threat: Annotated[str, typer.Option(help="As linf:8/255.", rich_help_panel=HOW)] = "linf:8/255",
@@ -38,6 +40,10 @@ def harden(
     rate: Annotated[
         float | None,
         typer.Option(min=0.0, help="Learning rate instead of the recipe's.", rich_help_panel=HOW),
+    ] = None,
+    teacher: Annotated[
+        list[str] | None,
+        typer.Option(help="A model to learn from; repeatable.", rich_help_panel=HOW),
     ] = None,
     half: Annotated[
         bool,
@@ -70,31 +76,60 @@ def harden(
     A tenth of the rows chooses the best epoch, and another one, which takes no part at all, says
     what was gained and lost. The same command again goes on where it was stopped or killed. The
     weights are those of the architecture itself: audit them with the same --arch, --mean, --std
-    and --target. With --recipe auto the last audit of this model decides what is trained.
+    and --target. With --recipe auto the last audit of this model decides what is trained. Under
+    torchrun several processes train one model, as one process would, and one of them writes.
     """
     begun, limit = time.monotonic(), words.seconds(budget) or 0.0
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     words.patient()
     from holdfast.cli.plugged import plug
-    from holdfast.cli.taught import Order, taught
+    from holdfast.cli.taught import Order
 
     plug(plugin)
     chosen: dict[str, Any] = {
         "arch": arch, "mean": mean, "std": std, "target": target, "max_bytes": max_bytes,
         "seed": seed, "plugin": plugin or None,
     }  # fmt: skip
-    line = ["holdfast", "harden", model, "--data", data, *(["--half"] if half else [])]
+    line = [*_program(), "harden", model, "--data", data, *(["--half"] if half else [])]
     line += ["--recipe", recipe, "--threat", threat, "--budget", budget]
     line += ["--for-study"] if for_study else []
     line += [] if epochs is None else ["--epochs", str(epochs)]
     line += [] if rate is None else ["--rate", str(rate)]
+    line += [word for each in teacher or () for word in ("--teacher", each)]
     line += [] if output is None else ["--output", output]
     order = Order(
         model=model, data=data, recipe=recipe, threat=threat, limit=limit, chosen=chosen,
         place=_place(model, recipe, output), line=line, begun=begun, epochs=epochs, rate=rate,
-        half=half, trust=trust, study=for_study, fresh=fresh,
+        half=half, trust=trust, study=for_study, fresh=fresh, teachers=tuple(teacher or ()),
     )  # fmt: skip
-    made = taught(order)
+    code, made = _together(order)
+    return code if made is None else _judged(order, made, no_audit=no_audit, json=json)
+
+
+def _together(order: Order) -> tuple[int, Taught | None]:
+    """Train, beside others where torchrun has started them; one of them goes on alone.
+
+    Returns:
+        The exit code, and what came of it in the process that goes on.
+    """
+    from holdfast.cli import company
+    from holdfast.cli.taught import taught
+
+    first = True
+    try:
+        with company.joined():
+            first = company.first()
+            made = taught(order)
+    except company.Elsewhere:
+        return 2, None
+    except KeyboardInterrupt:
+        if first:
+            raise
+        return 130, None
+    return 0, made if first else None
+
+
+def _judged(order: Order, made: Taught, *, no_audit: bool, json: bool) -> int:
     changed = None
     if not json:
         _told(made, order.place)
@@ -107,6 +142,14 @@ def harden(
         files = {"weights": str(order.place), "card": str(order.place.with_suffix(".md"))}
         print(text.dumps(_flat(made.card) | files | {"audit_changes": changed}, indent=1))
     return 0
+
+
+def _program() -> list[str]:
+    """The words before those of the command: how this process, or the group of it, was called."""
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world < 2 or "RANK" not in os.environ:
+        return ["holdfast"]
+    return ["torchrun", "--nproc-per-node", str(world), "-m", "holdfast"]
 
 
 def _place(model: str, recipe: str, output: str | None) -> Path:

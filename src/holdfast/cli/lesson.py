@@ -79,7 +79,8 @@ def lesson(
     """A recipe by its name, with its own optimizer and schedule unless told otherwise.
 
     Args:
-        name: of the catalogue, or `module:name` of the user's own.
+        name: of the catalogue, or `module:name` of the user's own; `objective:name` is the
+            standard training with that objective.
         threat: what it hardens against, if it is about threats.
         rate: learning rate instead of its own.
         epochs: instead of its own.
@@ -110,7 +111,7 @@ def lesson(
 def _named(name: str) -> tuple[Any, str]:
     from holdfast.readers.entry import is_entry, load_entry
 
-    if is_entry(name) and not name.startswith("recipe:"):
+    if is_entry(name) and not name.startswith(("recipe:", "objective:")):
         own = load_entry(name)
         made = own() if isinstance(own, type) else own
         if not callable(made):
@@ -121,6 +122,10 @@ def _named(name: str) -> tuple[Any, str]:
         from holdfast.cli.recalibrated import Recalibrated
 
         return Recalibrated(), ""
+    if name.startswith("objective:"):
+        from holdfast.recipes.standard import Standard
+
+        return Standard(objective=name), find(name).caution
     own_name = name.removeprefix("recipe:")
     known = recipes()
     if own_name not in known:

@@ -71,6 +71,7 @@ def prepared(
     """Read, look before leaping (until the time is over), and lay out the audit."""
     from functools import partial
 
+    from holdfast.cli.branded import warned
     from holdfast.cli.budget import looked_until
     from holdfast.cli.conduct import Audit
     from holdfast.run.accepted import accepted_of
@@ -83,7 +84,7 @@ def prepared(
     executor = executor_of(on, partial(subject_of, model, chosen, trust))
     asked = subject_of(model, chosen, trust)
     store = Store(words.STORE)
-    found = looked_until(end, asked, store, fresh) if look else ()
+    found = (*warned(model), *(looked_until(end, asked, store, fresh) if look else ()))
     return Audit(
         asked, suite, store, words.stem(model),
         command(model, chosen), gates, preflight=found, options={"model": model} | chosen,

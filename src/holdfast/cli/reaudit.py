@@ -94,6 +94,7 @@ def _laid(order: Order, school: School, model: str, options: dict[str, Any]) -> 
 
 def _of_held(order: Order, school: School, model: str, chosen: dict[str, Any]) -> Audit:
     """An audit of the rows that were held out; its reference is what was learned from."""
+    from holdfast.cli.branded import warned
     from holdfast.cli.conduct import Audit
     from holdfast.cli.prepare import looked, model_of
     from holdfast.readers import subject
@@ -107,7 +108,8 @@ def _of_held(order: Order, school: School, model: str, chosen: dict[str, Any]) -
     stem = Path(model.rpartition(":")[0] or model).stem
     return Audit(
         asked, load(_PROFILE, words.project().get("suite")), store, stem, school.line(order.line),
-        words.gates(), preflight=looked(asked, store), options={"model": model},
+        words.gates(), preflight=(*warned(model), *looked(asked, store)),
+        options={"model": model},
     )  # fmt: skip
 
 

@@ -37,6 +37,7 @@ class School:
         chosen: options that tell how model and data are read.
         parts: the rows to learn from and the held ones in the units of their file.
         notes: what the user should know about his data.
+        pool: all rows of the file, by which tables are scaled.
     """
 
     model: nn.Module
@@ -49,6 +50,7 @@ class School:
     chosen: dict[str, Any]
     parts: tuple[Batches, ...] = ()
     notes: tuple[str, ...] = ()
+    pool: Batches | None = None
 
     def measured(self) -> tuple[Reading, Reading]:
         """Clean accuracy and accuracy under PGD-20 of the rows held out, at most 500."""
@@ -138,7 +140,7 @@ def enrolled(
     ready[1] = ready[1].take(slice(0, _WATCHED))
     return School(
         inside, net, ready[0], ready[1], ready[2], threat=against, seed=seed, chosen=chosen,
-        parts=(learn, held), notes=notes,
+        parts=(learn, held), notes=notes, pool=pool,
     )  # fmt: skip
 
 

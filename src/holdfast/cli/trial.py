@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from holdfast.core.dice import Dice
 from holdfast.core.errors import HoldfastError
 from holdfast.core.goal import logits
+from holdfast.run import ranks
 from holdfast.run.loop import Control
 
 if TYPE_CHECKING:
@@ -60,7 +63,8 @@ def trial(made: Lesson, school: School) -> Cost:
     finally:
         handle.remove()
     steps = -(-len(school.learn) // size)
-    return Cost(steps * _longest(moments), seen[0] / len(few), seen[1] / len(few))
+    there, back = ranks.sum_over_ranks(torch.tensor(seen)).tolist()
+    return Cost(steps * _longest(moments), there / len(few), back / len(few))
 
 
 def _counting(seen: list[int]) -> Any:

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Any, Literal
 
+import torch
+
 from holdfast.core.catalog import build, resolve
 from holdfast.core.data import Batches
 from holdfast.core.dice import Dice
@@ -14,6 +16,7 @@ from holdfast.core.fields import Count, Ingredient, Part, Share, ingredient, set
 from holdfast.core.goal import Untargeted
 from holdfast.core.kinds import Hook, Run, State, Threat
 from holdfast.core.quiet import quiet
+from holdfast.run import ranks
 from holdfast.run.forward import correct, outputs
 from holdfast.run.search import search
 from holdfast.threats.norms import LInf
@@ -22,12 +25,19 @@ _EVERY, _HOUR = 10.0, 60  # seconds between lines within an epoch; minutes
 
 
 def accuracies(model: Any, rows: Batches, threat: Threat, steps: int, seed: int) -> tuple[int, int]:
-    """How many rows are right, and how many stay right under PGD."""
-    x: Any = rows.x
-    right = int(correct(outputs(model, x), rows.y).sum())
-    attack, dice = build("attack:pgd", steps=steps), Dice(seed, rows.index, "harden")
-    found = search(attack, model, x, Untargeted(rows.y), threat, dice=dice)
-    return right, int((~found.broken).sum())
+    """How many rows are right, and how many stay right under PGD.
+
+    Several processes share the rows out, and all of them hear the sums.
+    """
+    mine, counts = rows.take(slice(ranks.rank(), None, ranks.world())), torch.zeros(2)
+    if len(mine):
+        x: Any = mine.x
+        attack, dice = build("attack:pgd", steps=steps), Dice(seed, mine.index, "harden")
+        found = search(attack, model, x, Untargeted(mine.y), threat, dice=dice)
+        right = correct(outputs(model, x), mine.y)
+        counts = torch.stack([right.sum(), (~found.broken).sum()]).float()
+    clean, robust = ranks.sum_over_ranks(counts.cpu()).tolist()
+    return int(clean), int(robust)
 
 
 @settings

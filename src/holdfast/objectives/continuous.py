@@ -129,8 +129,8 @@ class ContinuousIPO(AnswerPair):
                 first, other = (
                     logits(self.reference(x)) for x in (batch.x, self._inputs(batch))
                 )  # fmt: skip
-                (chosen, yes), (rejected, no) = _both(first, other, batch)
-                lead = lead - _mean(chosen, yes) + _mean(rejected, no)
+            (chosen, yes), (rejected, no) = _both(first, other, batch)
+            lead = lead - _mean(chosen, yes) + _mean(rejected, no)
         return (lead - 1 / (2 * self.beta)).square()
 
 

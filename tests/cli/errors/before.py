@@ -100,10 +100,18 @@ def _idx(folder: Path, labels: bool) -> None:
         (folder / "t10k-labels-idx1-ubyte").write_bytes(head + bytes(y.tolist()))
 
 
-def _another_hardening(folder: Path) -> None:
+_WIDE = """from torch import nn
+
+
+def build():
+    return nn.Sequential(nn.Flatten(), nn.Linear(36, 5))
+"""
+
+
+def _another_hardening(folder: Path, **plan: object) -> None:
     kept = folder / "net-trades.training"
     kept.mkdir()
-    (kept / "plan.json").write_text(json.dumps({"identity": "of another model"}))
+    (kept / "plan.json").write_text(json.dumps(plan or {"identity": "of another model"}))
 
 
 def _weights(content: object) -> Step:
@@ -196,6 +204,7 @@ AROUND: dict[str, Around] = {
     "E0184": _spec("(>= (* 0.12345678901234567890123 Y_0) 1e6)"),
     "E0185": _raw_spec(b"\xff\xfe\x00"),
     "E0186": _spec("(>= Y_0"),
+    "E0191": Around(lambda f: _another_hardening(f, processes=2)),
     "E0200": _other(_HOLED),
     "E0201": _other(_NARROW),
     "E0202": _other(_NARROW),
@@ -208,6 +217,7 @@ AROUND: dict[str, Around] = {
     "E0209": _table(ragged=True),
     "E0210": Around(lambda f: mine(f, _BEYOND)),
     "E0303": Around(lambda f: mine(f, "def model():\n    return lambda x: x.flatten(1)[:, :3]\n")),
+    "E0211": Around(lambda f: (f / "wide.py").write_text(_WIDE)),
     "E0310": Around(lambda f: mine(f, ending("x.tan()"))),
     "E0313": Around(lambda f: mine(f, ending("x.sigmoid()"))),
     "E0320": Around(_two_outputs),

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.cli.errors import machines
+from tests.cli.errors import machines, together
 from tests.cli.errors.brought import shards
 from tests.cli.errors.said import Said, Tell, failed
 from tests.readers.test_shards import parquet
@@ -196,6 +196,7 @@ CASES: dict[str, Callable[[Path, Any, Tell, Any], Said]] = {
     "E0700": stopped,
     "E0740": hurried,
     **machines.CASES,
+    **together.CASES,
 }
 
 
