@@ -11,6 +11,7 @@ from typing import Any
 from holdfast.cli.card import settings_of, written
 from holdfast.cli.kept import Kept
 from holdfast.cli.lesson import Lesson, fed, lesson
+from holdfast.cli.one_answer import one_answer
 from holdfast.cli.school import School, enrolled
 from holdfast.cli.trial import Cost, trial
 from holdfast.cli.watching import Teller, Watch, clock
@@ -76,6 +77,10 @@ def taught(order: Order) -> Taught:
     made, cost = _planned(order, school, made, kept)
     run = _trained(order, school, made, kept)
     after = school.measured()
+    stuck = one_answer(school)
+    for note in stuck:
+        _say(f"! {note}")
+    school.notes += stuck
     readings = dict(zip(("clean_before", "robust_before", "clean", "robust"),
                         map(vars, (*before, *after)), strict=True))  # fmt: skip
     card = _card(order, school, made, run) | {
