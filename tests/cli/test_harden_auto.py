@@ -153,6 +153,15 @@ def test_temperature_divides_the_last_layer_and_refuses_where_it_is_not_the_last
     assert torch.allclose(net(x) * heat, before, atol=1e-4), "a refusal changes nothing"
 
 
+def test_a_net_that_has_learned_little_is_not_fine_tuned(monkeypatch):
+    school: Any = Rows(*rows(60))
+    attacked = audit(gate("attacks.worst@linf:0.1", 0.1, 0.4))
+    monkeypatch.setattr(prescribe, "last_results", lambda model: attacked)
+    for trained, name in ((True, "adversarial-fine-tuning"), (False, "short-at")):
+        school.trained = lambda known=trained: known
+        assert prescribed("net.pt", school)[0] == name
+
+
 def test_nothing_wrong_still_hardens_and_nothing_that_helps_is_said(folder, monkeypatch):
     school: Any = Rows(*rows(60))
     monkeypatch.setattr(prescribe, "last_results", lambda model: audit())

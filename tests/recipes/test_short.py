@@ -44,7 +44,7 @@ def test_its_attack_is_exact_on_a_linear_net() -> None:
     with torch.no_grad():
         net.weight.copy_(weight)
     x, y, threat = torch.full((6, 4), 0.5).double(), torch.arange(6) % 2, LInf(radius=0.1)
-    attack = SHORT_AT.objective.attack  # type: ignore[union-attr]
+    attack = SHORT_AT.objective.base.attack  # type: ignore[union-attr]
     change = attack(net, x, LargestLoss(goal_of(y)), threat, dice=Dice.of(6, 0))
     away = weight[1 - y] - weight[y]
     assert torch.allclose(change, 0.1 * away.sign(), atol=1e-9)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from holdfast.cli.few_rows import is_group, rare_class, slices, uneven_groups
 from holdfast.cli.lesson import TEMPERATURE
 from holdfast.cli.odd_labels import odd_labels
-from holdfast.cli.remedies import GROUPED, NOISY, RARE, SPURIOUS, TABLE, Remedy
+from holdfast.cli.remedies import FRESH, GROUPED, NOISY, RARE, SPURIOUS, TABLE, Remedy
 from holdfast.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -102,9 +102,11 @@ def _for(name: str, results: Mapping[str, Any]) -> Remedy | None:
 
 
 def _fitting(remedy: Remedy, results: Mapping[str, Any], school: School) -> Remedy:
-    """A closer remedy, where the rows to learn from say why somebody is served worst."""
+    """A closer remedy: for a net that has learned little, or where rows say who is served worst."""
     if remedy is SPURIOUS and uneven_groups(school):
         return GROUPED
+    if remedy is TABLE[0] and not school.trained():
+        return FRESH
     return RARE if remedy is TABLE[2] and rare_class(school, results) else remedy
 
 

@@ -69,3 +69,7 @@ TABLE = (
         "it learns from rows that are changed in ways that keep their class",
     ),
 )  # fmt: skip
+FRESH = replace(
+    TABLE[0], recipes=("short-at", "pgd-at"),
+    why="it learns the worst changes within a threat that grows, for it has learned little yet",
+)  # fmt: skip

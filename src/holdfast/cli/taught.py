@@ -13,6 +13,7 @@ from holdfast.cli import company
 from holdfast.cli.card import facts, written
 from holdfast.cli.kept import Kept
 from holdfast.cli.lesson import Lesson, fed, lesson
+from holdfast.cli.one_answer import one_answer
 from holdfast.cli.school import School, enrolled
 from holdfast.cli.teachers import Teacher, hired, missed, taught_by
 from holdfast.cli.trial import Cost, trial
@@ -80,6 +81,10 @@ def taught(order: Order) -> Taught:
     made, cost = _planned(order, school, made, kept)
     run = _trained(order, school, made, kept)
     after = school.measured()
+    stuck = one_answer(school)
+    for note in stuck:
+        _say(f"! {note}")
+    school.notes += stuck
     readings = dict(zip(("clean_before", "robust_before", "clean", "robust"),
                         map(vars, (*before, *after)), strict=True))  # fmt: skip
     card = facts(order, school, made, run) | {

@@ -7,6 +7,7 @@ from holdfast.core.fields import Later
 from holdfast.hooks.ema import EMA
 from holdfast.objectives.adversarial import AdversarialTraining
 from holdfast.objectives.fast import FastAdversarialTraining
+from holdfast.objectives.growing import GrowingThreat
 from holdfast.recipes.standard import Standard
 
 MART = register(
@@ -62,9 +63,10 @@ FAST_AT = register(
 
 N_FGSM = register(
     "recipe", cites="fast-at", name="n-fgsm",
-    says="Adversarial training on one step from twice the noise, which is not brought back.",
+    says="One step from twice the noise, not brought back, within a threat that grows first.",
 )(Standard(
-    objective=FastAdversarialTraining(noise=2.0, travel=1.0, bounded=False), schedule="onecycle",
+    objective=GrowingThreat(base=FastAdversarialTraining(noise=2.0, travel=1.0, bounded=False)),
+    schedule="onecycle",
 ))  # fmt: skip
 
 GRAD_ALIGN = register(
