@@ -17,7 +17,8 @@ from holdfast.ops.interval import TINY
 KEPT = 2  # candidates of each kind for which neurons are bounded anew, which is what costs
 MORE = 12  # others tried where that is cheap: a convolutional network takes 289 parts, over 1000
 # with 4 of them and over 2700 with none
-LESSER = 0.2  # weight of the better half: 0 looks at the worse one alone, 1 at both alike
+LESSER = {True: 0.2, False: 0.5}  # weight of the better half, by whether neurons are bounded anew:
+# 0 looks at the worse one alone, 1 at both alike
 
 
 def lost(signed: Signed, parts: Splits, seen: dict[int, Tensor]) -> list[Tensor]:
@@ -102,12 +103,12 @@ def candidates(scores: list[Tensor]) -> Tensor:
     return torch.cat([own, torch.where(value < 0, own[:, :1], index)], 1)
 
 
-def best_of(value: Tensor, keep: int) -> Tensor:
+def best_of(value: Tensor, keep: int, lesser: float) -> Tensor:
     """`(N, keep)` positions of the best of candidates, from values `(2, N, C)` of their halves.
 
-    A candidate is good where its worse half is good.
+    A candidate is good where its worse half is good, and with some weight the better one.
     """
-    every = value.amin(0) + LESSER * value.amax(0)
+    every = value.amin(0) + lesser * value.amax(0)
     return every.topk(min(keep, every.shape[1]), dim=1).indices
 
 
@@ -127,7 +128,7 @@ def anew(signed: Signed, parts: Splits, index: Tensor) -> tuple[Splits, Tensor]:
         # Where no neuron moves the bounds at once, the one that leaves least to lose.
         left = torch.stack([v.clamp(min=0).sum(1) for v in lost(signed, both, seen)]).sum(0)
         value = both.bound.clamp(max=0).sum(1) - LOSS * left
-    best = best_of(value.reshape(2, count, tries), 1)
+    best = best_of(value.reshape(2, count, tries), 1, LESSER[True])
     chosen = torch.arange(count) * tries + best[:, 0]
     return both.take(torch.cat([chosen, chosen + count * tries])), index.gather(1, best)[:, 0]
 
@@ -145,8 +146,9 @@ def divided(signed: Signed, parts: Splits) -> tuple[Splits, Tensor]:
     """
     scores = lost(signed, parts, signed.once(parts))
     index = each(scores) if signed.renew else candidates(scores)
-    best = best_of(sketched(signed, parts, index), KEPT if signed.renew else 1)
-    index = index.gather(1, best)
+    asked, keep = (signed.unsafe.count, KEPT) if signed.renew else (1, 1)
+    value = sketched(signed, parts, index, asked)
+    index = index.gather(1, best_of(value, keep, LESSER[signed.renew]))
     if signed.renew:
         return anew(signed, parts, torch.cat([index, largest(influence(signed, parts), KEPT)], 1))
     halves = halves_of(signed, parts, index[:, 0])

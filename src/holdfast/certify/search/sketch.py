@@ -14,7 +14,7 @@ from holdfast.certify.search.splits import Splits
 from holdfast.ops.batch import chunks
 from holdfast.ops.interval import TINY
 
-LOSS = 0.02  # weight of what planes still lose, small: it tells apart halves of equal bounds
+LOSS = 0.005  # weight of what planes still lose, small: it tells apart halves of equal bounds
 NUMBERS = 2**22  # coefficients at ReLUs held at once
 
 
@@ -33,42 +33,48 @@ def losses(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
     return chord(low, high).masked_fill(known, 0.0), small.masked_fill(known, 0.0)
 
 
-def sketched(signed: Signed, parts: Splits, index: Tensor) -> Tensor:
+def sketched(signed: Signed, parts: Splits, index: Tensor, asked: int) -> Tensor:
     """`(2, N, C)`: how good each half of each part is if a neuron is split, zero being best.
 
-    One evaluation of the worst alternative in float32, with the slopes and multipliers of the
-    part; only the line of the neuron changes. The number is for a choice and bounds nothing.
+    One evaluation in float32 with the slopes and multipliers of the part, of which only the line
+    of the neuron changes. The number is for a choice and bounds nothing.
 
     Args:
         signed: the region.
         parts: with boxes that splits only cut at zero.
         index: `(N, C)` open neurons, counted over all ReLUs.
+        asked: how many alternatives are looked at, the worst of each part.
     """
     neurons = sum(prod(signed.graph.nodes[i].shape) for i in signed.relus)
-    size = max(1, NUMBERS // (2 * index.shape[1] * neurons))
-    every = [_sketched(signed, parts.take(r), index[r]) for r in chunks(len(parts), size)]
-    return torch.cat(every, 1)
+    each = 2 * index.shape[1] * min(asked, parts.bound.shape[1]) * neurons
+    every = chunks(len(parts), max(1, NUMBERS // each))
+    return torch.cat([_sketched(signed, parts.take(r), index[r], asked) for r in every], 1)
 
 
-def _sketched(signed: Signed, parts: Splits, index: Tensor) -> Tensor:
-    rows, worst = torch.arange(len(parts)), parts.bound.argmin(1)
-    climb, shape = Climb(signed.pairs(parts, rows, worst), signed.scale), (2, *index.shape)
-    every = rows[None, :, None].expand(shape).flatten()
-    draft = climb.draft.taken(every, lambda v: v[every] if len(v) else v)
-    draft.push = {p: (climb.signs[p] * beta)[every] for p, beta in climb.betas.items()}
-    _split(signed, draft, index.expand(shape).flatten())
+def _sketched(signed: Signed, parts: Splits, index: Tensor, asked: int) -> Tensor:
+    order = parts.bound.argsort(1).argsort(1)
+    rows, which = (parts.open & (order < asked)).nonzero().unbind(1)
+    climb, shape = Climb(signed.pairs(parts, rows, which), signed.scale), (2, len(rows), -1)
+    pair = torch.arange(len(rows))[None, :, None].expand(2, -1, index.shape[1]).flatten()
+    draft = climb.draft.taken(pair, lambda v: v[pair] if len(v) else v)
+    draft.push = {p: (climb.signs[p] * beta)[pair] for p, beta in climb.betas.items()}
+    _split(signed, draft, index[rows].repeat(2, 1).flatten())
     a, d = climb.asked()
-    found = (draft.down(a[every], None) - d[every]).nan_to_num(-torch.inf).reshape(shape)
-    bound = torch.maximum(found, parts.bound[rows, worst].float()[:, None]).clamp(max=0)
-    left = torch.zeros(shape)
+    found = (draft.down(a[pair], None) - d[pair]).nan_to_num(-torch.inf).reshape(shape)
+    left = torch.zeros_like(found)
     for i, p in signed.relus.items():
         if i in draft.passed:
             # A neuron that was split loses nothing.
-            a = (draft.passed[i].a * draft.fixed[i][0]).reshape(*shape, -1)
-            under, over = losses(parts.low[p].float(), parts.high[p].float())
+            a = (draft.passed[i].a * draft.fixed[i][0]).reshape(*found.shape, -1)
+            under, over = losses(parts.low[p][rows].float(), parts.high[p][rows].float())
             left -= (a.clamp(max=0) @ under.flatten(1)[..., None])[..., 0]
             left += (a.clamp(min=0) @ over.flatten(1)[..., None])[..., 0]
-    return bound - LOSS * left
+    bound, rest = (v.float()[None, :, None].repeat(2, 1, index.shape[1], 1)
+                   for v in (parts.bound, torch.zeros_like(parts.bound)))  # fmt: skip
+    bound[:, rows, :, which] = torch.maximum(bound[:, rows, :, which], found.transpose(0, 1))
+    rest[:, rows, :, which] = left.transpose(0, 1)
+    worst = bound.argmin(3, keepdim=True)
+    return bound.clamp(max=0).sum(3) - LOSS * rest.gather(3, worst)[..., 0]
 
 
 def _split(signed: Signed, draft: Draft, neuron: Tensor) -> None:
