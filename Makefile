@@ -80,7 +80,7 @@ $(STAMPS)/package: pyproject.toml constraints.txt $(STAMPS)/torch
 
 $(STAMPS)/dev: pyproject.toml constraints.txt $(STAMPS)/package
 	@echo "installing what the tests need"
-	@$(INSTALL) -e '.[dev,oracle,onnx]'
+	@$(INSTALL) -e '.[dev,oracle,onnx,hf]'
 	@$(INSTALL) --no-deps torchattacks
 	@touch $@
 

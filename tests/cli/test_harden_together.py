@@ -88,6 +88,7 @@ def weights(file: Path) -> dict[str, torch.Tensor]:
     return load_file(file)
 
 
+@pytest.mark.slow
 @linux
 def test_two_processes_harden_as_one_does_and_one_of_them_speaks(folder):
     words = [*LINE, "--epochs", "6"]
@@ -107,6 +108,7 @@ def test_two_processes_harden_as_one_does_and_one_of_them_speaks(folder):
     assert not (folder / "pair.training").exists()
 
 
+@pytest.mark.slow
 @linux
 def test_stopped_together_they_go_on_together_and_only_so(folder, capsys):
     words = [*LINE, "--no-audit", "--epochs", "40"]
@@ -124,6 +126,7 @@ def test_stopped_together_they_go_on_together_and_only_so(folder, capsys):
     assert all(torch.allclose(state[k], other[k], rtol=0, atol=1e-9) for k in other)
 
 
+@pytest.mark.slow
 @linux
 def test_what_all_of_them_find_wrong_is_said_once(folder):
     code, _, err = launched([*LINE[:4], "--data", "nothing.npz", "--no-audit"], folder)

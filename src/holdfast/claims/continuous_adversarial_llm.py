@@ -2,9 +2,9 @@
 
 At this scale the same loss without an attack closes it as well at this radius. At a radius of 0.5
 28, 37 and 0 % of the prompts are answered then, against 0, 0 and 33 % with the attack, which for
-one start costs 6 points of harmless answers. Under GCG nobody answers in any case. C-AdvIPO does
-not help: from a model that refuses already, all harmful prompts are still answered under changed
-embeddings, and 8 % of them under GCG.
+one start costs 6 points of harmless answers. Under GCG nobody answers in any case. C-AdvIPO, with
+the model before as its reference, refuses all harmful prompts under changed embeddings too, but
+takes the harmless answers with it: 0, 38 and 0 % of them stay right, where C-AdvUL keeps all.
 """
 
 from __future__ import annotations
