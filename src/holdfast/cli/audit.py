@@ -31,11 +31,14 @@ def audit(
     plugin: asked.Plugin = None,
     allow_network: asked.AllowNetwork = False,
     stream: Annotated[
-        bool,
+        bool | None,
         typer.Option(
-            "--stream", help="DATA are shards, read a part at a time.", rich_help_panel=asked.READ
+            "--stream/--no-stream",
+            show_default=False,
+            rich_help_panel=asked.READ,
+            help="Read DATA a part at a time; unsaid, shards and what fills memory are.",
         ),
-    ] = False,
+    ] = None,
     profile: Annotated[
         str | None,
         typer.Option(
@@ -106,6 +109,7 @@ def audit(
     from holdfast.cli.dry_run import dry
     from holdfast.cli.opened import opened
     from holdfast.cli.prepare import prepared
+    from holdfast.cli.sharded import streams
     from holdfast.cli.streamed import streamed
     from holdfast.cli.unchanged import Seal, repeated, sealable
     from holdfast.run.rates import Rates
@@ -116,14 +120,17 @@ def audit(
     limit_s = words.seconds(budget)
     name, chosen = remembered(model, given)
     outputs = Outputs(json, open_, markdown, junit, sarif, exit_zero, github)
+    parts, why = streams(chosen, stream)
     # In a process in which other things ran before, they too may have been changed.
-    sealed = "torch" not in sys.modules and not (stream or dry_run) and sealable(name, chosen)
+    sealed = "torch" not in sys.modules and not (parts or dry_run) and sealable(name, chosen)
     if sealed and not (fresh or against):
         code = repeated(name, chosen, outputs, begun)
         if code is not None:
             return code
     end = deadline(begun, limit_s, Rates.of_machine())
-    lay_out = streamed if stream else prepared
+    if why:
+        print(f"  {why}", file=sys.stderr)
+    lay_out = streamed if parts else prepared
     with opened() as files:
         made = lay_out(name, chosen, trust=trust, on=on, fresh=fresh, look=not dry_run, end=end)
     made.budget, made.against, made.begun, made.outputs = limit_s, against, begun, outputs

@@ -17,6 +17,7 @@ from holdfast.run.elsewhere import Place, Unfit, asked, refused
 from holdfast.run.mailbox import Mailbox, begun, posted
 from holdfast.run.perform import Done, Within
 from holdfast.run.plan import Cell
+from holdfast.run.queued import Queue
 from holdfast.run.workers import Broken, back, died_twice
 
 PAUSE = 0.5  # seconds between two looks into the mailbox
@@ -74,7 +75,8 @@ class Slurm:
             return
         box = Mailbox(self.folder / "posted")
         box.folder.mkdir(parents=True, exist_ok=True)
-        sent = _Sent(self, box, self._submitter(), {posted(cell): cell for cell in todo})
+        waiting = {posted(cell): cell for cell in todo}
+        sent = _Sent(self, box, self._submitter(), Queue(self.cluster), waiting)
         try:
             sent.send(dealt(sent.missing(todo), self.jobs))
             while sent.waiting:
@@ -117,6 +119,7 @@ class _Sent:
     slurm: Slurm
     box: Mailbox
     submitter: Any
+    queue: Queue
     waiting: dict[str, Cell]  # by the name of their file
     jobs: dict[Any, list[Cell]] = field(default_factory=dict)
     ended: dict[Any, float] = field(default_factory=dict)  # when that was first seen
@@ -132,10 +135,10 @@ class _Sent:
 
     def send(self, lists: Sequence[Sequence[Cell]]) -> None:
         """Submit a job for each list of cells."""
-        for cells in lists:
+        place, folder = self.slurm.place, str(self.box.folder)
+        for cells in map(list, lists):
             self.box.empty(cells)
-            given = (self.slurm.place, str(self.box.folder), list(cells))
-            self.jobs[self.submitter.submit(job, *given)] = list(cells)
+            self.jobs[self.submitter.submit(job, place, folder, cells)] = cells
 
     def arrived(self) -> Iterator[Done | Broken]:
         """What has been left since the last look."""
@@ -152,10 +155,10 @@ class _Sent:
 
     def look_after(self) -> None:
         """Send what jobs that died have left undone."""
-        for each in [j for j in self.jobs if j.done()]:
-            if time.monotonic() - self.ended.setdefault(each, time.monotonic()) < self.slurm.grace:
-                if any(posted(c) in self.waiting for c in self.jobs[each]):
-                    continue
+        for each in [j for j in self.jobs if self.queue.ended(j)]:
+            since = time.monotonic() - self.ended.setdefault(each, time.monotonic())
+            if since < self.slurm.grace and any(posted(c) in self.waiting for c in self.jobs[each]):
+                continue
             there = self.box.names()
             out = self.waiting.keys() - there
             left = [c for c in self.jobs.pop(each) if posted(c) in out]
