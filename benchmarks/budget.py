@@ -1,11 +1,13 @@
 """Does `--budget T` end at T, and how wrong are forecasts? Audits of random budgets, one by one.
 
-    python benchmarks/budget.py [AUDITS] [SEED] [SHORTEST] [LONGEST]
+    python benchmarks/budget.py [AUDITS] [SEED] [SHORTEST] [LONGEST] [REPEATS]
 
 Each audit is a fork of one process that has imported everything, so that what is measured is the
 audit and not the start of Python. Models and data vary; every audit begins without finished cells.
 Written are end/T of each audit, and how far the time that was foretold after the first tenth of
-an audit without a budget lay from the truth, first on a machine that knows nothing and then again.
+an audit without a budget lay from the truth, first on a machine that knows nothing and then again:
+in seconds, and in seconds of the processor, which do not depend on what others do meanwhile.
+It rewrites its section of `docs/benchmarks.md`.
 """
 
 from __future__ import annotations
@@ -25,8 +27,10 @@ from pathlib import Path
 SCENES = {
     "digits, a CNN": ("cnn", "digits"),
     "digits, a linear model": ("linear", "digits"),
+    "digits, an MLP": ("mlp", "digits"),
     "synthetic, two blobs": ("table", "synthetic:blobs:1500"),
 }
+IMAGES = {"MNIST, a CNN": ("mnist", "mnist.npz"), "MNIST, a slower CNN": ("slow", "mnist.npz")}
 NETS = """
 import torch
 from torch import nn
@@ -41,9 +45,33 @@ def linear():
     return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
 
 
+def mlp():
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
+
+
 def table():
     return nn.Sequential(nn.Linear(2, 32), nn.ReLU(), nn.Linear(32, 4))
+
+
+def mnist():
+    layers = nn.Conv2d(1, 8, 5, stride=2), nn.ReLU(), nn.Conv2d(8, 16, 3, stride=2), nn.ReLU()
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(400, 10))
+
+
+def slow():
+    layers = nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 32, 3, 2, 1), nn.ReLU()
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(6272, 10))
 """
+
+
+def images(folder: str) -> None:
+    """The first thousand test images of MNIST as a file of rows."""
+    import numpy as np
+
+    from holdfast.readers import read_data
+
+    rows = read_data(str(Path(folder) / "mnist" / "t10k-images-idx3-ubyte.gz"), limit=1000)
+    np.savez("mnist.npz", x=rows.x.numpy(), y=rows.y.numpy())
 
 
 def fitted(name: str, data: str) -> None:
@@ -75,7 +103,7 @@ def words(scene: str, profile: str) -> list[str]:
 
 def forked(line: list[str], told: Path | None = None) -> dict[str, object]:
     """Run a command in a fork: seconds, code, and what became of its checks."""
-    begun = time.monotonic()
+    begun, before = time.monotonic(), os.times()
     child = os.fork()
     if not child:
         from holdfast.cli import front, progress
@@ -87,16 +115,20 @@ def forked(line: list[str], told: Path | None = None) -> dict[str, object]:
             code = front.run(line)
         os._exit(code)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    return {"seconds": time.monotonic() - begun, "code": code}
+    after = os.times()
+    worked = sum(after[k] - before[k] for k in (2, 3))
+    return {"seconds": time.monotonic() - begun, "code": code, "worked": worked}
 
 
 def listening(told: type, file: Path, begun: float) -> type:
     """A teller of progress that also writes down what was foretold, and when."""
+    from holdfast.run.load import busy
 
     class Listening(told):  # type: ignore[misc, valid-type]
         def _note(self, left: float) -> None:
             with file.open("a") as out:
-                out.write(json.dumps([time.monotonic() - begun, left]) + "\n")
+                row = [time.monotonic() - begun, left, time.process_time(), busy()]
+                out.write(json.dumps(row) + "\n")
 
         def planned(self, cells, seconds):  # type: ignore[no-untyped-def]
             super().planned(cells, seconds)
@@ -113,63 +145,99 @@ def listening(told: type, file: Path, begun: float) -> type:
     return Listening
 
 
-def eta_error(file: Path) -> float:
+def eta_error(file: Path) -> tuple[float, float]:
     """Error of the end that was foretold last before a tenth was over, as a share of all time.
 
-    What counts is the time of the questions, from the plan to the last answer.
+    What counts is the time of the questions, from the plan to the last answer: in seconds, and in
+    seconds of the processor (the forecast without what it adds for the load).
     """
     notes = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
-    start, end = notes[0][0], notes[-1][0]
-    whole = end - start
-    tenth = start + 0.1 * whole
-    at, left = [note for note in notes if note[0] <= tenth][-1]
-    return (left - (end - at)) / whole
+    errors = []
+    for clock, unit in ((0, lambda note: 1.0), (2, lambda note: note[3])):
+        start, end = notes[0][clock], notes[-1][clock]
+        whole = max(end - start, 1e-9)
+        note = [n for n in notes if n[clock] <= start + 0.1 * whole][-1]
+        errors.append((note[1] / unit(note) - (end - note[clock])) / whole)
+    return errors[0], errors[1]
 
 
-def main(audits: int, seed: int, shortest: float, longest: float) -> None:
+def foretold(scenes: list[str], folder: Path, repeats: int) -> list[str]:
+    """A table of how wrong the end was foretold: a first run, then with what was learned."""
+    lines = ["| scene | run | seconds | error | processor, s | error |", "|---" * 6 + "|"]
+    told = folder / "told.txt"
+    for scene in scenes:
+        shutil.rmtree(folder / "cache", ignore_errors=True)  # a machine that knows nothing
+        for number in range(repeats):
+            told.unlink(missing_ok=True)
+            made = forked(words(scene, "quick"), told)
+            passed, worked = eta_error(told)
+            lines.append(
+                f"| {scene} | {number + 1} | {made['seconds']:.0f} | {passed:+.0%} | "
+                f"{made['worked']:.1f} | {worked:+.0%} |"
+            )
+            print(lines[-1], file=sys.stderr, flush=True)
+    return lines
+
+
+def ended(scenes: list[str], folder: Path, draw: random.Random, span: list[float]) -> list[str]:
+    """A table of audits with random budgets: when they ended."""
+    lines = ["| scene | profile | T, s | questions | end | code |", "|---" * 6 + "|"]
+    told, audits, shares = folder / "told.txt", int(span[0]), []
+    for _ in range(audits):
+        scene, profile = draw.choice(scenes), draw.choice(["quick", "standard"])
+        budget = round(draw.uniform(*span[1:]), 1)
+        told.unlink(missing_ok=True)
+        made = forked([*words(scene, profile)[:-1], "--budget", f"{budget}s"], told)
+        shares.append(float(made["seconds"]) / budget)  # type: ignore[arg-type]
+        notes = [json.loads(line)[0] / budget for line in told.read_text("utf-8").splitlines()]
+        lines.append(
+            f"| {scene} | {profile} | {budget:.1f} | {notes[0]:.2f} to {notes[-1]:.2f} T | "
+            f"{shares[-1]:.3f} T | {made['code']} |"
+        )
+        print(lines[-1], file=sys.stderr, flush=True)
+    late = sum(share > 1.05 for share in shares)
+    last = (
+        f"{len(shares)} audits: median end {statistics.median(shares):.3f} T, largest "
+        f"{max(shares):.3f} T, {late} later than 1.05 T. One that ends early had no more to ask."
+    )
+    return [*lines, "", last] if shares else []
+
+
+def main(audits: int, seed: int, shortest: float, longest: float, repeats: int) -> None:
     """All audits, and what came of them."""
+    from page import write
+
     from holdfast.cli import conduct, dry_run, prepare  # noqa: F401 - what every fork needs
     from holdfast.core import catalog
     from holdfast.report import render_html  # noqa: F401
 
     catalog.entries()
-    draw, folder = random.Random(seed), Path(tempfile.mkdtemp())
+    folder, data = Path(tempfile.mkdtemp()), os.environ.get("HOLDFAST_DATA")
+    data = str(Path(data).resolve()) if data else ""
     os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
     os.chdir(folder)
     Path("net.py").write_text(NETS, "utf-8")
-    for name, data in SCENES.values():
-        fitted(name, data)
-    print("ETA after the first tenth, error as a share of the time of the questions")
-    for scene in SCENES:
-        errors = []
-        for number in range(3):
-            told = folder / f"{number}.txt"
-            told.unlink(missing_ok=True)
-            made = forked(words(scene, "quick"), told)
-            errors.append(f"{eta_error(told):+.0%} of {made['seconds']:.0f} s")
-        print(f"  {scene:<24} at first {errors[0]}, then {errors[1]} and {errors[2]}", flush=True)
-    shares = []
-    for _ in range(audits):
-        scene, profile = draw.choice([*SCENES]), draw.choice(["quick", "standard"])
-        budget = round(draw.uniform(shortest, longest), 1)
-        told.unlink(missing_ok=True)
-        made = forked([*words(scene, profile), "--budget", f"{budget}s"], told)
-        shares.append(float(made["seconds"]) / budget)  # type: ignore[arg-type]
-        notes = [json.loads(line)[0] / budget for line in told.read_text("utf-8").splitlines()]
-        print(
-            f"  {scene:<24} {profile:<9} T {budget:>5.1f} s   questions from {notes[0]:.2f} T to "
-            f"{notes[-1]:.2f} T   end {shares[-1]:.3f} T", flush=True,
-        )  # fmt: skip
-    late = sum(share > 1.05 for share in shares)
-    print(
-        f"{len(shares)} audits: median end/T {statistics.median(shares):.3f}, "
-        f"largest {max(shares):.3f}, {late} later than 1.05 T; "
-        "one that ends early had no more to ask"
-    )
+    if data:
+        images(data)
+        SCENES.update(IMAGES)
+    for name, rows in SCENES.values():
+        fitted(name, rows)
+    busy = os.getloadavg()[0]
+    lines = foretold([*SCENES], folder, repeats)
+    shares = ended([*SCENES], folder, random.Random(seed), [audits, shortest, longest])
+    write(
+        "Budget",
+        f"Load of the machine (two cores): {busy:.1f} before, {os.getloadavg()[0]:.1f} after. "
+        "Each audit is a fork of a process that has imported everything.\n\nThe end that was "
+        "foretold when a tenth of the questions' time was over, profile quick; the first run of a "
+        "scene knows nothing of this machine. Errors as shares of the time of all questions.\n\n"
+        + "\n".join(lines) + "\n\nRandom budgets, counted from the command: when questions were "
+        "asked, and when it had ended.\n\n" + "\n".join(shares),
+    )  # fmt: skip
     shutil.rmtree(folder)
 
 
 if __name__ == "__main__":
     given = [float(word) for word in sys.argv[1:]]
-    count, start, low, high = [*given, *(20, 0, 10.0, 60.0)[len(given) :]]
-    main(int(count), int(start), low, high)
+    count, start, low, high, again = [*given, *(20, 0, 10.0, 60.0, 2)[len(given) :]]
+    main(int(count), int(start), low, high, int(again))

@@ -16,28 +16,20 @@ WRITING = "writing"  # what judging, writing and showing took, among the rates o
 _FIRST, _MOST = 2.0, 1 / 3  # seconds where nobody knows, and the largest share of a budget
 _SAFE = 1.25
 _LOOK = 0.5  # share of the time before the report that the preflight may take
-_BUSIEST = 4.0
 _ENOUGH = 20.0  # seconds that are suggested at least
 
 
-def strain(begun: float) -> float:
-    """Seconds that passed for one of the processor, 1 to 4: above 1 where others work beside."""
-    return min(max((time.monotonic() - begun) / max(time.process_time(), 0.1), 1.0), _BUSIEST)
-
-
-def deadline(begun: float, budget: float | None, rates: Rates, busy: float = 1.0) -> float | None:
+def deadline(begun: float, budget: float | None, rates: Rates) -> float | None:
     """When the questions must end, so that verdict and report are there in time.
 
     Args:
         begun: when the command began, as `time.monotonic` tells it.
         budget: seconds of the whole command; None without a limit.
-        rates: what writing took before.
-        busy: how much slower than usual everything goes, for what nobody has timed yet.
+        rates: what writing took before, and how busy the machine is.
     """
     if budget is None:
         return None
-    writing = rates.most(WRITING, _FIRST * busy)
-    return begun + budget - min(_SAFE * writing, _MOST * budget)
+    return begun + budget - min(_SAFE * rates.most(WRITING, _FIRST), _MOST * budget)
 
 
 def looked_until(

@@ -10,7 +10,7 @@ from datetime import date
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from holdfast.cli.budget import deadline, noted, spent, strain
+from holdfast.cli.budget import deadline, noted, spent
 from holdfast.cli.facts import facts, now, standings
 from holdfast.cli.handed import present, write
 from holdfast.cli.live import alive
@@ -115,7 +115,7 @@ def _conducted(audit: Audit, stop: Stop, ends: ExitStack) -> int:
     store.ledger.open_run(run, whole, audit.stem, audit.suite.name, started, audit.options)
     told = Told(stop=stop, foresee=partial(_foreseen, audit))
     live = ends.enter_context(alive(store.folder(run), told, audit.command))
-    ready, end = time.monotonic(), deadline(begun, audit.budget, rates, strain(begun))
+    ready, end = time.monotonic(), deadline(begun, audit.budget, rates)
     report = _asked(audit, run, told, rates, end)
     asked = time.monotonic()
     live.writing()

@@ -24,7 +24,8 @@ def foretold(audit: Audit) -> dict[str, Any]:
     cells = plan(audit.suite.checks, audit.subject, audit.suite.weights)
     known = None if audit.fresh else Cells(audit.store.cells)
     workers = getattr(audit.executor, "workers", 1)
-    pace = Pace(seconds_per_pass(audit.subject), Rates.of_machine(), workers)
+    pace = Pace(rates=Rates.of_machine(), workers=workers)
+    pace.meet(audit.subject, seconds_per_pass(audit.subject))
     rows: list[dict[str, Any]] = []
     left = []
     for cell in cells:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from holdfast.core.records import Subject
+from holdfast.run import usual
 from holdfast.run.perform import Done
 from holdfast.run.plan import Cell
 from holdfast.run.rates import Rates
@@ -21,11 +23,15 @@ class Pace:
         rates: what checks have cost on this machine.
         workers: how many cells run at once; 0 where a cluster has not said so yet, which counts
             as one.
+        values: numbers in one row.
+        slow: how much slower this machine is than that on which usual times were measured.
     """
 
     per_pass: float = 1e-9
     rates: Rates = field(default_factory=Rates)
     workers: int = 1
+    values: int = 0
+    slow: float = 1.0
     told: float = 0.0
     took: float = 0.0
 
@@ -43,12 +49,18 @@ class Pace:
         """Take in what a finished cell took."""
         if done.outcome.skipped or done.outcome.error:
             return
-        self.told += self._before(done.cell)
-        self.took += done.outcome.seconds
+        busy = self.rates.busy()
+        self.told += self._before(done.cell) / busy
+        self.took += done.outcome.seconds / busy
         self.rates.learn(done.cell.name, self._nominal(done.cell), done.outcome.seconds)
 
+    def meet(self, subject: Subject, per_pass: float) -> None:
+        """Take in how long the rows of a subject take on this machine."""
+        self.per_pass, self.values = per_pass, usual.values(subject)
+        self.slow = usual.slowness()
+
     def _nominal(self, cell: Cell) -> float:
-        return max(cell.cost, 1.0) * self.per_pass
+        return usual.seconds(cell.name, cell.cost, self.per_pass, self.values, self.slow)
 
     def _before(self, cell: Cell) -> float:
         return self.rates.forecast(cell.name, self._nominal(cell))

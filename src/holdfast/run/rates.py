@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from holdfast.run.load import busy
 from holdfast.run.writing import canonical, write
 
 KEPT = 12  # observations of each check
-FIXED = 0.2  # seconds that a check takes for itself, however few rows it sees
+FIXED = 0.05  # seconds below which a check is not told from another
 
 
 class Rates:
-    """Seconds that checks really took, beside what their passes alone would have taken.
+    """Seconds that checks really took, beside what they usually take.
 
     A forecast scales the nearest observation: twice the passes, or a model half as fast, take
-    twice as long. Without an observation it is the time of the passes.
+    twice as long. Without an observation it is what is usual. Observations are kept as if nobody
+    else worked on the machine, and forecasts are for a machine as busy as it is now.
 
     Args:
         file: where observations are kept; None keeps them for this process.
+        busy: tells how many seconds pass for one of work; 1 always unless given.
     """
 
-    def __init__(self, file: Path | None = None) -> None:
-        self.file = file
+    def __init__(self, file: Path | None = None, busy: Callable[[], float] | None = None) -> None:
+        self.file, self.busy = file, busy or (lambda: 1.0)
         self._seen: dict[str, list[tuple[float, float]]] = {}
         if file is not None:
             with suppress(OSError, ValueError, TypeError, AttributeError):
@@ -39,15 +43,18 @@ class Rates:
         """Those of this user on this machine."""
         from platformdirs import user_cache_path
 
-        return cls(user_cache_path("holdfast") / "rates.json")
+        return cls(user_cache_path("holdfast") / "pace.json", busy)
 
     def forecast(self, name: str, nominal: float) -> float:
         """Seconds that a check will take.
 
         Args:
             name: of the check in the catalogue.
-            nominal: seconds that its passes alone would take.
+            nominal: seconds that it usually takes.
         """
+        return self.busy() * self._alone(name, nominal)
+
+    def _alone(self, name: str, nominal: float) -> float:
         seen = self._seen.get(name)
         if not seen:
             return nominal + FIXED
@@ -59,12 +66,14 @@ class Rates:
 
     def most(self, name: str, usual: float) -> float:
         """The longest of the last times; the usual one where nothing is known."""
-        return max((seconds for _, seconds in self._seen.get(name, [])[-5:]), default=usual)
+        seen = [seconds for _, seconds in self._seen.get(name, [])[-5:]]
+        return self.busy() * max(seen, default=usual)
 
     def learn(self, name: str, nominal: float, seconds: float) -> None:
         """Note what a check took."""
         if _sound(nominal) and _sound(seconds):
-            self._seen[name] = [*self._seen.get(name, ()), (nominal, seconds)][-KEPT:]
+            alone = seconds / self.busy()
+            self._seen[name] = [*self._seen.get(name, ()), (nominal, alone)][-KEPT:]
 
     def save(self) -> None:
         """Keep what was learned; where nothing can be written, nothing is kept."""

@@ -174,7 +174,8 @@ def audit(
             done = Done(cell, replace(outcome, check=cell.name), times=times)
             state.enter(done, found=True)
         with suppress(Late), alarm:
-            pace.per_pass = seconds_per_pass(subject) if todo and alarm.left > 0 else 1e-9
+            if todo and alarm.left > 0:
+                pace.meet(subject, seconds_per_pass(subject))
             state.progress.planned(tuple(todo), pace.all(todo))
             for done in where.run(state.queue(tuple(todo)), subject, state.progress.within):
                 with alarm.held():

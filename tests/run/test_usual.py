@@ -1,0 +1,81 @@
+"""Forecasts where nothing was timed yet, and how busy the machine is."""
+
+from __future__ import annotations
+
+import builtins
+import io
+
+import pytest
+from tests.run.doubles import Says, subject
+
+from holdfast.core.catalog import entries
+from holdfast.core.records import Outcome, Subject
+from holdfast.run import load, usual
+from holdfast.run.pace import Pace
+from holdfast.run.perform import Done
+from holdfast.run.plan import plan
+from holdfast.run.rates import FIXED, Rates
+
+
+def test_a_check_takes_its_own_time_and_that_of_the_model():
+    one = usual.USUAL["check:corruptions"]
+    small = usual.seconds("check:corruptions", 1000, 0.0, values=64)
+    assert small == pytest.approx(one.alone + 1000 * (1e-6 * one.row + 64e-9 * one.value))
+    dear = usual.seconds("check:corruptions", 1000, 0.5, values=64, slow=2.0)
+    assert dear == pytest.approx(2 * small + one.model * 500)
+    assert usual.seconds("check:of-a-stranger", 1000, 0.5, values=64, slow=9.0) == 500.0
+    assert usual.seconds("check:of-a-stranger", 0.0, 0.0) > 0
+
+
+def test_only_checks_of_the_catalogue_have_usual_times():
+    assert set(usual.USUAL) <= {e.key for e in entries("check")}
+    assert all(min(times) >= 0 for times in usual.USUAL.values())
+
+
+def test_rows_are_counted_in_numbers():
+    rows = subject()
+    assert usual.values(rows) == rows.batches.x[0].numel()
+    assert usual.values(Subject()) == 0
+
+
+def test_a_machine_is_not_infinitely_slow():
+    assert 0.1 <= usual.slowness() <= 10.0
+
+
+def test_a_busy_machine_takes_longer_and_what_is_learned_on_it_counts_as_quiet():
+    busy = Rates(busy=lambda: 4.0)
+    assert busy.forecast("check:a", 1.0) == pytest.approx(4 * (1.0 + FIXED))
+    busy.learn("check:a", 1.0, 8.0)
+    assert busy.forecast("check:a", 1.0) == pytest.approx(8.0)
+    busy.busy = lambda: 1.0
+    assert busy.forecast("check:a", 1.0) == pytest.approx(2.0)
+
+
+def test_load_alone_does_not_make_what_is_left_dearer_twice():
+    first, second = plan((Says(name="a", dear=10.0), Says(name="b", dear=20.0)), subject())
+    pace = Pace(per_pass=1.0, rates=Rates(busy=lambda: 5.0))
+    before = pace.one(second)
+    pace.learn(Done(first, Outcome(check=first.name, seconds=pace.one(first))))
+    assert pace.one(second) == pytest.approx(before)
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [("2000 1000 3", 1.5), ("2000 0 3", 1.0), ("0 5 1", 1.0), ("1 999999 1", load.BUSIEST),
+     ("", 1.0), ("what", 1.0)],
+)  # fmt: skip
+def test_load_is_how_long_a_process_waited_for_a_processor(monkeypatch, said, found):
+    with monkeypatch.context() as patch:
+        patch.setattr(builtins, "open", lambda *_, **__: io.StringIO(said))
+        told = load.busy()
+    assert told == pytest.approx(found)
+
+
+def test_a_system_that_does_not_tell_has_no_load(monkeypatch):
+    def absent(*_, **__):
+        raise FileNotFoundError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(builtins, "open", absent)
+        told = load.busy()
+    assert told == 1.0
