@@ -9,6 +9,7 @@ from torch import nn
 
 import holdfast.certify.linear.questions as asking
 import holdfast.certify.linear.refine as refine
+import holdfast.certify.linear.screen as screen
 from holdfast.certify.linear.alive import living
 from holdfast.certify.linear.backward import backward, evaluated
 from holdfast.certify.linear.bounds import margins, propagate
@@ -237,3 +238,26 @@ def test_what_is_left_out_changes_no_bound(monkeypatch) -> None:
     monkeypatch.setattr(asking, "view", lambda bounds, i: None)
     slow = found()
     assert torch.allclose(fast, slow, atol=1e-9, rtol=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_signs_are_told_first_also_where_the_last_layers_say_nothing(seed: int) -> None:
+    g = torch.Generator().manual_seed(seed)
+    parts = [nn.Linear(n, m) for n, m in ((40, 160), (160, 160), (160, 160))]
+    with torch.no_grad():
+        for part in parts:
+            scale = 0.9 / part.in_features**0.5
+            part.weight.copy_(scale * torch.randn(part.weight.shape, generator=g))
+            part.bias.copy_(0.5 * torch.randn(part.bias.shape, generator=g))
+        a, b, c = parts
+        net = nn.Sequential(a, nn.ReLU(), b, nn.ReLU(), c, nn.ReLU()).double()
+        x = torch.rand(8, 40, generator=g).double()
+        bounds = propagate(read(net, x), region(LInf(radius=0.05), x), "ibp")
+        i = bounds.graph.bent[-1]
+        box, whole = bounds.boxes[i], Reference(bounds, i)
+        exact = refine.asked(bounds, whole.ready(torch.float64), i, box)
+        first = screen.screened(bounds, i, box, whole)
+        before, after, true = (screen.gains(bounds, i, b) for b in (box, first, exact))
+    told = before & ~true
+    assert told.sum() > 30
+    assert (after & told).sum() < 0.2 * told.sum()

@@ -8,6 +8,7 @@ from math import inf
 import torch
 from torch import Tensor
 
+from holdfast.certify.linear.carry import below, carries
 from holdfast.certify.linear.coefficients import Bounds
 from holdfast.certify.linear.questions import questions
 from holdfast.certify.linear.reference import Reference
@@ -35,15 +36,17 @@ def screened(bounds: Bounds, i: int, box: Box, whole: Reference) -> Box:
     Of most coordinates this end decides everything, and it has room to spare. It is asked of the
     last layers alone first, from the boxes before them. A few coordinates tell whether that
     helps, and how much nearer the ends come: those whose reference is nearer to zero than this
-    are left alone. What the same coefficients say of the other end is kept as well.
+    are left alone. How much nearer is counted from where the ends of the others still lie: what
+    the last layers said of the few alone is left out of it. What the same coefficients say of the
+    other end is kept as well.
     """
     if not all(isinstance(bend, Relu) for bend in bounds.graph.behind(i)):
         return box
     sign = torch.where(box.high > -box.low, 1.0, -1.0).double()
-    guess = torch.full_like(box.low.flatten(1), inf)
+    guess, before = torch.full_like(box.low.flatten(1), inf), box
     for start in dict.fromkeys((cut(bounds.graph, i), 0)):
         known = (Reference(bounds, i, start) if start else whole).ready(torch.float32, gaps=True)
-        wanted, way = gains(bounds, i, box), torch.minimum(_way(known, box, sign), guess)
+        wanted, way = gains(bounds, i, box), torch.minimum(_way(known, before, sign), guess)
         few = wanted & (torch.arange(wanted.shape[1], device=wanted.device) % PILOT == 0)
         box = asked(bounds, known, i, box, sign, few)
         if not bool(few.any()):
@@ -54,7 +57,7 @@ def screened(bounds: Bounds, i: int, box: Box, whole: Reference) -> Box:
             continue
         doubt = known.value.abs() < shares.quantile(LOW) * way
         guess = torch.where(doubt, shares.quantile(0.5) * way, inf)
-        box = asked(bounds, known, i, box, sign, wanted & ~few & ~doubt)
+        box = before = asked(bounds, known, i, box, sign, wanted & ~few & ~doubt)
     return box
 
 
@@ -98,7 +101,11 @@ def asked(
             own, value = torch.cat([own, -own], 1), torch.cat([value, value], 1)
             a, first = torch.cat([a, a], 1), None if first is None else torch.cat([first, first], 1)
         first = None if first is None else _times(first, own)
-        ends = lower(some.bounds, some.start, _times(a, own), first)
+        if sign is None and carries(some.bounds.graph):
+            least = below(some.bounds, some.start, _times(a, own), first)
+            ends = least, torch.full_like(least, inf)
+        else:
+            ends = lower(some.bounds, some.start, _times(a, own), first)
         down, up = (own * value + end for end in ends)
         down = (down - 8 * UNIT * (value.abs() + down.abs())).nan_to_num(-inf, inf, -inf)
         up = (up + 8 * UNIT * (value.abs() + up.abs())).nan_to_num(inf, inf, -inf)

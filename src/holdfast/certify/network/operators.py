@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 from typing import ClassVar
 
@@ -16,11 +17,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from holdfast.certify.network.columns import Transposed
 from holdfast.ops.interval import Box
 
 Shape = tuple[int, ...]
 PLANE = 2  # axes of a plane image
 NARROW = 8  # channels below which torch's own transpose is slow
+FEW = 9  # float64 rows from which it is slow for more channels as well
 
 
 class Operator(ABC):
@@ -129,6 +132,13 @@ class Convolution(Operator):
         )
         return found
 
+    @cached_property
+    def columns(self) -> Transposed | None:
+        """The transpose on coefficients in columns; None for what it does not cover."""
+        if len(self.size) != PLANE or self.groups > 1 or set(self.dilation) != {1}:
+            return None
+        return Transposed(self.weight, self.stride, self.padding, self.size)
+
     def linear(self, xs: Sequence[Tensor]) -> Tensor:
         return self._convolve(xs[0], self.weight)
 
@@ -136,7 +146,11 @@ class Convolution(Operator):
         return self._convolve(rs[0], self.weight.abs())
 
     def back(self, a: Tensor) -> tuple[Tensor, ...]:
-        if len(self.size) == PLANE and self.groups == 1 and self.weight.shape[1] < NARROW:
+        narrow = len(self.size) == PLANE and self.groups == 1 and self.weight.shape[1] < NARROW
+        columns = self.columns if len(a) >= FEW and _plain(a) and not narrow else None
+        if columns is not None and max(self.weight.shape[2:]) > 1:
+            return (columns.rows(a),)
+        if narrow:
             lines = self.weight.flatten(1).T @ a.flatten(2)
             kernel = tuple(self.weight.shape[2:])
             return (F.fold(lines, self.size, kernel, self.dilation, self.padding, self.stride),)
@@ -154,6 +168,11 @@ class Convolution(Operator):
                 self.groups,
             ),
         )  # fmt: skip
+
+
+def _plain(a: Tensor) -> bool:
+    """Whether coefficients are float64 on the host, and nothing is differentiated in them."""
+    return a.dtype == torch.float64 and a.device.type == "cpu" and not a.requires_grad
 
 
 @dataclass(frozen=True, eq=False)
