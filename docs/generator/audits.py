@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from docs.generator.first_screens import card, taken
 from docs.generator.guides import told
 from docs.generator.text import escaped
 
@@ -80,9 +81,12 @@ def gallery(folder: Path, out: Path) -> tuple[str, list[dict[str, Any]]]:
         shutil.copy(run / "report.html", out / f"{name}.html")
         verdict = document["verdict"]
         link = f"_static/reports/{name}.html"
+        seen = taken(out / f"{name}.html", out / f"{name}.png")
+        picture = f"_static/reports/{name}.png" if seen else ""
         lines += [
             f"## {title}", "", says, "",
             f"**{escaped(verdict['word'])}** {escaped(str(verdict.get('says', '')))}", "",
+            card(link, picture, str(verdict["word"]), title), "",
             "```console", f"$ {command}", "```", "",
             f'<p><a class="report" href="{link}">Open the report</a></p>', "",
         ]  # fmt: skip

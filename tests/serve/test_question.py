@@ -7,10 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from tests.report import sample
+from tests.serve import shop
 
+from holdfast.run.partitions import Partitions
 from holdfast.serve.engine import answer
+from holdfast.serve.gathered import asked_of, parts
 from holdfast.serve.question import Answer, ask
+from holdfast.serve.shelf import Shelf
 from holdfast.serve.tables import TABLES, tables
 
 RESULTS, RUN = sample.results(), sample.run() | {"checks": {"check:clean": 0.4}}
@@ -140,3 +145,73 @@ def test_odd_values_are_words():
 def test_the_engine_knows_nothing_of_ours():
     source = Path(__file__).parents[2] / "src/holdfast/serve/engine.py"
     assert "holdfast" not in source.read_text()
+
+
+def wide(shelf: Shelf, run: str, question: str) -> Answer:
+    return ask(question, **asked_of(shelf, run, question))
+
+
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Shelf:
+    """A store in which one run has swept rows, in two sweeps of two parts."""
+    root = tmp_path_factory.mktemp("asked") / ".holdfast"
+    store = shop.filled(root)
+    keys = {"check:clean": "a" * 64, "check:worst-case": "b" * 64}
+    store.keep(shop.NEW, "run.json", sample.run() | {"rows": keys})
+    clean, worst = (Partitions(root / "rows" / key) for key in keys.values())
+    clean.fill(PARTS, lambda k: {"row": row(k), "y": row(k) % 2, "correct": row(k) > 0})
+    worst.fill(PARTS, lambda k: {"row": row(k), "stands0": row(k) > 2})
+    return Shelf(root)
+
+
+PARTS = [(0, 3), (3, 3)]
+
+
+def row(part: int) -> torch.Tensor:
+    return torch.arange(3 * part, 3 * part + 3)
+
+
+def test_rows_of_a_streamed_run_can_be_asked_beside_each_other(shelf):
+    found = wide(shelf, shop.NEW, "SELECT count(*), count(row), count(stands0), max(y) FROM rows")
+    assert found.rows == (("6", "6", "6", "1"),)
+    found = wide(shelf, shop.NEW, "SELECT * FROM rows WHERE row = 3")
+    assert [name for name, _ in found.columns] == ["row", "y", "correct", "stands0"]
+    assert wide(shelf, shop.OLD, "SELECT * FROM rows").wrong, "that run kept none"
+
+
+def test_several_runs_can_be_asked_at_once(shelf):
+    found = wide(shelf, shop.NEW, "SELECT run, verdict FROM runs ORDER BY run LIMIT 1")
+    assert found.rows == ((shop.OLD, "NOT READY"),)
+    found = wide(
+        shelf, shop.NEW,
+        "SELECT a.value > b.value FROM all_numbers a JOIN all_numbers b USING (name)\n"
+        f"WHERE a.run = '{shop.NEW}' AND b.run = '{shop.OLD}'\n"
+        "AND name = 'attacks.worst@linf:8/255'",
+    )  # fmt: skip
+    assert found.rows == (("yes",),)
+    verdicts = wide(shelf, shop.NEW, "SELECT count(DISTINCT run) FROM all_gates").rows
+    assert verdicts == (("4",),)
+
+
+@pytest.mark.parametrize("key", ["../runs", "a" * 63, "c" * 64, 7, None, "A" * 64])
+def test_no_key_of_a_run_leads_to_other_files(shelf, key):
+    assert parts(shelf, {"rows": {"check:clean": key}}, "FROM rows") == []
+    assert parts(shelf, {"rows": {"check:clean": "a" * 64}}, "FROM gates") == []
+
+
+def test_a_link_among_the_rows_is_not_followed(shelf, tmp_path):
+    secret = tmp_path / "part-000000000000.parquet"
+    secret.write_bytes(b"PAR1")
+    folder = shelf.root / "rows" / ("d" * 64)
+    folder.mkdir()
+    (folder / secret.name).symlink_to(secret)
+    (shelf.root / "rows" / ("e" * 64)).symlink_to(tmp_path)
+    for key in ("d" * 64, "e" * 64):
+        assert parts(shelf, {"rows": {"check:clean": key}}, "FROM rows") == []
+
+
+@pytest.mark.parametrize("words", ["read_parquet('{}')", "'{}'"])
+def test_files_stay_out_of_reach_after_rows_were_loaded(shelf, words):
+    (one, *_), *_ = parts(shelf, shelf.facts(shop.NEW), "rows")
+    found = wide(shelf, shop.NEW, f"SELECT * FROM rows, {words.format(one)}")
+    assert found.wrong and not found.rows

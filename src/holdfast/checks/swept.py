@@ -84,13 +84,16 @@ class Swept(Check):
         """The settings on which columns depend; checks that share columns give the same."""
         return ["clean"]
 
+    def key(self, subject: Subject) -> str:
+        """Digest of all that the columns depend on; their folder is named by it."""
+        what = [self.asks(), repr(self.data()), subject_key(subject), torch.__version__]
+        modules = {type(self).__module__, *map(module_of, parts(self))}
+        return digest([*what, [source_digest(m) for m in sorted(modules)]])
+
     def made(self, subject: Subject) -> Partitions:
         """The columns of all rows; those of parts that are on disk are not made again."""
         data, tell = self.data(), listener()
-        what = [self.asks(), repr(data), subject_key(subject), torch.__version__]
-        modules = {type(self).__module__, *map(module_of, parts(self))}
-        key = digest([*what, [source_digest(m) for m in sorted(modules)]])
-        found, pieces = Partitions(Path(data.keep) / key), list(data.parts())
+        found, pieces = Partitions(Path(data.keep) / self.key(subject)), list(data.parts())
 
         def told(rows: int) -> None:
             if tell is not None:

@@ -32,6 +32,7 @@ def facts(audit: Audit, report: Report, started: str, seconds: float) -> dict[st
     import torch
 
     from holdfast import __version__
+    from holdfast.cli.streamed import kept
 
     return {
         "started": started,
@@ -47,4 +48,4 @@ def facts(audit: Audit, report: Report, started: str, seconds: float) -> dict[st
         "argv": sys.argv,
         "folder": str(Path.cwd()),
         "options": audit.options,
-    }
+    } | kept(audit)

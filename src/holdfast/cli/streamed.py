@@ -103,6 +103,17 @@ def checks(usual: tuple[Check, ...], source: Shards) -> tuple[Check, ...]:
     return tuple(_swept(check, source) for check in usual)
 
 
+def kept(audit: Audit) -> dict[str, Any]:
+    """Which folders of `.holdfast/rows` hold the rows of an audit, for its `run.json`."""
+    if not audit.suite.name.endswith(" streamed"):
+        return {}
+    from holdfast.checks.swept import Swept
+    from holdfast.run.plan import name_of
+
+    every = [c for c in audit.suite.checks if isinstance(c, Swept)]
+    return {"rows": {name_of(c): c.key(audit.subject) for c in every}}
+
+
 def _swept(check: Check, source: Shards) -> Check:
     """A question part by part, under its usual name."""
     from holdfast.checks.swept import SweptClean, SweptSlices, named

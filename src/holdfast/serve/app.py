@@ -25,6 +25,7 @@ from holdfast.serve import pages
 from holdfast.serve.channel import Channel
 from holdfast.serve.frame import Frame
 from holdfast.serve.gate import Gate, Refused, problem
+from holdfast.serve.gathered import asked_of
 from holdfast.serve.guardian import Guardian
 from holdfast.serve.pairs import compare_page
 from holdfast.serve.question import ask
@@ -102,10 +103,10 @@ class Rooms:
             return await self._page(pages.ask_page, run)
         question = (await self.gate.form(request)).get("sql", "")
         try:
-            told = await run_in_threadpool(lambda: (self.shelf.results(run), self.shelf.facts(run)))
+            told = await run_in_threadpool(asked_of, self.shelf, run, question)
         except KeyError:
             raise _GONE from None
-        answer = await run_in_threadpool(ask, question, *told)
+        answer = await run_in_threadpool(ask, question, **told)
         return await self._page(pages.ask_page, run, question, answer)
 
     async def notes(self, request: Request) -> Response:

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from holdfast.core.errors import ConfigError
 from holdfast.report.closing import not_tested
-from holdfast.report.document import Document, figures, findings, mappings, readings, text
+from holdfast.report.document import Document, figures, findings, mapping, mappings, readings, text
 from holdfast.report.drawn import Desk, Drawn, Thrift, drawn
 from holdfast.report.numbers import Shown, shown
 from holdfast.report.parts import APART, Said, said
@@ -18,6 +18,7 @@ from holdfast.report.whisker import whisker
 from holdfast.report.words import SECTIONS
 from holdfast.serve.cards import Card
 from holdfast.serve.frame import Frame, render
+from holdfast.serve.gathered import WIDER
 from holdfast.serve.live import Pulse, pulse
 from holdfast.serve.notes import LONGEST, NAMED
 from holdfast.serve.question import Answer
@@ -33,6 +34,9 @@ EXAMPLES = (
      "SELECT name, value, high - low AS width, n FROM numbers\nORDER BY width DESC LIMIT 10"),
     ("What each check cost",
      "SELECT check_name, state, seconds FROM checks ORDER BY seconds DESC"),
+    ("One number over all runs",
+     "SELECT day, run, value, low, high FROM all_numbers JOIN runs USING (run)\n"
+     "WHERE name = 'clean.accuracy' ORDER BY day, run"),
     ("Points of the figures",
      "SELECT figure, field, count(*) AS points, avg(value) AS mean FROM points\n"
      "WHERE value IS NOT NULL GROUP BY ALL ORDER BY figure, field"),
@@ -138,7 +142,8 @@ def ask_page(shelf: Shelf, frame: Frame, run: str, question: str = "",
     """The SQL box with the answer, if something was asked."""
     return render(
         "ask.html", frame, card=shelf.card(run), tab="ask", answer=answer, examples=EXAMPLES,
-        question=question or EXAMPLES[0][1], tables=TABLES,
+        question=question or EXAMPLES[0][1], tables=TABLES | WIDER,
+        swept=bool(mapping(shelf.facts(run).get("rows"))),
     )  # fmt: skip
 
 

@@ -7,12 +7,14 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from holdfast.report.document import Document, text
-from holdfast.serve.tables import TABLES, tables
+from holdfast.serve.gathered import MOST_ROWS, WIDER
+from holdfast.serve.tables import TABLES, Rows, tables
 
 SECONDS, MOST, LONGEST = 10.0, 500, 10_000
 _ENGINE = Path(__file__).with_name("engine.py")
@@ -38,8 +40,9 @@ class Answer:
 
 
 def ask(question: str, results: Document, run: Document, *, seconds: float = SECONDS,
-        most: int = MOST) -> Answer:  # fmt: skip
-    """The answer to one SELECT about one run.
+        most: int = MOST, wider: Mapping[str, Rows] | None = None,
+        parts: Sequence[Sequence[str]] = ()) -> Answer:  # fmt: skip
+    """The answer to one SELECT about one run, and what else was gathered for it.
 
     Nothing outlives a question: each gets a process and a database of its own, which holds the
     numbers of this run and cannot reach anything else.
@@ -50,14 +53,17 @@ def ask(question: str, results: Document, run: Document, *, seconds: float = SEC
         run: the document `run.json`.
         seconds: after which the process is ended.
         most: rows of the answer.
+        wider: tables over all runs.
+        parts: Parquet files of each sweep over rows.
     """
     if not question.strip():
         return Answer(wrong="Write a SELECT statement.")
     if len(question) > LONGEST:
         return Answer(wrong=f"A question holds at most {LONGEST:,} letters.")
     asked = {
-        "question": question, "columns": TABLES, "rows": tables(results, run), "most": most,
-        "seconds": seconds,
+        "question": question, "columns": TABLES | {k: WIDER[k] for k in wider or ()},
+        "rows": tables(results, run) | dict(wider or {}), "most": most, "seconds": seconds,
+        "parts": [list(p) for p in parts], "most_rows": MOST_ROWS,
     }  # fmt: skip
     with _ONE:
         return _told(json.dumps(asked), seconds)
