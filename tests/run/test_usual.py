@@ -79,3 +79,11 @@ def test_a_system_that_does_not_tell_has_no_load(monkeypatch):
         patch.setattr(builtins, "open", absent)
         told = load.busy()
     assert told == 1.0
+
+
+def test_a_clock_that_stands_still_while_a_processor_is_awaited(monkeypatch):
+    said = iter(["5 1000000000 1", "5 3500000000 2"])
+    with monkeypatch.context() as patch:
+        patch.setattr(builtins, "open", lambda *_, **__: io.StringIO(next(said)))
+        patch.setattr("time.perf_counter", iter([10.0, 14.0]).__next__)
+        assert load.clock() - load.clock() == pytest.approx(-1.5)  # 4 s, of which 2.5 were others'

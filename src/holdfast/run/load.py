@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 BUSIEST = 50.0
 
 
@@ -11,9 +13,20 @@ def busy() -> float:
     Linux counts how long a process waited for a processor. Waiting for anything else, a disk or
     another computer, is no load.
     """
+    worked, waited = _told()
+    return min(1 + waited / worked, BUSIEST) if worked > 0 else 1.0
+
+
+def clock() -> float:
+    """Seconds, as `time.perf_counter` tells them, that stand still while a processor is awaited."""
+    return time.perf_counter() - _told()[1]
+
+
+def _told() -> tuple[float, float]:
+    """Seconds that this process worked, and that it waited for a processor."""
     try:
         with open("/proc/self/schedstat", encoding="ascii") as file:
-            worked, waited, _ = (int(word) for word in file.read().split())
+            worked, waited, _ = (1e-9 * int(word) for word in file.read().split())
     except (OSError, ValueError):
-        return 1.0
-    return min(1 + waited / worked, BUSIEST) if worked > 0 else 1.0
+        return 0.0, 0.0
+    return worked, waited
