@@ -14,7 +14,8 @@ from torch import nn
 
 from holdfast.cli import options
 from holdfast.cli.front import run
-from holdfast.cli.prepare import command, foreseen, looked, remedies, subject_of, trainable
+from holdfast.cli.prepare import foreseen, looked, remedies, subject_of, trainable
+from holdfast.cli.said import command
 from holdfast.core.data import Batches
 from holdfast.core.errors import ConfigError, ShapeError, UntrustedFile
 from holdfast.core.records import Finding, Outcome, Reading, Report, Severity, Subject

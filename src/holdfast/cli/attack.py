@@ -124,7 +124,7 @@ def command(
     """The command line that repeats this attack."""
     import shlex
 
-    from holdfast.cli.prepare import given
+    from holdfast.cli.said import given
 
     kept = [k for k in words.REMEMBERED if k != "profile"]
     line = ["holdfast", "attack", model, *given(chosen | {"threat": None}, kept)]

@@ -125,7 +125,7 @@ def command(
     """The command line that repeats this certificate."""
     import shlex
 
-    from holdfast.cli.prepare import given
+    from holdfast.cli.said import given
 
     kept = [k for k in words.REMEMBERED if k != "profile"]
     line = ["holdfast", "certify", model, *given(chosen | {"threat": None}, kept)]

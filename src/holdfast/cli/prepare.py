@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from holdfast.cli import options as words
+from holdfast.cli.said import command, given
 
 if TYPE_CHECKING:
     from holdfast.cli.conduct import Audit
@@ -115,23 +116,6 @@ def executor_of(on: str, make: Callable[[], Subject]) -> Executor | None:
     if kind != "local" or not count.isdigit() or not int(count):
         return elsewhere(on, make)
     return Local(int(count), make)
-
-
-def command(model: str, chosen: dict[str, Any]) -> str:
-    """The command line that repeats an audit."""
-    return shlex.join(["holdfast", "audit", model, *given(chosen, words.REMEMBERED)])
-
-
-def given(chosen: dict[str, Any], names: Sequence[str]) -> list[str]:
-    """Options as words; those that have their usual value are left out."""
-    line: list[str] = []
-    for key in names:
-        value = chosen.get(key)
-        if value is None or value == words.USUAL.get(key):
-            continue
-        for each in value if isinstance(value, list) else [value]:
-            line += [f"--{key.replace('_', '-')}", str(each)]
-    return line + ["--allow-network"] * bool(chosen.get("allow_network"))
 
 
 def remedies(model: str, chosen: dict[str, Any], asked: Subject) -> dict[str, str]:

@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from holdfast.cli import options as words
-from holdfast.cli.prepare import given, trainable
+from holdfast.cli.prepare import trainable
+from holdfast.cli.said import given
 from holdfast.core.data import UNLABELLED, Batches
 from holdfast.core.errors import ConfigError, ShapeError, Unsupported
 from holdfast.core.kinds import Threat

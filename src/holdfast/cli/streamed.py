@@ -31,7 +31,8 @@ def streamed(
     """
     from holdfast.cli.budget import looked_until
     from holdfast.cli.conduct import Audit
-    from holdfast.cli.prepare import command, executor_of
+    from holdfast.cli.prepare import executor_of
+    from holdfast.cli.said import command
     from holdfast.run.accepted import accepted_of
     from holdfast.run.store import Store
     from holdfast.suites import load

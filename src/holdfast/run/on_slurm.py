@@ -88,19 +88,15 @@ class Slurm:
         rmtree(self.folder / "jobs", ignore_errors=True)  # their logs: all has gone well
 
     def helped(self, task: Callable[[Subject], None], folder: Path) -> AbstractContextManager[None]:
-        raise ConfigError(
-            "--on slurm: a single search is not spread over jobs",
-            fix="Write --on local:2, or --on ray:auto.", code="E0197",
-        )  # fmt: skip
+        says = "--on slurm: a single search is not spread over jobs"
+        raise ConfigError(says, fix="Write --on local:2, or --on ray:auto.", code="E0197")
 
     def _submitter(self) -> Any:
         try:
             import submitit
         except ImportError:
-            raise MissingExtra(
-                "--on slurm: submitit is not installed", fix="pip install 'holdfast[slurm]'",
-                code="E0607",
-            ) from None  # fmt: skip
+            says, fix = "--on slurm: submitit is not installed", "pip install 'holdfast[slurm]'"
+            raise MissingExtra(says, fix=fix, code="E0607") from None
         try:
             made = submitit.AutoExecutor(self.folder / "jobs", cluster=self.cluster)
         except RuntimeError as error:
