@@ -7,8 +7,8 @@ import torch
 from tests.certify.test_signs import rooted
 
 from holdfast.certify.search import sketch
-from holdfast.certify.search.branching import candidates, divided, halves_of, lost
-from holdfast.certify.search.sketch import LOSS, sketched
+from holdfast.certify.search.branching import LOSS, candidates, divided, halves_of, lost
+from holdfast.certify.search.sketch import sketched
 
 
 def one_by_one(signed, parts, index):
@@ -22,7 +22,7 @@ def one_by_one(signed, parts, index):
             seen = signed.once(halves)
             halves.bound[:, [j for j in range(halves.bound.shape[1]) if j != worst]] = torch.inf
             left = torch.stack([v.clamp(min=0).sum(1) for v in lost(signed, halves, seen)]).sum(0)
-            found[:, n, c] = halves.bound[:, worst].clamp(max=0) - LOSS * left
+            found[:, n, c] = halves.bound[:, worst].clamp(max=0) - LOSS[False] * left
     return found
 
 
@@ -37,7 +37,7 @@ def test_it_agrees_with_bounds_of_every_half(numbers, monkeypatch):
         for _ in range(2):  # then with signs that are known, and multipliers
             index = candidates(lost(signed, parts, signed.once(parts)))
             want = one_by_one(signed, parts, index)
-            found = sketched(signed, parts, index, 1)
+            found = sketched(signed, parts, index, 1, LOSS[False])
             torch.testing.assert_close(found, want, rtol=1e-4, atol=1e-4)
             assert float(want.std()) > 0.003  # the candidates differ
             parts, _ = divided(signed, parts)

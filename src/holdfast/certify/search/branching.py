@@ -7,7 +7,7 @@ from torch import Tensor
 
 from holdfast.certify.network.operators import Operator
 from holdfast.certify.search.signs import Signed
-from holdfast.certify.search.sketch import LOSS, chord, losses, sketched
+from holdfast.certify.search.sketch import chord, losses, sketched
 from holdfast.certify.search.splits import Splits
 from holdfast.ops.interval import TINY
 
@@ -17,8 +17,9 @@ from holdfast.ops.interval import TINY
 KEPT = 2  # candidates of each kind for which neurons are bounded anew, which is what costs
 MORE = 12  # others tried where that is cheap: a convolutional network takes 289 parts, over 1000
 # with 4 of them and over 2700 with none
-LESSER = {True: 0.2, False: 0.5}  # weight of the better half, by whether neurons are bounded anew:
-# 0 looks at the worse one alone, 1 at both alike
+# By whether neurons are bounded anew: weight of the better half (0 looks at the worse one alone, 1
+# at both alike), and of what planes still lose, small, which tells apart halves of equal bounds.
+LESSER, LOSS = {True: 0.2, False: 0.5}, {True: 0.02, False: 0.005}
 
 
 def lost(signed: Signed, parts: Splits, seen: dict[int, Tensor]) -> list[Tensor]:
@@ -127,7 +128,7 @@ def anew(signed: Signed, parts: Splits, index: Tensor) -> tuple[Splits, Tensor]:
         seen = signed.once(both)
         # Where no neuron moves the bounds at once, the one that leaves least to lose.
         left = torch.stack([v.clamp(min=0).sum(1) for v in lost(signed, both, seen)]).sum(0)
-        value = both.bound.clamp(max=0).sum(1) - LOSS * left
+        value = both.bound.clamp(max=0).sum(1) - LOSS[True] * left
     best = best_of(value.reshape(2, count, tries), 1, LESSER[True])
     chosen = torch.arange(count) * tries + best[:, 0]
     return both.take(torch.cat([chosen, chosen + count * tries])), index.gather(1, best)[:, 0]
@@ -147,7 +148,7 @@ def divided(signed: Signed, parts: Splits) -> tuple[Splits, Tensor]:
     scores = lost(signed, parts, signed.once(parts))
     index = each(scores) if signed.renew else candidates(scores)
     asked, keep = (signed.unsafe.count, KEPT) if signed.renew else (1, 1)
-    value = sketched(signed, parts, index, asked)
+    value = sketched(signed, parts, index, asked, LOSS[signed.renew])
     index = index.gather(1, best_of(value, keep, LESSER[signed.renew]))
     if signed.renew:
         return anew(signed, parts, torch.cat([index, largest(influence(signed, parts), KEPT)], 1))

@@ -14,7 +14,6 @@ from holdfast.certify.search.splits import Splits
 from holdfast.ops.batch import chunks
 from holdfast.ops.interval import TINY
 
-LOSS = 0.005  # weight of what planes still lose, small: it tells apart halves of equal bounds
 NUMBERS = 2**22  # coefficients at ReLUs held at once
 
 
@@ -33,7 +32,7 @@ def losses(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
     return chord(low, high).masked_fill(known, 0.0), small.masked_fill(known, 0.0)
 
 
-def sketched(signed: Signed, parts: Splits, index: Tensor, asked: int) -> Tensor:
+def sketched(signed: Signed, parts: Splits, index: Tensor, asked: int, loss: float) -> Tensor:
     """`(2, N, C)`: how good each half of each part is if a neuron is split, zero being best.
 
     One evaluation in float32 with the slopes and multipliers of the part, of which only the line
@@ -44,14 +43,15 @@ def sketched(signed: Signed, parts: Splits, index: Tensor, asked: int) -> Tensor
         parts: with boxes that splits only cut at zero.
         index: `(N, C)` open neurons, counted over all ReLUs.
         asked: how many alternatives are looked at, the worst of each part.
+        loss: weight of what planes still lose.
     """
     neurons = sum(prod(signed.graph.nodes[i].shape) for i in signed.relus)
     each = 2 * index.shape[1] * min(asked, parts.bound.shape[1]) * neurons
     every = chunks(len(parts), max(1, NUMBERS // each))
-    return torch.cat([_sketched(signed, parts.take(r), index[r], asked) for r in every], 1)
+    return torch.cat([_sketched(signed, parts.take(r), index[r], asked, loss) for r in every], 1)
 
 
-def _sketched(signed: Signed, parts: Splits, index: Tensor, asked: int) -> Tensor:
+def _sketched(signed: Signed, parts: Splits, index: Tensor, asked: int, loss: float) -> Tensor:
     order = parts.bound.argsort(1).argsort(1)
     rows, which = (parts.open & (order < asked)).nonzero().unbind(1)
     climb, shape = Climb(signed.pairs(parts, rows, which), signed.scale), (2, len(rows), -1)
@@ -74,7 +74,7 @@ def _sketched(signed: Signed, parts: Splits, index: Tensor, asked: int) -> Tenso
     bound[:, rows, :, which] = torch.maximum(bound[:, rows, :, which], found.transpose(0, 1))
     rest[:, rows, :, which] = left.transpose(0, 1)
     worst = bound.argmin(3, keepdim=True)
-    return bound.clamp(max=0).sum(3) - LOSS * rest.gather(3, worst)[..., 0]
+    return bound.clamp(max=0).sum(3) - loss * rest.gather(3, worst)[..., 0]
 
 
 def _split(signed: Signed, draft: Draft, neuron: Tensor) -> None:
