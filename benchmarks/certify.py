@@ -29,6 +29,7 @@ from holdfast.threats.norms import LInf
 
 ROWS = {"mlp": 20, "cnn": 10, "res": 4}
 RADII = {"mlp": (0.02, 0.08), "cnn": (0.02, 0.08), "res": (0.5 / 255, 2 / 255)}
+REPEATS = 3  # after the first call, in which kernels are chosen for each shape; the least counts
 ALPHA = (AlphaCROWN().steps, AlphaCROWN().last)  # moves of neurons, of the margin
 
 
@@ -76,8 +77,9 @@ def nets(name: str) -> nn.Module:
 def tightness(folder: Path) -> list[str]:
     """CROWN and optimised bounds beside the frozen ones."""
     lines = [
-        "| net | radius | method | ms per input | mean least margin | frozen | largest shortfall |",
-        "|---|---|---|---|---|---|---|",
+        "| net | radius | method | ms per input | in the first call | mean least margin | frozen "
+        "| largest shortfall |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for name, rows in ROWS.items():
         frozen = torch.load(folder / f"linear_bounds_{name}.pt", weights_only=True)
@@ -90,14 +92,16 @@ def tightness(folder: Path) -> list[str]:
             for method in ("CROWN", "CROWN-Optimized") if name != "res" else ("CROWN",):
                 theirs = frozen["lower_bounds"][f"{method}@{radius:.6f}"][:rows].double()
                 steps = (0, 0) if method == "CROWN" else ALPHA
-                start = time.process_time()
-                found = bounded(model, x, spec, threat, steps)
-                spent = 1e3 * (time.process_time() - start) / len(x)
+                spent = []
+                for _ in range(1 + REPEATS):
+                    start = time.process_time()
+                    found = bounded(model, x, spec, threat, steps)
+                    spent.append(1e3 * (time.process_time() - start) / len(x))
                 ours, other = (float(v.amin(1).mean()) for v in (found, theirs))
                 short = float((theirs - found).max())
                 lines.append(
-                    f"| {name} | {radius:.4g} | {method} | {spent:.1f} | {ours:.3f} | {other:.3f} "
-                    f"| {short:.1e} |"
+                    f"| {name} | {radius:.4g} | {method} | {min(spent[1:]):.1f} | {spent[0]:.1f} "
+                    f"| {ours:.3f} | {other:.3f} | {short:.1e} |"
                 )
     return lines
 
