@@ -37,10 +37,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def ended(words: list[str], number: int, folder: Path, epochs: int) -> tuple[int, str]:
-    """A process of its own that gets a signal once so many epochs are told."""
+    """A process of its own that gets a signal once so many epochs are told.
+
+    It hears Ctrl-C even where the tests run in the background of a shell that ignores it.
+    """
     paths = os.pathsep.join(p for p in sys.path if p)
     with subprocess.Popen(
-        [sys.executable, "-m", "holdfast", *words], cwd=folder, text=True,
+        ["env", "--default-signal=INT", sys.executable, "-m", "holdfast", *words],
+        cwd=folder, text=True,
         stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
         env=os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
     ) as process:  # fmt: skip

@@ -28,7 +28,7 @@ def test_a_constant_answer_is_told(
 ) -> None:  # fmt: skip
     """Two blobs 0.4 apart: within 0.6 every row can be either, so one answer is all there is."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "net.py").write_text(ARCH)
+    (tmp_path / "two.py").write_text(ARCH)
     g = torch.Generator().manual_seed(4)
     y = torch.arange(200) % 2
     x = 0.3 + 0.4 * y[:, None] + 0.02 * torch.randn(200, 4, generator=g)
@@ -38,7 +38,7 @@ def test_a_constant_answer_is_told(
         net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
     torch.save(net.state_dict(), tmp_path / "net.pt")
     rest = f"--threat linf:{radius} --epochs 30 --recipe pgd-at --no-audit --budget 60s"
-    line = ["harden", "net.pt", "--arch", "net:table", "--data", "rows.npz", *rest.split()]
+    line = ["harden", "net.pt", "--arch", "two.py:table", "--data", "rows.npz", *rest.split()]
     assert run([*line, "-o", "h.safetensors"]) == 0
     told = "gives the answer" in capsys.readouterr().err
     notes = json.loads(Path("h.json").read_text())["notes"]

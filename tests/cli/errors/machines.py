@@ -61,7 +61,7 @@ def idle(here: Path, patch: Any, tell: Tell, page: Any) -> Said:
         def cancel(self, check: bool) -> None:
             return None
 
-    slurm = Slurm(subject, here / "slurm", jobs=1, grace=0.0)
+    slurm = Slurm(subject, here / "slurm", jobs=1, cluster="local", grace=0.0)
     sender = SimpleNamespace(submit=lambda *given: Job())
     patch.setattr(Slurm, "_submitter", lambda self: sender)
     return failed(lambda: list(slurm.run(iter(plan((Says(),), subject())), subject())))
