@@ -5,12 +5,21 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from holdfast.core.dice import Dice
+from holdfast.ops.carried import carried
 
-TABLES = {4: "iris", 13: "wine", 30: "breast-cancer", 64: "digits"}  # by number of columns
+COLUMNS = {4: "iris", 13: "wine", 30: "breast-cancer", 64: "digits"}
+TABLES = {
+    "iris": "iris.csv",
+    "wine": "wine_data.csv",
+    "breast-cancer": "breast_cancer.csv",
+    "digits": "digits.csv.gz",
+}
 _FINEST = 8  # pixels of a photograph that make one pixel of ours, at most
 
 
@@ -28,7 +37,7 @@ def bundled(x: Tensor, dice: Dice, known: str = "") -> dict[str, Tensor]:
     if x.dim() == 4 and x.shape[1] in (1, 3):
         made = _photographs(x, dice.spawn("photographs"))
         return {} if made is None else {"far: photographs": made}
-    name = TABLES.get(x.shape[1], "") if x.dim() == 2 else ""
+    name = COLUMNS.get(x.shape[1], "") if x.dim() == 2 else ""
     if not name or name in known:
         return {}
     rows = _table(name)
@@ -57,21 +66,27 @@ def _photographs(x: Tensor, dice: Dice) -> Tensor | None:
 @lru_cache(maxsize=1)
 def _photos() -> Tensor:
     """`(2, 3, H, W)` bytes."""
-    from sklearn.datasets import load_sample_images
+    files = [carried("images", name) for name in ("china.jpg", "flower.jpg")]
+    if None in files:
+        from sklearn.datasets import load_sample_images
 
-    pictures: Any = load_sample_images().images
+        pictures: Any = load_sample_images().images
+    else:
+        pictures = [np.asarray(Image.open(file).convert("RGB")) for file in files if file]
     return torch.stack([torch.tensor(p).permute(2, 0, 1) for p in pictures])
 
 
 @lru_cache(maxsize=4)
 def _table(name: str) -> Tensor:
     """`(n, d)` rows of a table, each column in [0, 1]."""
-    from sklearn import datasets
+    file = carried("data", TABLES[name])
+    if file is None:
+        from sklearn import datasets
 
-    load = {
-        "iris": datasets.load_iris, "wine": datasets.load_wine,
-        "breast-cancer": datasets.load_breast_cancer, "digits": datasets.load_digits,
-    }[name]  # fmt: skip
-    rows = torch.tensor(load().data, dtype=torch.float64)
+        raw = getattr(datasets, f"load_{name.replace('-', '_')}")().data
+    else:
+        head = 0 if name == "digits" else 1
+        raw = np.loadtxt(file, delimiter=",", skiprows=head)[:, :-1]
+    rows = torch.tensor(raw, dtype=torch.float64)
     low, high = rows.amin(0), rows.amax(0)
     return (rows - low) / (high - low).clamp(min=1e-12)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import gzip
-from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from holdfast.core.data import Batches
+from holdfast.ops.carried import carried
 from holdfast.readers.origin import Origin
 
 
@@ -22,14 +21,9 @@ def _digits() -> Batches:
 
 
 def _digits_of_sklearn() -> tuple[Tensor, Tensor]:
-    """The file that scikit-learn carries: reading it is seconds faster than importing the library.
-
-    Where a later release keeps it elsewhere, the library is asked.
-    """
-    spec = find_spec("sklearn")
-    folder = Path((spec.submodule_search_locations or ["."])[0]) if spec is not None else Path()
-    file = folder / "datasets" / "data" / "digits.csv.gz"
-    if not file.is_file():
+    """The file that scikit-learn carries; where a later release has none, the library is asked."""
+    file = carried("data", "digits.csv.gz")
+    if file is None:
         from sklearn.datasets import load_digits
 
         raw = load_digits()
