@@ -15,15 +15,15 @@ from holdfast.run.rates import FIXED, KEPT, Rates
 
 
 def test_without_an_observation_it_is_the_time_of_the_passes():
-    assert Rates().forecast("check:a", 3.0) == 3.0 + FIXED
+    assert Rates().forecast("check:a", 3.0) == 3.0
 
 
 def test_what_was_seen_is_foretold_and_scales_with_the_passes():
     rates = Rates()
     rates.learn("check:a", 2.0, 6.0)
     assert rates.forecast("check:a", 2.0) == pytest.approx(6.0)
-    assert rates.forecast("check:a", 4.0) == pytest.approx(6.0 * (4.0 + FIXED) / (2.0 + FIXED))
-    assert rates.forecast("check:b", 2.0) == 2.0 + FIXED
+    assert rates.forecast("check:a", 4.0) == pytest.approx(6.05 * 4.05 / 2.05 - FIXED)
+    assert rates.forecast("check:b", 2.0) == 2.0
     rates.learn("check:a", 200.0, 100.0)  # far off: the nearest one counts
     assert rates.forecast("check:a", 2.0) == pytest.approx(6.0)
     assert rates.forecast("check:a", 200.0) == pytest.approx(100.0)
@@ -47,7 +47,7 @@ def test_the_last_observations_are_kept_on_disk(tmp_path):
 def test_a_damaged_file_is_as_good_as_none(tmp_path, text):
     file = tmp_path / "rates.json"
     file.write_text(text)
-    assert Rates(file).forecast("a", 1.0) == 1.0 + FIXED
+    assert Rates(file).forecast("a", 1.0) == 1.0
 
 
 def test_what_is_no_number_of_seconds_is_not_learned(tmp_path):
@@ -56,7 +56,7 @@ def test_what_is_no_number_of_seconds_is_not_learned(tmp_path):
         rates.learn("a", 1.0, wrong)
         rates.learn("a", wrong, 1.0)
     rates.save()
-    assert rates.forecast("a", 1.0) == 1.0 + FIXED
+    assert rates.forecast("a", 1.0) == 1.0
 
 
 def test_a_run_that_is_slower_than_foretold_corrects_what_is_left():

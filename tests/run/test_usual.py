@@ -6,25 +6,43 @@ import builtins
 import io
 
 import pytest
+import torch
 from tests.run.doubles import Says, subject
 
 from holdfast.core.catalog import entries
+from holdfast.core.data import Batches
 from holdfast.core.records import Outcome, Subject
 from holdfast.run import load, usual
 from holdfast.run.pace import Pace
 from holdfast.run.perform import Done
 from holdfast.run.plan import plan
-from holdfast.run.rates import FIXED, Rates
+from holdfast.run.rates import Rates
 
 
 def test_a_check_takes_its_own_time_and_that_of_the_model():
-    one = usual.USUAL["check:corruptions"]
-    small = usual.seconds("check:corruptions", 1000, 0.0, values=64)
-    assert small == pytest.approx(one.alone + 1000 * (1e-6 * one.row + 64e-9 * one.value))
-    dear = usual.seconds("check:corruptions", 1000, 0.5, values=64, slow=2.0)
-    assert dear == pytest.approx(2 * small + one.model * 500)
+    one, many = usual.USUAL["check:corruptions"], usual.MANY
+    small = usual.seconds("check:corruptions", many, 0.0, values=64)
+    assert small == pytest.approx(one.alone + many * (1e-6 * one.row + 64e-9 * one.value))
+    dear = usual.seconds("check:corruptions", many, 0.5, values=64, slow=2.0)
+    assert dear == pytest.approx(2 * small + one.model * many / 2)
     assert usual.seconds("check:of-a-stranger", 1000, 0.5, values=64, slow=9.0) == 500.0
     assert usual.seconds("check:of-a-stranger", 0.0, 0.0) > 0
+
+
+def test_passes_are_a_bound_that_most_checks_stay_below():
+    for key, one in usual.USUAL.items():
+        less, more = (usual.seconds(key, 1e5 * k, 1e-3) - one.alone for k in (1, 16))
+        assert more == pytest.approx(less * 16**one.power) and one.power <= 1
+
+
+def test_what_asks_about_images_is_soon_done_with_a_table():
+    image = Batches(x=torch.rand(2, 1, 4, 4), y=torch.zeros(2, dtype=torch.long))
+    assert usual.pictured(subject(batches=image)) and not usual.pictured(subject())
+    assert not usual.pictured(Subject())
+    asked = {k: usual.seconds(k, 1e4, 1e-3, pictured=False) for k in usual.USUAL}
+    assert {k for k, one in usual.USUAL.items() if one.pictures} == {
+        k for k, seconds in asked.items() if seconds == usual.LEAST
+    }
 
 
 def test_only_checks_of_the_catalogue_have_usual_times():
@@ -44,7 +62,7 @@ def test_a_machine_is_not_infinitely_slow():
 
 def test_a_busy_machine_takes_longer_and_what_is_learned_on_it_counts_as_quiet():
     busy = Rates(busy=lambda: 4.0)
-    assert busy.forecast("check:a", 1.0) == pytest.approx(4 * (1.0 + FIXED))
+    assert busy.forecast("check:a", 1.0) == 4.0
     busy.learn("check:a", 1.0, 8.0)
     assert busy.forecast("check:a", 1.0) == pytest.approx(8.0)
     busy.busy = lambda: 1.0

@@ -25,6 +25,7 @@ class Pace:
             as one.
         values: numbers in one row.
         slow: how much slower this machine is than that on which usual times were measured.
+        pictured: whether rows are images.
     """
 
     per_pass: float = 1e-9
@@ -32,6 +33,7 @@ class Pace:
     workers: int = 1
     values: int = 0
     slow: float = 1.0
+    pictured: bool = True
     told: float = 0.0
     took: float = 0.0
 
@@ -57,10 +59,12 @@ class Pace:
     def meet(self, subject: Subject, per_pass: float) -> None:
         """Take in how long the rows of a subject take on this machine."""
         self.per_pass, self.values = per_pass, usual.values(subject)
-        self.slow = usual.slowness()
+        self.slow, self.pictured = usual.slowness(), usual.pictured(subject)
 
     def _nominal(self, cell: Cell) -> float:
-        return usual.seconds(cell.name, cell.cost, self.per_pass, self.values, self.slow)
+        return usual.seconds(
+            cell.name, cell.cost, self.per_pass, self.values, self.slow, self.pictured
+        )
 
     def _before(self, cell: Cell) -> float:
         return self.rates.forecast(cell.name, self._nominal(cell))

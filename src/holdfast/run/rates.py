@@ -14,6 +14,7 @@ from holdfast.run.writing import canonical, write
 
 KEPT = 12  # observations of each check
 FIXED = 0.05  # seconds below which a check is not told from another
+LEAST = 1e-4  # seconds
 
 
 class Rates:
@@ -57,12 +58,12 @@ class Rates:
     def _alone(self, name: str, nominal: float) -> float:
         seen = self._seen.get(name)
         if not seen:
-            return nominal + FIXED
+            return nominal
         least = min(abs(math.log(nominal / passes)) for passes, _ in seen)
         near = [p for p in seen if abs(math.log(nominal / p[0])) <= least + 0.2]
-        ratios = [seconds / (passes + FIXED) for passes, seconds in near]
+        ratios = [(seconds + FIXED) / (passes + FIXED) for passes, seconds in near]
         mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
-        return mean * (nominal + FIXED)
+        return max(mean * (nominal + FIXED) - FIXED, LEAST)
 
     def most(self, name: str, usual: float) -> float:
         """The longest of the last times; the usual one where nothing is known."""
