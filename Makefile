@@ -3,7 +3,7 @@
 # make lint    ruff and mypy
 # make bench   side by side with the peers, as ratios
 # make fuzz    a million points against the bounds of every layer that certifiers read, and ten
-#              thousand result sets whose verdict every format must tell alike
+#              thousand result sets whose verdict every format must tell alike, in valid files
 # make docs    the site, with examples and commands run as it is made, under build/docs/html
 # make claims  every paper's claim at small scale; rewrites the committed ledger
 #
@@ -48,7 +48,8 @@ bench: $(STAMPS)/dev
 
 fuzz: $(STAMPS)/dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m holdfast.testing.fuzz --points 1000000
-	HOLDFAST_FUZZ=10000 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s tests/cli/test_agreement.py
+	HOLDFAST_FUZZ=10000 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s \
+	  tests/cli/test_agreement.py tests/report/test_schemas.py
 
 docs: $(STAMPS)/docs
 	OMP_NUM_THREADS=1 $(BIN)/python -m docs.generator

@@ -1,10 +1,12 @@
 """How cost and memory grow: with rows of a streamed audit, with cells, with workers.
 
+    python benchmarks/scale.py           # all three; each writes its section of the page
     python benchmarks/scale.py rows      # 10^5, 3*10^5 and 10^6 rows; a process of its own each
     python benchmarks/scale.py cells     # 10,000 cells that do nothing, here and on two workers
     python benchmarks/scale.py workers   # cells of a second each on one worker and on two
 
-Seconds are those of the processor (of all processes): they are what a busy machine leaves alone.
+Seconds of the processor are those of all processes: a busy machine leaves them alone. Efficiency is
+one of the clock and needs two cores that have nothing else to do.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import torch
+from page import write
 from torch import nn
 
 from holdfast.core.data import Batches
@@ -47,6 +50,16 @@ use = "check:calibration"
 use = "check:worst-case"
 attacks = ["attack:fgsm"]
 """
+MOST = 500  # MB
+_ROWS = """\
+A streamed audit of generated Parquet rows, 16 columns, a linear model: accuracy, classes,
+calibration and one step of an attack, one thread. Most of the memory is torch and Python; what is
+to be shown is that it stays, and that time is linear."""
+_CELLS = "Cells that do nothing, with a store; seconds of the driver and of all workers."
+_WORKERS = """\
+Cells of one second of work on processes of this machine. Share of work: seconds of work by all of
+the processor's; the rest is the start of workers and the driver. Efficiency: clock on one worker by
+workers times clock, starts included; other work on the machine lowers it."""
 NET = f"from torch import nn\n\n\ndef build():\n    return nn.Linear({WIDTH}, {CLASSES})\n"
 LINE = "audit net.pt --arch net.py:build --data shards --threat linf:0.02 --stream --exit-zero"
 
@@ -74,22 +87,21 @@ def lay(folder: Path, rows: int) -> None:
 
 def rows() -> None:
     """One streamed audit after the other, each in a process and a folder of its own."""
-    print(f"{'rows':>10} {'cpu s':>8} {'wall s':>8} {'us/row':>8} {'peak MB':>8} {'kept MB':>8}")
+    lines = [
+        "| rows | cpu s | us of cpu a row | peak memory MB | results MB |",
+        "|---|---|---|---|---|",
+    ]
     for count in ROWS:
         with tempfile.TemporaryDirectory() as name:
             lay(folder := Path(name), count)
             words = [*LINE.split(), "--profile", "suite.toml"]
-            begun = time.monotonic()
             line = [sys.executable, __file__, "one", *words]
             done = subprocess.run(line, cwd=folder, capture_output=True, text=True, check=True)
-            wall = time.monotonic() - begun
             cpu, peak = map(float, done.stdout.split()[-2:])
             kept = sum(f.stat().st_size for f in folder.glob(".holdfast/rows/*/*")) / 1e6
             each = 1e6 * cpu / count
-            print(
-                f"{count:>10,} {cpu:>8.1f} {wall:>8.1f} {each:>8.1f} {peak:>8.0f} {kept:>8.1f}",
-                flush=True,
-            )
+            lines.append(f"| {count:,} | {cpu:.1f} | {each:.1f} | {peak:.0f} | {kept:.1f} |")
+    write("Scale: rows", f"{_ROWS}\n\n" + "\n".join(lines))
 
 
 def one(words: list[str]) -> None:
@@ -150,27 +162,37 @@ def _cpu() -> float:
 
 def cells(count: int = 10_000) -> None:
     """The cost of a cell that does nothing, and what the driver holds."""
+    lines = ["| where | cells | ms of cpu a cell | ms of clock a cell | driver's peak MB | goal |"]
+    lines.append("|---|---|---|---|---|---|")
     for name, executor in (("local:2", Local(2, subject)), ("here", Here())):
         cpu, wall = asked(count, 0.0, executor)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
-        print(
-            f"{name:>8}: {count:,} cells, {1e3 * cpu / count:.2f} ms of cpu and "
-            f"{1e3 * wall / count:.2f} ms of the clock each, driver peak {peak:.0f} MB", flush=True,
-        )  # fmt: skip
+        each = f"{1e3 * cpu / count:.2f} | {1e3 * wall / count:.2f}"
+        lines.append(f"| {name} | {count:,} | {each} | {peak:.0f} | <= {MOST} |")
+    write("Scale: cells", f"{_CELLS}\n\n" + "\n".join(lines))
 
 
-def workers(count: int = 24, work: float = 1.0) -> None:
-    """What share of the processor's seconds goes into cells, on one worker and on two."""
+def workers(count: int = 60, work: float = 1.0) -> None:
+    """What a second worker gains, and what share of the processor's seconds goes into cells."""
+    lines = ["| workers | work s | cpu s | share of work | clock s | efficiency | goal |"]
+    lines.append("|---|---|---|---|---|---|---|")
+    alone = 0.0
     for number in (1, 2):
         cpu, wall = asked(count, work, Local(number, subject))
-        print(
-            f"local:{number}: {count * work:.0f} s of work took {cpu:.1f} s of cpu "
-            f"(share {count * work / cpu:.2f}) and {wall:.1f} s of the clock", flush=True,
-        )  # fmt: skip
+        alone = alone or wall
+        gained = f"{wall:.1f} | {alone / (number * wall):.2f} | {'>= 0.9' if number > 1 else ''}"
+        lines.append(
+            f"| {number} | {count * work:.0f} | {cpu:.1f} | {count * work / cpu:.2f} | {gained} |"
+        )
+    write("Scale: workers", f"{_WORKERS}\n\n" + "\n".join(lines))
 
 
 if __name__ == "__main__":
+    parts = {"rows": rows, "cells": cells, "workers": workers}
     if sys.argv[1:2] == ["one"]:
         one(sys.argv[2:])
-    else:
-        {"rows": rows, "cells": cells, "workers": workers}[sys.argv[1]]()
+    elif sys.argv[1:]:
+        parts[sys.argv[1]]()
+    else:  # a process of its own each: memory that one has used is not that of the next
+        for part in parts:
+            subprocess.run([sys.executable, __file__, part], check=True)

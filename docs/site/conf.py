@@ -4,6 +4,7 @@ project = "Holdfast"
 author = "The authors of Holdfast"
 project_copyright = ""
 extensions = ["myst_parser"]
+smartquotes_action = "qe"  # quotes and dots, no dashes: --on stays an option
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["extra"]
 myst_enable_extensions = ["colon_fence", "deflist"]

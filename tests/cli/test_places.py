@@ -43,7 +43,8 @@ def test_settings_of_slurm_go_to_it():
 
 
 @pytest.mark.parametrize("on", [
-    "moon", "local", "local:0", "local:two", "ray", "ray:", "ray://", "ray:autox", "slurm:gpu",
+    "moon", "local", "local:0", "local:two", "ray", "ray:", "ray://", "ray:autox",
+    "ray://head", "ray://:10001", "ray://head:port", "ray://head:10001/more", "slurm:gpu",
     "slurm:jobs=0", "slurm:jobs=x", "slurm:colour=red", "slurm:partition=", "slurm:cluster=moon",
 ])  # fmt: skip
 def test_other_words_are_refused_with_the_ones_that_are_known(on):

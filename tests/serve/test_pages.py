@@ -276,3 +276,14 @@ def test_a_large_site_compares_each_run_with_the_one_before(shelf):
     one = shelf.card(shop.NEW)
     many = [type(one)(**(vars(one) | {"id": f"r{i}"})) for i in range(20, 0, -1)]
     assert pairs(many) == [(f"r{i}", f"r{i + 1}") for i in range(1, 20)]
+
+
+def test_the_choice_begins_with_the_latest_run_that_has_numbers_and_one_before_it(shelf):
+    def picked(first: str = "", second: str = "") -> list[str | None]:
+        page = Seen(compare_page(shelf, FRAME, first, second))
+        return [a["value"] for t, a in page.tags if t == "option" and "selected" in a]
+
+    before, after = picked()
+    assert (before, after) == (shop.READY, shop.EVIL), "of the running and stopped ones none"
+    assert picked(second=shop.NEW) == [shop.OLD, shop.NEW], "an earlier run of the same model"
+    assert picked(first=shop.EVIL) == [shop.EVIL, shop.READY]

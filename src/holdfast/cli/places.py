@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from holdfast.cli import options as words
 from holdfast.core.errors import ConfigError
@@ -32,7 +33,7 @@ def elsewhere(on: str, make: Callable[[], Subject]) -> Executor:
         ConfigError: for anything else.
     """
     kind, _, rest = on.partition(":")
-    if kind == "ray" and (rest in ("local", "auto") or (rest[:2] == "//" and rest[2:])):
+    if kind == "ray" and (rest in ("local", "auto") or _at_a_port(on)):
         from holdfast.run.on_ray import Ray
 
         return Ray(on if rest.startswith("//") else rest, make)
@@ -49,6 +50,15 @@ def elsewhere(on: str, make: Callable[[], Subject]) -> Executor:
             folder = Path(words.STORE) / "slurm"
             return Slurm(make, folder, jobs=whole.get("jobs", 8), asks=asks, cluster=cluster)
     raise unread(on)
+
+
+def _at_a_port(on: str) -> bool:
+    """Whether these words are `ray://host:port`."""
+    try:
+        place = urlsplit(on)
+        return bool(place.netloc and place.hostname and place.port) and not place.path
+    except ValueError:  # a port that is no number
+        return False
 
 
 def _count(on: str, text: str) -> int:

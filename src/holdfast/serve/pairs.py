@@ -10,6 +10,7 @@ from holdfast.report.document import Document, mapping, mappings, number, readin
 from holdfast.report.numbers import Shown, shown
 from holdfast.report.screen import Gate, gates, short
 from holdfast.report.tables import entry
+from holdfast.serve.cards import Card
 from holdfast.serve.frame import Frame, render
 from holdfast.serve.shelf import Shelf
 
@@ -93,6 +94,19 @@ def equal(change: Change) -> bool:
     return change.word == _UNCHANGED
 
 
+def _proposed(cards: list[Card], chosen: list[Card | None]) -> list[Card | None]:
+    """What the choice begins with: the latest run that has numbers, and the one before it.
+
+    Before it stands an earlier run of the same model where there is one. What was chosen stays.
+    """
+    told = [c for c in cards if c.state != "running" and c.worst]
+    after = chosen[1] or next((c for c in told if c != chosen[0]), None)
+    earlier = [c for c in told[told.index(after) + 1 :] if c != after] if after in told else told
+    same = [c for c in earlier if after is not None and c.model == after.model]
+    before = chosen[0] or next(iter(same or earlier), None)
+    return [before, after]
+
+
 def compare_page(shelf: Shelf, frame: Frame, first: str, second: str, *, every: bool = False,
                  linked: tuple[tuple[str, str], ...] = ()) -> str:  # fmt: skip
     """Two runs side by side, or a choice of two.
@@ -108,6 +122,7 @@ def compare_page(shelf: Shelf, frame: Frame, first: str, second: str, *, every: 
     cards = shelf.cards()
     chosen = [shelf.card(run) if run else None for run in (first, second)]
     if None in chosen:
+        chosen = _proposed(cards, chosen)
         return render("compare.html", frame, cards=cards, chosen=chosen, ready=False, linked=linked)
     (a, ran_a), (b, ran_b) = ((shelf.results(r), shelf.facts(r)) for r in (first, second))
     numbers = changes(b, a)
