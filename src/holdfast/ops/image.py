@@ -7,7 +7,7 @@ from math import ceil, log2
 import torch
 from torch import Tensor
 
-from holdfast.ops.filters import padded
+from holdfast.ops.filters import quick_length
 
 NOTHING = 1e-9  # a weight that cannot be seen
 BAND = 32  # columns of coarse pixels at a time
@@ -33,26 +33,20 @@ def smear(x: Tensor, angle: Tensor, sigma: float, width: int) -> Tensor:
     weight = weight / weight.sum()
     right = (tap * angle.cos()[:, None] - 0.5).ceil().long()
     down = (tap * angle.sin()[:, None] - 0.5).ceil().long()
-    reach = len(tap) - 1
-    big = padded(x, reach, reach, "nearest")
-    high, wide = (_smooth_number(n) for n in big.shape[2:])
+    # Of both axes an image is continued at one end, the one its line goes to: at the other end
+    # of a circle.
+    height, width = x.shape[2:]
+    high, wide = (quick_length(n + len(tap) - 1) for n in (height, width))
+    ahead, below = (side[:, -1, None, None, None] >= 0 for side in (right, down))
+    big = x.new_empty(*x.shape[:2], high, wide)
+    big[:, :, :height, :width] = x
+    big[:, :, :height, width:] = torch.where(ahead, x[..., -1:], x[..., :1])
+    big[:, :, height:] = torch.where(below, big[:, :, height - 1 : height], big[:, :, :1])
     line = torch.zeros(len(x), high * wide, dtype=x.dtype, device=x.device)
     line.scatter_add_(1, (-down % high) * wide + -right % wide, weight.expand(len(x), -1))
-    wave = torch.fft.rfft2(line.view(-1, 1, high, wide)) * torch.fft.rfft2(big, s=(high, wide))
+    wave = torch.fft.rfft2(big).mul_(torch.fft.rfft2(line.view(-1, 1, high, wide)))
     out: Tensor = torch.fft.irfft2(wave, s=(high, wide))
-    return out[:, :, reach : reach + x.shape[2], reach : reach + x.shape[3]].contiguous()
-
-
-def _smooth_number(n: int) -> int:
-    """The least number from n on with no prime factor above 5: Fourier transforms are fast."""
-    while True:
-        rest = n
-        for prime in (2, 3, 5):
-            while rest % prime == 0:
-                rest //= prime
-        if rest == 1:
-            return n
-        n += 1
+    return out[:, :, :height, :width].contiguous()
 
 
 def cloud_draws(height: int, width: int) -> tuple[int]:
