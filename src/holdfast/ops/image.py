@@ -76,7 +76,7 @@ def clouds(draws: Tensor, decay: float, height: int, width: int) -> Tensor:
         `(B, height, width)` in [0, 1], each image spanning the whole range before the crop.
     """
     b, side = len(draws), int((draws.shape[1] + 1) ** 0.5 + 0.5)
-    noise, used = draws * 2 - 1, 0
+    noise, used = draws.mul(2).sub_(1), 0
     sky = noise.new_zeros(b, side, side)
     step, amplitude = side, 1.0
     while step >= 2:
@@ -92,9 +92,8 @@ def clouds(draws: Tensor, decay: float, height: int, width: int) -> Tensor:
         along = middle + middle.roll(1, 2) + corner + corner.roll(-1, 1)
         sky[:, half::step, ::step] = along / 4 + wild[:, 2]
         step, amplitude, used = half, amplitude / decay**2, used + 3 * n * n
-    sky = sky - sky.amin((1, 2), keepdim=True)
-    sky = sky / sky.amax((1, 2), keepdim=True).clamp(min=1e-12)
-    return sky[:, :height, :width]
+    low, high = (end[..., None] for end in sky.flatten(1).aminmax(dim=1, keepdim=True))
+    return (sky[:, :height, :width] - low).div_((high - low).clamp_(min=1e-12))
 
 
 def coarse(x: Tensor, share: float) -> Tensor:

@@ -22,12 +22,13 @@ def sampled(x: Tensor, right: Tensor, down: Tensor, border: Border) -> Tensor:
     """
     height, width = x.shape[2:]
     corners = border == "mirror"
-    if corners:
-        u, v = (2 * p / max(n - 1, 1) - 1 for p, n in ((right, width), (down, height)))
-    else:
-        u, v = ((2 * p + 1) / n - 1 for p, n in ((right, width), (down, height)))
+    grid = x.new_empty(*torch.broadcast_shapes(right.shape, down.shape), 2)
+    for axis, (place, n) in enumerate(((right, width), (down, height))):
+        if corners:
+            grid[..., axis] = (place * (2 / max(n - 1, 1))).sub_(1)
+        else:
+            grid[..., axis] = (place * (2 / n)).add_(1 / n - 1)
     mode = "border" if border == "nearest" else "reflection"
-    grid = torch.stack([u, v], -1).to(x.dtype)
     return F.grid_sample(x, grid, padding_mode=mode, align_corners=corners)
 
 
