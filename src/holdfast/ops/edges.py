@@ -36,8 +36,11 @@ def _ridges(size: Tensor, down: Tensor, right: Tensor, place: Tensor) -> Tensor:
         right: the other part.
         place: `(n,)` positions in the flat images, none of them on a border.
     """
-    width = size.shape[3]
-    flat, down, right = size.flatten(), down.flatten()[place], right.flatten()[place]
+    width, flat = size.shape[3], size.flatten()
+    down, right = (v.flatten().index_select(0, place).double() for v in (down, right))
+
+    def at(away: Tensor | int) -> Tensor:
+        return flat.index_select(0, place + away).double()
 
     steep = down.abs() >= right.abs()
     same = (down >= 0) & (right >= 0) | (down <= 0) & (right <= 0)
@@ -46,35 +49,42 @@ def _ridges(size: Tensor, down: Tensor, right: Tensor, place: Tensor) -> Tensor:
     )
     straight = torch.where(steep, width, 1)
     slanted = torch.where(same, width + 1, torch.where(steep, width - 1, 1 - width))
-    sides = (
-        flat[place + sign * slanted] * w + flat[place + sign * straight] * (1 - w)
-        for sign in (1, -1)
-    )
-    return torch.maximum(*sides) <= flat[place]
+    sides = (at(sign * slanted) * w + at(sign * straight) * (1 - w) for sign in (1, -1))
+    return torch.maximum(*sides) <= at(0)
 
 
-def joined(strong: Tensor, weak: Tensor) -> Tensor:
-    """Bool `(B, 1, H, W)`: weak pixels with a chain of weak neighbours (of eight) to a strong one.
+def joined(place: Tensor, strong: Tensor, shape: torch.Size) -> Tensor:
+    """Bool of a shape: places with a chain of neighbours (of eight) among them to a strong one.
 
-    From the strong ones the weak neighbours are reached, from these theirs, until none is new.
+    Of those that are not strong, the ones beside a strong one are reached, from these their
+    neighbours, until none is new.
 
-    Cost: eight look-ups per pixel that is reached; one round per pixel of the longest chain.
+    Args:
+        place: `(n,)` positions in flat images `(B, 1, H, W)`, none of them on a border.
+        strong: `(n,)` bool.
+        shape: of the images.
+
+    Cost: eight look-ups per place that is not strong; one round per pixel of the longest chain.
     """
-    rim = F.pad(weak, (1, 1, 1, 1))
-    width = rim.shape[-1]
-    left = rim.flatten().clone()  # weak ones that are not reached yet
+    width, device = shape[3], place.device
+    reached = torch.zeros(shape.numel(), dtype=torch.bool, device=device)
+    left = torch.zeros_like(reached)
+    reached.scatter_(0, place.masked_select(strong), True)
+    weak = place.masked_select(~strong)
+    left.scatter_(0, weak, True)
     steps = torch.tensor([i * width + j for i in (-1, 0, 1) for j in (-1, 0, 1) if i or j])
-    steps, last = steps.to(weak.device), torch.zeros_like(left, dtype=torch.int64)
-    front = (F.pad(strong, (1, 1, 1, 1)).flatten() & left).nonzero()[:, 0]
-    left[front] = False
+    steps, last = steps.to(device), torch.zeros_like(left, dtype=torch.int32)
+    beside = reached.index_select(0, (weak[:, None] + steps).flatten()).view(-1, len(steps))
+    front = weak.masked_select(beside.any(1))
     while len(front):
+        reached.scatter_(0, front, True)
+        left.scatter_(0, front, False)
         near = (front[:, None] + steps).flatten()
-        near = near[left[near]]
-        number = torch.arange(len(near), device=weak.device)
-        last[near] = number
-        front = near[last[near] == number]  # each place once
-        left[front] = False
-    return weak & ~left.view(rim.shape)[..., 1:-1, 1:-1]
+        near = near.masked_select(left.index_select(0, near))
+        number = torch.arange(len(near), device=device, dtype=torch.int32)
+        last.scatter_(0, near, number)
+        front = near.masked_select(last.index_select(0, near) == number)  # each place once
+    return reached.view(shape)
 
 
 def canny(x: Tensor, sigma: float, low: float, high: float, *, blocks: bool = False) -> Tensor:
@@ -84,7 +94,8 @@ def canny(x: Tensor, sigma: float, low: float, high: float, *, blocks: bool = Fa
     above `low` that are joined to one above `high`, never the outermost pixels.
 
     Args:
-        x: `(B, 1, H, W)`; computed in float64.
+        x: `(B, 1, H, W)`; smoothed in float64, and left in its type if nothing is smoothed:
+            slopes of levels of eight bits are exact in float32.
         sigma: of the smoothing, in pixels; 0 for none.
         low: slope of an edge that is joined to another.
         high: slope of an edge by itself.
@@ -93,17 +104,16 @@ def canny(x: Tensor, sigma: float, low: float, high: float, *, blocks: bool = Fa
     Returns:
         Bool, of the same shape.
     """
-    x = x.double()
-    if sigma:
-        x = _smoothed_inside(x, sigma)
+    x = _smoothed_inside(x.double(), sigma) if sigma else x
     down, right = slopes(x)
-    size = down.abs() + right.abs() if blocks else torch.hypot(down, right)
-    weak = torch.zeros_like(size, dtype=torch.bool)
-    inner = (..., slice(1, -1), slice(1, -1))
-    weak[inner] = (size[inner] >= low) & (size[inner] > 0)
+    size = down.abs().add_(right.abs()) if blocks else torch.hypot(down, right)
+    weak = size >= low if low > 0 else size > 0
+    for dim in (2, 3):
+        for end in (0, -1):
+            weak.select(dim, end).fill_(False)
     place = weak.flatten().nonzero()[:, 0]
-    weak.view(-1)[place] = _ridges(size, down, right, place)
-    return joined(weak & (size >= high), weak)
+    place = place.masked_select(_ridges(size, down, right, place))
+    return joined(place, size.flatten().index_select(0, place) >= high, size.shape)
 
 
 def _smoothed_inside(x: Tensor, sigma: float) -> Tensor:
@@ -124,14 +134,16 @@ def distance(edges: Tensor, most: int) -> Tensor:
         edges: bool `(B, 1, H, W)`.
         most: whole pixels.
 
-    Cost: some `2 most` comparisons per pixel.
+    Cost: two comparisons per pixel and step of the longest distance.
     """
     far = most**2
     room = torch.int16 if 2 * far <= torch.iinfo(torch.int16).max else torch.int32
-    square = _along(torch.where(edges, 0, most).to(room), most).square_()
+    square = _along(edges.logical_not().to(room).mul_(most), most).square_()
     wide, n = F.pad(square, (most, most), value=far), square.shape[3]
     near = torch.empty_like(square)
     for i in range(1, most + 1):
+        if i * i >= int(square.amax()):
+            break  # nothing that lies further off is nearer
         for start in (most - i, most + i):
             torch.add(wide.narrow(3, start, n), i * i, out=near)
             torch.minimum(square, near, out=square)
@@ -157,11 +169,13 @@ def equalized(x: Tensor) -> Tensor:
 
     The lowest level that occurs goes to 0; an image of one level stays as it is.
     """
-    flat = x.long().flatten(1)
-    counts = flat.new_zeros(len(x), LEVELS).scatter_add(1, flat, torch.ones_like(flat))
+    start = torch.arange(len(x), device=x.device, dtype=torch.int32)[:, None] * LEVELS
+    flat = (x.flatten(1).int() + start).flatten()
+    counts = flat.bincount(minlength=len(x) * LEVELS).view(-1, LEVELS)
     upto = counts.cumsum(1).double()
-    first = counts.gather(1, flat.amin(1, keepdim=True)).double()
-    rest = flat.shape[1] - first
+    first = counts.gather(1, (counts > 0).int().argmax(1, keepdim=True)).double()
+    rest = x[0].numel() - first if len(x) else first
     level = ((upto - first) * ((LEVELS - 1) / rest.clamp(min=1))).round()
-    out = torch.where(rest > 0, level.gather(1, flat), flat.double())
-    return out.reshape(x.shape).to(x.dtype)
+    own = torch.arange(LEVELS, device=x.device, dtype=level.dtype)
+    table = torch.where(rest > 0, level, own).to(x.dtype).flatten()
+    return table.index_select(0, flat).view(x.shape)

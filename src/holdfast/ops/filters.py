@@ -16,6 +16,7 @@ from torch import Tensor
 
 Border = Literal["nearest", "reflect", "mirror"]
 BAND = 32  # rows of a banded matrix at a time
+PIECE = 1 << 19  # bytes of planes blurred at a time: between the two products they stay in a cache
 FEW = 16  # weights that are quicker one by one
 SMALL = 8  # disks up to this radius are drawn on a square of this reach
 
@@ -83,12 +84,16 @@ def smooth(x: Tensor, sigma: float, truncate: float = 4.0, border: Border = "nea
     down = _blur_axis(x.shape[-2], sigma, truncate, border).to(x)
     across = _blur_axis(x.shape[-1], sigma, truncate, border).to(x)
     planes = x.reshape(-1, *x.shape[-2:])
-    first, second = torch.empty_like(planes), torch.empty_like(planes)
-    for out, near in _bands(len(across), reach):
-        first[..., out] = planes[..., near] @ across[out, near].T
-    for out, near in _bands(len(down), reach):
-        second[:, out] = down[out, near] @ first[:, near]
-    return second.view(x.shape)
+    blurred = torch.empty_like(planes)
+    few = max(1, PIECE // max(1, planes[:1].nbytes))
+    first = torch.empty_like(planes[:few])
+    for part, second in zip(planes.split(few), blurred.split(few), strict=True):
+        half = first[: len(part)]
+        for out, near in _bands(len(across), reach):
+            half[..., out] = part[..., near] @ across[out, near].T
+        for out, near in _bands(len(down), reach):
+            second[:, out] = down[out, near] @ half[:, near]
+    return blurred.view(x.shape)
 
 
 def _bands(n: int, reach: int) -> Iterator[tuple[slice, slice]]:
@@ -116,10 +121,23 @@ def correlate(x: Tensor, kernel: Tensor, border: Border) -> Tensor:
             part = big[..., down : down + x.shape[-2], right : right + x.shape[-1]]
             total.add_(part, alpha=float(kernel[down, right]))
         return total
-    size = big.shape[-2:]
-    wave = torch.fft.rfft2(kernel.flip(0, 1).to(x), s=size)
-    out: Tensor = torch.fft.irfft2(torch.fft.rfft2(big) * wave, s=size)
-    return out[..., 2 * half :, 2 * half :].contiguous()
+    size = [quick_length(n) for n in big.shape[-2:]]
+    wave = torch.fft.rfft2(big, s=size).mul_(torch.fft.rfft2(kernel.flip(0, 1).to(x), s=size))
+    out: Tensor = torch.fft.irfft2(wave, s=size)
+    height, width = x.shape[-2:]
+    return out[..., 2 * half : 2 * half + height, 2 * half : 2 * half + width].contiguous()
+
+
+def quick_length(n: int) -> int:
+    """The least number from n on with no prime factor above 5: Fourier transforms are fast."""
+    while True:
+        rest = n
+        for prime in (2, 3, 5):
+            while rest % prime == 0:
+                rest //= prime
+        if rest == 1:
+            return n
+        n += 1
 
 
 def disk(radius: float, alias: float) -> Tensor:

@@ -7,7 +7,7 @@ from math import ceil, log2
 import torch
 from torch import Tensor
 
-from holdfast.ops.filters import padded
+from holdfast.ops.filters import quick_length
 
 NOTHING = 1e-9  # a weight that cannot be seen
 BAND = 32  # columns of coarse pixels at a time
@@ -33,26 +33,20 @@ def smear(x: Tensor, angle: Tensor, sigma: float, width: int) -> Tensor:
     weight = weight / weight.sum()
     right = (tap * angle.cos()[:, None] - 0.5).ceil().long()
     down = (tap * angle.sin()[:, None] - 0.5).ceil().long()
-    reach = len(tap) - 1
-    big = padded(x, reach, reach, "nearest")
-    high, wide = (_smooth_number(n) for n in big.shape[2:])
+    # Of both axes an image is continued at one end, the one its line goes to: at the other end
+    # of a circle.
+    height, width = x.shape[2:]
+    high, wide = (quick_length(n + len(tap) - 1) for n in (height, width))
+    ahead, below = (side[:, -1, None, None, None] >= 0 for side in (right, down))
+    big = x.new_empty(*x.shape[:2], high, wide)
+    big[:, :, :height, :width] = x
+    big[:, :, :height, width:] = torch.where(ahead, x[..., -1:], x[..., :1])
+    big[:, :, height:] = torch.where(below, big[:, :, height - 1 : height], big[:, :, :1])
     line = torch.zeros(len(x), high * wide, dtype=x.dtype, device=x.device)
     line.scatter_add_(1, (-down % high) * wide + -right % wide, weight.expand(len(x), -1))
-    wave = torch.fft.rfft2(line.view(-1, 1, high, wide)) * torch.fft.rfft2(big, s=(high, wide))
+    wave = torch.fft.rfft2(big).mul_(torch.fft.rfft2(line.view(-1, 1, high, wide)))
     out: Tensor = torch.fft.irfft2(wave, s=(high, wide))
-    return out[:, :, reach : reach + x.shape[2], reach : reach + x.shape[3]].contiguous()
-
-
-def _smooth_number(n: int) -> int:
-    """The least number from n on with no prime factor above 5: Fourier transforms are fast."""
-    while True:
-        rest = n
-        for prime in (2, 3, 5):
-            while rest % prime == 0:
-                rest //= prime
-        if rest == 1:
-            return n
-        n += 1
+    return out[:, :, :height, :width].contiguous()
 
 
 def cloud_draws(height: int, width: int) -> tuple[int]:
@@ -82,7 +76,7 @@ def clouds(draws: Tensor, decay: float, height: int, width: int) -> Tensor:
         `(B, height, width)` in [0, 1], each image spanning the whole range before the crop.
     """
     b, side = len(draws), int((draws.shape[1] + 1) ** 0.5 + 0.5)
-    noise, used = draws * 2 - 1, 0
+    noise, used = draws.mul(2).sub_(1), 0
     sky = noise.new_zeros(b, side, side)
     step, amplitude = side, 1.0
     while step >= 2:
@@ -98,9 +92,8 @@ def clouds(draws: Tensor, decay: float, height: int, width: int) -> Tensor:
         along = middle + middle.roll(1, 2) + corner + corner.roll(-1, 1)
         sky[:, half::step, ::step] = along / 4 + wild[:, 2]
         step, amplitude, used = half, amplitude / decay**2, used + 3 * n * n
-    sky = sky - sky.amin((1, 2), keepdim=True)
-    sky = sky / sky.amax((1, 2), keepdim=True).clamp(min=1e-12)
-    return sky[:, :height, :width]
+    low, high = (end[..., None] for end in sky.flatten(1).aminmax(dim=1, keepdim=True))
+    return (sky[:, :height, :width] - low).div_((high - low).clamp_(min=1e-12))
 
 
 def coarse(x: Tensor, share: float) -> Tensor:

@@ -104,16 +104,21 @@ def photographed(x: Tensor, inverse: float, u: Tensor) -> Tensor:
         return poisson(x.double() / inverse, u, 1 / inverse).mul_(inverse).to(x.dtype)
     sums, cells, k = _tables(inverse)
     sums, cells = sums.to(x.device), cells.to(x.device)
-    scaled = (x * BYTE).flatten()
-    level, draw = scaled.round(), u.flatten()
-    off = (scaled.sub_(level).abs_() > _GRID).nonzero()[:, 0]
-    place = level.int().mul_(_CELLS).add_((draw * _CELLS).int())
-    count = cells.index_select(0, place)
-    unsure = (count == _UNSURE).nonzero()[:, 0]
-    out = count.to(x.dtype)
-    own = level[unsure].double()
-    exact = torch.searchsorted(sums, own + draw[unsure]) - own.long() * k
-    out[unsure] = exact.clamp_(min=0).to(x.dtype)  # a draw of 0 finds the end of the level below
-    if len(off):
-        out[off] = poisson(x.flatten()[off].double() / inverse, draw[off], 1 / inverse).to(x.dtype)
-    return out.mul_(inverse).view(x.shape)
+    out = torch.empty_like(x, memory_format=torch.contiguous_format)
+    parts = (v.flatten().split(_PIECE) for v in (x, u, out))
+    for light, draw, part in zip(*parts, strict=True):
+        scaled = light * BYTE
+        level = scaled.round()
+        place = level.int().mul_(_CELLS).add_((draw * _CELLS).int())
+        count = cells.index_select(0, place)
+        unsure = (count == _UNSURE).nonzero()[:, 0]
+        own = level.index_select(0, unsure).double()
+        found = torch.searchsorted(sums, draw.index_select(0, unsure).add_(own)) - own.long() * k
+        # A draw of 0 finds the end of the level below.
+        part.copy_(count).scatter_(0, unsure, found.clamp_(min=0).to(x.dtype))
+        off = scaled.sub_(level).abs_()
+        if off.numel() and float(off.amax()) > _GRID:
+            rest = (off > _GRID).nonzero()[:, 0]
+            mean = light[rest].double() / inverse
+            part[rest] = poisson(mean, draw[rest], 1 / inverse).to(x.dtype)
+    return out.mul_(inverse)

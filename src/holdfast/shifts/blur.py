@@ -12,7 +12,7 @@ from holdfast.core.data import Batch
 from holdfast.core.dice import Dice
 from holdfast.ops.filters import correlate, disk, smooth, zoomed
 from holdfast.ops.image import smear
-from holdfast.ops.warp import traded, wandering
+from holdfast.ops.warp import picked, traded, wandering
 from holdfast.shifts.published import Published, Row, on_images
 
 GAUSSIAN = Published(
@@ -78,16 +78,16 @@ def shattered(x: Tensor, row: Row, dice: Dice, still: float = 0.0, swap: bool = 
     coarse = (smooth(x, sigma) * 255).add_(slack).floor_().div_(255)
     high, wide = max(0, h - 2 * reach), max(0, w - 2 * reach)
     row_, column = (torch.arange(n, device=x.device) + reach + 1 for n in (high, wide))
-    place = torch.arange(h * w, device=x.device).expand(b, -1)
+    inner = (row_[:, None] * w + column - reach * (w + 1)).int()  # as steps start from -reach
+    place = torch.arange(h * w, device=x.device, dtype=torch.int32).expand(b, -1)
     for _ in range(rounds if high and wide else 0):
-        step = dice.integers(2 * reach, (2, high, wide), device=x.device).sub_(reach)
+        step = dice.integers(2 * reach, (2, high, wide), device=x.device).int()
         # Without a share that stays a single draw counts the call, and later draws stay the same.
         chance = dice.uniform((high, wide) if still else (1, 1), device=x.device)
-        step = step.masked_fill_((chance < still)[:, None], 0) if still else step
-        there = (row_[:, None] + step[:, 0]) * w + column + step[:, 1]
-        place = place.gather(1, (traded if swap or c == 1 else wandering)(there, reach))
-    coarse = coarse.flatten(2).gather(2, place[:, None].expand(b, c, h * w)).view(x.shape)
-    return smooth(coarse, sigma)
+        step = step.masked_fill_((chance < still)[:, None], reach) if still else step
+        there = (step[:, 0] * w).add_(step[:, 1]).add_(inner)
+        place = picked(place, (traded if swap or c == 1 else wandering)(there, reach))
+    return smooth(picked(coarse.flatten(2), place).view(x.shape), sigma)
 
 
 def smeared(x: Tensor, row: Row, dice: Dice) -> Tensor:

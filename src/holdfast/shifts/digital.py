@@ -113,8 +113,8 @@ def saturated(x: Tensor, row: Row, dice: Dice) -> Tensor:
     share = (value - x.amin(1, keepdim=True)) / value.clamp(min=1e-12)
     wanted = (share * row[0] + row[1]).clamp(0, 1)
     red = torch.tensor([0.0, 1.0, 1.0]).to(x)[:, None, None]  # how far each channel is below
-    below = torch.where(share > 0, (value - x) / (value * share).clamp(min=1e-12), red)
-    return value - value * wanted * below
+    below = (value - x).div_((value * share).clamp_(min=1e-12)).add_(red * (share <= 0))
+    return below.mul_(wanted.mul_(-value)).add_(value)
 
 
 @register("shift", cites="imagenet-c")

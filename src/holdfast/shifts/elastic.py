@@ -55,8 +55,8 @@ def rubber(x: Tensor, row: Row, dice: Dice) -> Tensor:
     """Stretched, then displaced by `row[0]` times smooth noise of width `row[1]`."""
     height, sigma, jitter = row
     x = stretched(x, jitter, dice)
-    noise = 2 * dice.uniform((2, *x.shape[2:]), device=x.device, dtype=x.dtype) - 1
-    right, down = (height * smooth(noise, sigma, truncate=3.0, border="reflect")).unbind(1)
+    noise = dice.uniform((2, *x.shape[2:]), device=x.device, dtype=x.dtype).mul_(2).sub_(1)
+    right, down = smooth(noise, sigma, truncate=3.0, border="reflect").mul_(height).unbind(1)
     columns, rows = pixels(x)
     return sampled(x, columns + right, rows + down, "reflect")
 

@@ -55,7 +55,8 @@ def peppered(x: Tensor, row: Row, dice: Dice) -> Tensor:
     """A share `row[0]` of all values black or white."""
     u = dice.uniform(x.shape[1:], device=x.device, dtype=torch.float64)
     hit = (u < row[0]).flatten().nonzero()[:, 0]
-    white = (u.flatten()[hit] * 2.0**53).long() & 1  # the last digit tells nothing of the first
+    digits = u.flatten().index_select(0, hit).mul_(2.0**53)
+    white = digits.long().bitwise_and_(1)  # the last digit tells nothing of the first
     return x.flatten().index_copy(0, hit, white.to(x.dtype)).view(x.shape)
 
 

@@ -36,14 +36,15 @@ def misty(x: Tensor, row: Row, dice: Dice, size: int = 0) -> Tensor:
     draws = dice.uniform(shape, device=x.device, dtype=x.dtype)
     sky = clouds(draws, decay, height, width)[:, None]
     top = x.amax((1, 2, 3), keepdim=True)
-    return (x + amount * sky) * top / (top + amount)
+    return torch.add(x, sky, alpha=amount).mul_(top / (top + amount))
 
 
 def brighter(x: Tensor, row: Row, dice: Dice) -> Tensor:
     """The value (largest channel) raised by `row[0]`, hue and saturation kept."""
     value = x.amax(1, keepdim=True)
     raised = (value + row[0]).clamp(max=1)
-    return torch.where(value > 0, x * (raised / value.clamp(min=1e-12)), raised)
+    black = raised * (value <= 0)
+    return torch.mul(x, raised.div_(value.clamp(min=1e-12))).add_(black)
 
 
 @register("shift", cites="imagenet-c")

@@ -49,23 +49,24 @@ ROUGH = 1.5  # decay of the clouds whose ridges are the crystals
 def grey(x: Tensor) -> Tensor:
     """`(B, 1, H, W)`: brightness as the eye sees it; of other than three channels the mean."""
     weight = torch.tensor(GREY if x.shape[1] == len(GREY) else (1 / x.shape[1],) * x.shape[1])
-    return (x * weight.to(x)[:, None, None]).sum(1, keepdim=True)
+    return (weight.to(x) @ x.flatten(2)).view(-1, 1, *x.shape[2:])
 
 
 def flakes(x: Tensor, row: Row, dice: Dice, angle: Tensor) -> Tensor:
     """`(B, 1, H, W)`: thresholded noise, enlarged, smeared along `angle` (in radians)."""
     mean, spread, zoom, least, radius, sigma = row[:6]
     shape = (1, *x.shape[2:])
-    noise = mean + spread * dice.normal(shape, device=x.device, dtype=x.dtype)
+    noise = dice.normal(shape, device=x.device, dtype=x.dtype).mul_(spread).add_(mean)
     layer = zoomed(noise, max(1.0, zoom))
-    layer = torch.where(layer < least, 0, layer).clamp(0, 1)
+    layer = (layer * (layer >= least)).clamp_(0, 1)
     return smear(layer, angle, sigma, 2 * max(1, round(radius)) + 1)
 
 
 def snowed(x: Tensor, layer: Tensor, mix: float) -> Tensor:
     """An image paler by `1 - mix`; the flakes over it as they are, and again upside down."""
-    pale = mix * x + (1 - mix) * torch.maximum(x, 1.5 * grey(x) + 0.5)
-    return (pale + layer + layer.flip(2, 3)).clamp(0, 1)
+    white = torch.maximum(x, grey(x).mul_(1.5).add_(0.5))
+    pale = white.mul_(1 - mix).add_(x, alpha=mix)
+    return pale.add_(layer + layer.flip(2, 3)).clamp_(0, 1)
 
 
 def crystals(x: Tensor, dice: Dice) -> Tensor:
@@ -80,7 +81,7 @@ def crystals(x: Tensor, dice: Dice) -> Tensor:
         clouds(dice.uniform(shape, device=x.device, dtype=x.dtype), decay, height, width)
         for decay in (ROUGH, 2.0)
     )
-    ice = (1 - (2 * ridge - 1).abs()) ** 2 * (0.4 + 0.6 * veil)
+    ice = ridge.mul_(2).sub_(1).abs_().neg_().add_(1).square_().mul_(veil.mul_(0.6).add_(0.4))
     colour = TINT if x.shape[1] == len(TINT) else (1.0,) * x.shape[1]
     return ice[:, None] * torch.tensor(colour).to(x)[:, None, None]
 
@@ -151,6 +152,6 @@ def frost(batch: Batch, severity: float, dice: Dice | None = None, *, photos: st
 
     def change(x: Tensor, row: Row, dice: Dice) -> Tensor:
         ice = _photos(photos, x, dice) if photos else crystals(x, dice)
-        return row[0] * x + row[1] * ice
+        return x.mul(row[0]).add_(ice, alpha=row[1])
 
     return on_images(batch, severity, dice, "frost", FROST, change)
