@@ -140,10 +140,9 @@ def passes() -> list[dict[str, Any]]:
     data = Batches(x=x[:256], y=y[:256], size=BATCH)
     base = Later("torch:SGD", lr=0.1)
     found = []
-    for name, optimizer in {
-        "plain": base, "SAM": Later("optimizer:sam", base=base),
-        **({"AWP": Later("optimizer:awp", base=base)} if _has("optimizer:awp") else {}),
-    }.items():  # fmt: skip
+    looks = {"plain": base, "SAM": Later("optimizer:sam", base=base),
+             "AWP": Later("optimizer:awp", base=base)}  # fmt: skip
+    for (name, optimizer), what in product(looks.items(), ("supervised", "pgd-at", "fast-at")):
         seen, model = [0, 0], small()
 
         def count(module: nn.Module, given: Any, out: Tensor, seen: list[int] = seen) -> None:
@@ -152,13 +151,11 @@ def passes() -> list[dict[str, Any]]:
                 out.register_hook(lambda _: seen.__setitem__(1, seen[1] + len(out)))
 
         model.register_forward_hook(count)
-        Training(optimizer=optimizer, epochs=1)(model, data)
-        found.append({"name": name, "forwards": seen[0] / 256, "backwards": seen[1] / 256})
+        Training(objective=f"objective:{what}", optimizer=optimizer, epochs=1)(model, data)
+        found.append(
+            {"name": f"{what}, {name}", "forwards": seen[0] / 256, "backwards": seen[1] / 256}
+        )
     return found
-
-
-def _has(key: str) -> bool:
-    return any(e.key == key for e in entries(key.partition(":")[0]))
 
 
 def cured(world: str, seed: int) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from tests.cli.world import lay, rows
 from torch import nn
 
@@ -16,7 +17,7 @@ from holdfast.cli.front import run
 from holdfast.cli.odd_labels import odd_labels
 from holdfast.cli.prescribe import available, prescribed, weaknesses
 from holdfast.cli.recalibrated import Recalibrated
-from holdfast.cli.remedies import NOISY, SPURIOUS, TABLE
+from holdfast.cli.remedies import AGAIN, COSTLY, NOISY, SPURIOUS, TABLE
 from holdfast.core.data import Batches
 from holdfast.core.errors import ConfigError, Unsupported
 
@@ -66,6 +67,39 @@ def test_the_gate_that_is_missed_by_most_decides_and_default_proofs_come_last():
     assert weaknesses(audit(low))[0][0] is TABLE[2]
     assert weaknesses(group | {"gates": [low]})[0][0] is SPURIOUS
     assert [r for r, _ in weaknesses(group)] == [SPURIOUS]
+
+
+def test_accuracy_that_robustness_has_cost_is_its_own_weakness():
+    low = gate("clean.accuracy", 0.8, 0.9)
+    attacked = gate("attacks.worst@linf:0.1", 0.5, 0.4, word="pass")
+    assert [r for r, _ in weaknesses(audit(attacked, low))] == [COSTLY]
+    assert weaknesses(audit(low)) == []
+    undecided = attacked | {"verdict": "undecided"}
+    assert COSTLY not in [r for r, _ in weaknesses(audit(undecided, low))]
+    assert available(COSTLY.recipes) == "rift"
+
+
+@pytest.mark.parametrize(
+    ("made_by", "chosen"),
+    [("trades", "trades-awp"), ("recipe:pgd-at", "trades-awp"),
+     ("label-smoothing", "adversarial-fine-tuning"), ("mine.py:recipe", "adversarial-fine-tuning"),
+     ("", "adversarial-fine-tuning")],
+)  # fmt: skip
+def test_what_was_hardened_before_is_not_fine_tuned_again(
+    made_by: str, chosen: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    about = {"recipe": made_by} if made_by else {}
+    save_file({"w": torch.zeros(1)}, "hard.safetensors", metadata=about)
+    results = audit(gate("attacks.worst@linf:0.1", 0.3, 0.4))
+    monkeypatch.setattr(prescribe, "last_results", lambda model: results)
+    monkeypatch.setattr(prescribe, "odd_labels", lambda school: 0.0)
+    name, why = prescribed("hard.safetensors", Taught())  # type: ignore[arg-type]
+    assert name == chosen and ("hardened before" in why) == (chosen == AGAIN.recipes[0])
+
+
+class Taught:
+    def trained(self) -> bool:
+        return True
 
 
 def test_only_what_is_in_the_catalogue_is_chosen():

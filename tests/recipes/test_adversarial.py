@@ -14,6 +14,7 @@ from holdfast.threats.norms import LInf
 NAMES = (
     "mart", "adr", "dafa", "doubly-robust", "ema-at", "swa-at", "label-smoothing-at",
     "adversarial-fine-tuning", "fast-at", "n-fgsm", "grad-align", "free-at",
+    "awp-at", "trades-awp",
 )  # fmt: skip
 
 

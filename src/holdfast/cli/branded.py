@@ -42,6 +42,20 @@ def warned(model: str) -> tuple[Finding, ...]:
     return found
 
 
+def hardened(model: str) -> bool:
+    """Whether a file says that a recipe against a threat made it.
+
+    Args:
+        model: as the user named it.
+    """
+    from holdfast.core.catalog import entries
+    from holdfast.recipes.families import WORST, families
+
+    recipe = _head(Path(model)).get("recipe", "").removeprefix("recipe:")
+    found = next((e for e in entries("recipe") if e.name == recipe and not e.caution), None)
+    return found is not None and WORST in families(found.key)
+
+
 def _head(file: Path) -> dict[str, str]:
     """The texts in the header of a file of safetensors; nothing for any other file."""
     if file.suffix != ".safetensors" or not file.is_file():

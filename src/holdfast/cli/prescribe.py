@@ -7,10 +7,21 @@ from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
+from holdfast.cli.branded import hardened
 from holdfast.cli.few_rows import is_group, rare_class, slices, uneven_groups
 from holdfast.cli.lesson import TEMPERATURE
 from holdfast.cli.odd_labels import odd_labels
-from holdfast.cli.remedies import FRESH, GROUPED, NOISY, RARE, SPURIOUS, TABLE, Remedy
+from holdfast.cli.remedies import (
+    AGAIN,
+    COSTLY,
+    FRESH,
+    GROUPED,
+    NOISY,
+    RARE,
+    SPURIOUS,
+    TABLE,
+    Remedy,
+)
 from holdfast.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -37,7 +48,7 @@ def prescribed(model: str, school: School) -> tuple[str, str]:
         says = f"{doubt:.0%} of the labels contradict most of their neighbours"
         found = [(NOISY, says), *found]
     for known, says in found:
-        remedy = _fitting(known, results, school)
+        remedy = _fitting(known, results, school, model)
         name = available(remedy.recipes)
         if name:
             return name, f"{remedy.weakness} ({says}); {remedy.why}"
@@ -98,16 +109,26 @@ def weaknesses(results: Mapping[str, Any]) -> list[tuple[Remedy, str]]:
 
 def _for(name: str, results: Mapping[str, Any]) -> Remedy | None:
     own = next((r for r in TABLE if any(fnmatchcase(name, p) for p in r.readings)), None)
+    if name in COSTLY.readings and _holds(results):
+        return COSTLY
     return SPURIOUS if own is TABLE[2] and _by_group(results) else own
 
 
-def _fitting(remedy: Remedy, results: Mapping[str, Any], school: School) -> Remedy:
-    """A closer remedy: for a net that has learned little, or where rows say who is served worst."""
+def _fitting(remedy: Remedy, results: Mapping[str, Any], school: School, model: str) -> Remedy:
+    """A closer remedy: by what the net has learned so far, or by who is served worst."""
     if remedy is SPURIOUS and uneven_groups(school):
         return GROUPED
     if remedy is TABLE[0] and not school.trained():
         return FRESH
+    if remedy is TABLE[0] and hardened(model):
+        return AGAIN
     return RARE if remedy is TABLE[2] and rare_class(school, results) else remedy
+
+
+def _holds(results: Mapping[str, Any]) -> bool:
+    """Whether the gates that ask about attacks are there and all pass."""
+    said = [g["verdict"] for g in results["gates"] if fnmatchcase(g["name"], TABLE[0].readings[0])]
+    return bool(said) and set(said) == {"pass"}
 
 
 def _by_group(results: Mapping[str, Any]) -> bool:

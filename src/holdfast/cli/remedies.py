@@ -73,3 +73,11 @@ FRESH = replace(
     TABLE[0], recipes=("short-at", "pgd-at"),
     why="it learns the worst changes within a threat that grows, for it has learned little yet",
 )  # fmt: skip
+AGAIN = replace(
+    TABLE[0], recipes=("trades-awp", "trades"),
+    why="it was hardened before and that did not do: weights are moved uphill too, and averaged",
+)  # fmt: skip
+COSTLY = Remedy(
+    "it holds under attack and pays for it on rows as they are", ("clean.accuracy",),
+    ("rift",), "it tunes the layer that robustness needs least on rows as they are",
+)  # fmt: skip

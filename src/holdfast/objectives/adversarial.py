@@ -13,6 +13,7 @@ from holdfast.core.goal import logits
 from holdfast.core.kinds import Attack, Loss, Objective, Run, Threat
 from holdfast.objectives.adversary import LargestLoss, Mode, goal_of, worst
 from holdfast.objectives.supervised import per_row
+from holdfast.run.second_look import kept
 from holdfast.threats.norms import LInf
 
 
@@ -40,7 +41,8 @@ class AdversarialTraining(Objective):
     no gradient in the weights, and by default sees the model in evaluation mode; the loss is
     taken in training mode. At radius 0 this is plain training.
 
-    Cost per batch: the attack, and one forward pass (two with a clean share).
+    Cost per batch: the attack, and one forward pass (two with a clean share); where an optimizer
+    looks twice, as AWP does, the second look takes the change of the first.
 
     Args:
         attack: how the worst change is sought.
@@ -60,9 +62,11 @@ class AdversarialTraining(Objective):
 
     def __call__(self, run: Run, batch: Batch) -> Tensor:
         x, threat, loss = tensor_of(batch), resolve(self.threat), resolve(self.loss)
-        goal = LargestLoss(goal_of(batch.y))
+        goal, attack = LargestLoss(goal_of(batch.y)), resolve(self.attack)
         dice = run.dice.spawn("attack")
-        change = worst(resolve(self.attack), run.model, x, goal, threat, dice, self.mode)
+        change = kept(
+            run, "attack", lambda: worst(attack, run.model, x, goal, threat, dice, self.mode)
+        )
         attacked = per_row(loss(logits(threat.through(run.model, x, change)), batch.y), batch.y)
         if not self.clean:
             return attacked

@@ -26,6 +26,7 @@ from holdfast.losses.smoothed import label_smoothing
 from holdfast.objectives.adversarial import tensor_of
 from holdfast.objectives.adversary import Departure, Mode, divergence, worst
 from holdfast.objectives.teachers import answers_of, linear_teachers
+from holdfast.run.second_look import kept
 from holdfast.threats.norms import LInf
 
 
@@ -107,10 +108,10 @@ class AdaptivelyWeighted(Objective):
         free = self.teach * far
         if self.weight:
             fixed = answers_of(run.model, x, "AdaptivelyWeighted").log_softmax(-1)
-            change = worst(
+            change = kept(run, "attack", lambda: worst(
                 resolve(self.attack), run.model, x, Departure(fixed), threat,
                 run.dice.spawn("attack"), self.mode,
-            )  # fmt: skip
+            ))  # fmt: skip
             moved = logits(threat.through(run.model, x, change))
             need = regularity(teacher.softmax(-1), z.softmax(-1), moved.softmax(-1), self.beta)
             free = free + self.weight * need * divergence(z.log_softmax(-1), moved.log_softmax(-1))

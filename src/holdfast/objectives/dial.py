@@ -21,6 +21,7 @@ from holdfast.objectives.adversarial import tensor_of
 from holdfast.objectives.adversary import LargestLoss, divergence, goal_of, worst
 from holdfast.objectives.supervised import per_row
 from holdfast.objectives.trades import Trades
+from holdfast.run.second_look import kept
 
 
 def reversed_gradient(h: Tensor, factor: float) -> Tensor:
@@ -96,7 +97,10 @@ class DomainInvariant(Trades):
 
     def __call__(self, run: Run, batch: Batch) -> Tensor:
         x, threat, loss = tensor_of(batch), resolve(self.threat), resolve(self.loss)
-        change = self._departed(run, x, threat) if self.kind == "kl" else self._lost(run, batch)
+        change = kept(
+            run, "attack",
+            lambda: self._departed(run, x, threat) if self.kind == "kl" else self._lost(run, batch),
+        )  # fmt: skip
         with reading(last_layer(run.model)) as seen:
             outputs = logits(run.model(x))
             moved = logits(threat.through(run.model, x, change))

@@ -18,6 +18,7 @@ from holdfast.core.quiet import quiet
 from holdfast.objectives.adversarial import tensor_of
 from holdfast.objectives.adversary import LargestLoss, Mode, goal_of
 from holdfast.objectives.supervised import per_row
+from holdfast.run.second_look import kept
 from holdfast.run.weighted import frozen_statistics
 from holdfast.threats.norms import LInf
 
@@ -56,7 +57,8 @@ class FastAdversarialTraining(Objective):
 
     def __call__(self, run: Run, batch: Batch) -> Tensor:
         x, threat, loss = tensor_of(batch), resolve(self.threat), resolve(self.loss)
-        change = self._step(run, x, LargestLoss(goal_of(batch.y)), threat)
+        goal = LargestLoss(goal_of(batch.y))
+        change = kept(run, "attack", lambda: self._step(run, x, goal, threat))
         outputs = logits(threat.through(run.model, x, change))
         attacked = per_row(loss(outputs, batch.y), batch.y)
         if not self.align:

@@ -14,6 +14,7 @@ from holdfast.core.kinds import Attack, Loss, Objective, Run, Threat
 from holdfast.objectives.adversarial import tensor_of
 from holdfast.objectives.adversary import LargestLoss, Mode, divergence, goal_of, worst
 from holdfast.objectives.supervised import per_row
+from holdfast.run.second_look import kept
 from holdfast.threats.norms import LInf
 
 
@@ -49,7 +50,10 @@ class MART(Objective):
     def __call__(self, run: Run, batch: Batch) -> Tensor:
         x, y, threat = tensor_of(batch), batch.y, resolve(self.threat)
         goal, dice = LargestLoss(goal_of(y)), run.dice.spawn("attack")
-        change = worst(resolve(self.attack), run.model, x, goal, threat, dice, self.mode)
+        attack = resolve(self.attack)
+        change = kept(
+            run, "attack", lambda: worst(attack, run.model, x, goal, threat, dice, self.mode)
+        )
         moved = logits(threat.through(run.model, x, change))
         attacked = per_row(resolve(self.loss)(moved, y), y)
         if not self.weight:

@@ -19,6 +19,7 @@ from holdfast.core.kinds import Attack, Loss, Objective, Run, Threat
 from holdfast.objectives.adversarial import tensor_of
 from holdfast.objectives.adversary import LargestLoss, Mode, divergence, goal_of, worst
 from holdfast.objectives.supervised import per_row
+from holdfast.run.second_look import kept
 from holdfast.threats.norms import LInf
 
 
@@ -127,7 +128,9 @@ class MutualTraining(Objective):
         x, ball = tensor_of(batch), resolve(threat)
         dice = run.dice.spawn("attack" if number == 0 else f"attack{number}")
         goal = LargestLoss(goal_of(batch.y))
-        return ball.apply(x, worst(resolve(self.attack), net, x, goal, ball, dice, self.mode))
+        attack = resolve(self.attack)
+        search = lambda: worst(attack, net, x, goal, ball, dice, self.mode)  # noqa: E731
+        return ball.apply(x, kept(run, f"attack{number}", search))
 
 
 def _from(teacher: Tensor, student: Tensor) -> Tensor:

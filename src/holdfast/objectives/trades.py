@@ -15,6 +15,7 @@ from holdfast.core.quiet import quiet
 from holdfast.objectives.adversarial import tensor_of
 from holdfast.objectives.adversary import Departure, Mode, divergence, worst
 from holdfast.objectives.supervised import per_row
+from holdfast.run.second_look import kept
 from holdfast.threats.norms import LInf
 
 
@@ -50,7 +51,8 @@ class Trades(Objective):
 
     def __call__(self, run: Run, batch: Batch) -> Tensor:
         x, threat = tensor_of(batch), resolve(self.threat)
-        change = self._departed(run, x, threat) if self.weight else None
+        search = lambda: self._departed(run, x, threat)  # noqa: E731
+        change = kept(run, "attack", search) if self.weight else None
         outputs = logits(run.model(x))
         clean = per_row(resolve(self.loss)(outputs, batch.y), batch.y)
         if change is None:

@@ -27,7 +27,7 @@ class SAM(Optimizer):
     or not finite moves nothing. Schedulers may wrap it: groups are shared with the base.
 
     While the first evaluation runs, `probing` is True: whoever cuts or counts gradients leaves
-    that one alone.
+    that one alone, and what an attack found in it serves the second one too (`run/second_look.py`).
 
     Cost per step: two evaluations of the closure; one copy of the weights.
 
@@ -64,25 +64,33 @@ class SAM(Optimizer):
         """Evaluate the closure twice and let the base step; returns the first loss."""
         if closure is None:
             raise ConfigError("SAM: step needs a closure", fix="Call optimizer.step(closure).")
-        self.probing = self.radius > 0
+        self.probing = twice = self._looks_twice()
         try:
             with torch.enable_grad():
                 loss = closure()
         finally:
             self.probing = False
-        if not self.radius:
+        if not twice:
             self.base.step(_kept(loss))
             return loss
         moved = self._climb()
         try:
             with torch.enable_grad():
                 closure()
-        finally:
-            with torch.no_grad():
-                for p, before in moved:
-                    p.copy_(before)
-        self.base.step(_kept(loss))
+        except BaseException:
+            _put_back(moved)
+            raise
+        self._land(moved, _kept(loss))
         return loss
+
+    def _looks_twice(self) -> bool:
+        """Whether this step looks at other weights than its own."""
+        return self.radius > 0
+
+    def _land(self, moved: list[tuple[nn.Parameter, Tensor]], loss: Callable[[], float]) -> None:
+        """Put the weights back and let the base step with the gradient of the worst ones."""
+        _put_back(moved)
+        self.base.step(loss)
 
     @torch.no_grad()
     def _climb(self) -> list[tuple[nn.Parameter, Tensor]]:
@@ -108,6 +116,12 @@ class SAM(Optimizer):
         """Continue from `state_dict()`."""
         self.base.load_state_dict(state_dict)
         self.param_groups, self.state = self.base.param_groups, self.base.state
+
+
+@torch.no_grad()
+def _put_back(moved: list[tuple[nn.Parameter, Tensor]]) -> None:
+    for p, before in moved:
+        p.copy_(before)
 
 
 def _later(base: Later | Mapping[str, Any] | str) -> Later:

@@ -35,6 +35,21 @@ EMA_AT = register(
     says="Adversarial training that ends with a moving average of the weights.",
 )(Standard(objective="objective:pgd-at", hooks=(EMA(decay=0.995),)))  # fmt: skip
 
+AWP_AT = register(
+    "recipe", cites="awp", name="awp-at",
+    says="Adversarial training at weights that are moved uphill as well, by a hundredth.",
+)(Standard(
+    objective="objective:pgd-at", optimizer=Later("optimizer:awp", radius=0.01),
+))  # fmt: skip
+
+TRADES_AWP = register(
+    "recipe", cites=("awp", "trades", "weight-averaging-at"), name="trades-awp",
+    says="TRADES at weights that are moved uphill as well, ended by a moving average of them.",
+)(Standard(
+    objective="objective:trades", optimizer=Later("optimizer:awp", radius=0.005, wait=0.05),
+    hooks=(EMA(decay=0.995),),
+))  # fmt: skip
+
 SWA_AT = register(
     "recipe", cites="weight-averaging-at", name="swa-at",
     says="Adversarial training that ends with the mean of its last epochs, at a constant rate.",

@@ -18,6 +18,7 @@ from holdfast.run.loop import Training
 from holdfast.run.players import Player
 from holdfast.run.scaler import Scaler
 from holdfast.run.schedule import rate
+from holdfast.run.second_look import looking
 from holdfast.run.training import TrainingRun
 from holdfast.run.weighted import Weighted, alone, frozen_statistics
 
@@ -64,10 +65,13 @@ class Move:
         parameters = run.parameters()
         rows = ranks.rows_of_step(group, self.device)
         calls, finite = 0, True
+        if hasattr(player.optimizer, "progress"):
+            player.optimizer.progress = run.progress
 
         def closure() -> Tensor:
             nonlocal calls, finite
             first = calls == 0
+            look()
             objective = self._passed(player, group, rows, parameters, first)
             ranks.sum_gradients(parameters)
             finite = self.scaler.unscale(parameters)
@@ -83,7 +87,8 @@ class Move:
             calls += 1
             return value
 
-        player.optimizer.step(closure)  # type: ignore[arg-type]
+        with looking(run, player.optimizer) as look:
+            player.optimizer.step(closure)  # type: ignore[arg-type]
         self.scaler.update(finite)
         return finite
 
