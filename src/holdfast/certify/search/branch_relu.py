@@ -9,7 +9,6 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from holdfast.certify.linear.alive import alive, living
 from holdfast.certify.linear.backward import backward, evaluated
 from holdfast.certify.linear.bounds import propagate
 from holdfast.certify.linear.coefficients import Bounds
@@ -17,8 +16,9 @@ from holdfast.certify.linear.minima import Minima
 from holdfast.certify.linear.refine import Slopes
 from holdfast.certify.linear.region import Region, through
 from holdfast.certify.network.graph import Graph
-from holdfast.certify.network.operators import Dense, Operator
 from holdfast.certify.search.branching import divided
+from holdfast.certify.search.dense import dense, lively, sides
+from holdfast.certify.search.neurons import strengthened
 from holdfast.certify.search.signs import Signed
 from holdfast.certify.search.splits import Splits
 from holdfast.certify.search.stack import Pace, pop
@@ -26,9 +26,11 @@ from holdfast.certify.search.tree import Tree
 from holdfast.certify.search.tried import probe
 from holdfast.certify.search.unsafe import Unsafe
 
-LEAST, MOST = 8, 256  # parts bounded together
+Answer = Literal["unsat", "sat", "unknown"]
+LEAST, MOST = 2, 256  # parts bounded together
 ROOT_STEPS, FIRST_STEPS, STEPS = 8, 40, 10  # evaluations: of each neuron, of the root, of a part
 ROOT_SHARE = 0.2  # of the time, at most, for the bounds of neurons
+EARLY, EACH = 0.1, 0.45  # of the time: for a first search, of what is left for neurons one by one
 
 
 class ReluSplits:
@@ -41,7 +43,9 @@ class ReluSplits:
     layers, neurons that never fire are left out and every part bounds its neurons anew: a split
     shrinks all that lies behind it, which closes deep networks in a few splits. That is done with
     the slopes that the ascent of the whole found for each neuron: slopes of least area begin so
-    far behind its boxes that the first splits would gain nothing. Elsewhere, and
+    far behind its boxes that the first splits would gain nothing. What a first search leaves
+    open there is searched anew once every open neuron has been bounded by a branch and bound of
+    its own: what is gained in early layers is multiplied by all that follow. Elsewhere, and
     where a proof is recorded, boxes are only cut at zero by the splits.
     """
 
@@ -57,16 +61,30 @@ class ReluSplits:
         self.stuck = False
         self.least = torch.inf
 
-    def run(self, most: int | None = None) -> Literal["unsat", "sat", "unknown"]:
+    def run(self, most: int | None = None) -> Answer:
         """Search until all parts are closed, a counterexample is found or time is up."""
         whole = self.rooted()
         if whole is None:
             return "unknown"
+        now, several = time.monotonic(), self.signed.renew and len(self.signed.relus) > 1
+        early = now + EARLY * max(0.0, self.deadline - now) if several else self.deadline
+        answer = self.searched(whole, most, early)
+        if answer != "unknown" or not several or self.stuck or self.spent(most, self.deadline):
+            return answer
+        return self.searched(self.strengthened(whole.bound), most, self.deadline)
+
+    def spent(self, most: int | None, until: float) -> bool:
+        """Whether time is up, or the number of parts reached."""
+        return time.monotonic() > until or (most is not None and self.domains >= most)
+
+    def searched(self, whole: Splits, most: int | None, until: float) -> Answer:
+        """Search the whole region."""
+        self.least = min([self.least, *whole.bound[whole.bound > 0].tolist()])
         stack = [whole] if bool(whole.open.any()) else []
         pace, first = Pace(LEAST, MOST, LEAST), True
         while stack:
             batch = pop(stack, pace.size, Splits.join)
-            if time.monotonic() > self.deadline or self.domains >= (most or self.domains + 1):
+            if self.spent(most, until):
                 return "unknown"
             pace.start()
             left = self.bounded(batch, FIRST_STEPS if first else STEPS)
@@ -84,7 +102,7 @@ class ReluSplits:
         """The whole region, with what its bounds say about the alternatives."""
         region = self.region
         bounds = propagate(self.graph, region, "crown", until=self.deadline)
-        rows, renew = self.values(bounds), self.tree is None and _dense(self.graph)
+        rows, renew = self.values(bounds), self.tree is None and dense(self.graph)
         chosen: dict[int, dict[int, Tensor]] = {}
         if self.tree is not None:
             self.tree.at_root(rows[0] > 0, bounds, chosen)
@@ -101,23 +119,31 @@ class ReluSplits:
                 self.tree.at_root((rows > 0)[0] & ~(before > 0)[0], bounds, chosen)
         if bool(bounds.overflow.any()):
             return None
-        self.least = min([torch.inf, *rows[0][rows[0] > 0].tolist()])
-        graph, slopes = self.graph, None
         if renew:
-            kept = alive(bounds, graph.output)
-            slopes = {p: _few(kept, p, own) for p, own in chosen.items()}
-            part = living(bounds, graph.output, kept)
-            graph = part.graph
-            bounds = propagate(graph, region, "ibp", dict(enumerate(part.boxes)))
-        self.signed = Signed(graph, bounds, self.unsafe, renew=renew, slopes=slopes)
+            return self.renewing(bounds, sides(chosen), rows)
+        self.signed = Signed(self.graph, bounds, self.unsafe, renew=False)
         parts = self.signed.whole(rows)
         if self.tree is None or not bool(parts.open.any()):
             return parts
         return replace(parts, node=torch.tensor([self.tree.based(chosen)]))
 
+    def renewing(self, bounds: Bounds, slopes: dict[int, Slopes], rows: Tensor) -> Splits:
+        """The whole region of a network of dense layers, without neurons that never fire."""
+        part, few = lively(bounds, slopes)
+        self.signed = Signed(part.graph, part, self.unsafe, renew=True, slopes=few)
+        return self.signed.whole(rows)
+
+    def strengthened(self, rows: Tensor) -> Splits:
+        """The whole region, after every open neuron has been bounded on parts of its own."""
+        now = time.monotonic()
+        bounds, slopes = strengthened(
+            self.signed.root, self.signed.slopes or {}, now + EACH * (self.deadline - now)
+        )
+        return self.renewing(bounds, slopes, torch.maximum(rows, self.values(bounds)))
+
     def values(self, bounds: Bounds) -> Tensor:
         """`(1, J)`: numbers below the margin of each alternative."""
-        line = backward(bounds, self.graph.output, self.unsafe.c[None])
+        line = backward(bounds, bounds.graph.output, self.unsafe.c[None])
         found = evaluated(bounds, line) - self.unsafe.d
         found = found - 1e-15 * (found.abs() + 2 * self.unsafe.d.abs())
         return self.unsafe.best(found.nan_to_num(-torch.inf, -torch.inf, -torch.inf))
@@ -172,21 +198,3 @@ class ReluSplits:
         self.closed(halves, before)
         halves = halves.take(halves.open.any(1))
         return halves.take(halves.bound.amin(1).argsort(descending=True))
-
-
-def _few(kept: dict[int, Tensor], p: int, own: dict[int, Tensor]) -> Slopes:
-    """Slopes `(1, 2 n, *shape)` for the bounds of a value, of what is kept."""
-    found = {}
-    for i, both in own.items():
-        sides = both[0].unflatten(0, (2, -1))
-        sides = sides[:, kept[p]] if p in kept else sides
-        found[i] = sides[:, :, kept[i]] if i in kept else sides
-    return found
-
-
-def _dense(graph: Graph) -> bool:
-    """Whether all that mixes values are dense layers, where bounding neurons anew is cheap."""
-    return all(
-        isinstance(node.operator, Dense) or node.operator.exact
-        for node in graph.nodes if isinstance(node.operator, Operator)
-    )  # fmt: skip
