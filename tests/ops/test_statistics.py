@@ -1,12 +1,15 @@
 """Intervals against SciPy, against enumeration and against their own coverage."""
 
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
 from scipy.stats import binom, binomtest
 
 from holdfast.ops.statistics import (
+    binomial_quantile,
     bootstrap_mean,
     clopper_pearson,
     clopper_pearson_lower,
@@ -78,3 +81,23 @@ def test_quantile_interval_covers(share: float, n: int) -> None:
     miss_high = binom.sf(above - 1, n, share) if above <= n else 0.0
     assert miss_low <= 0.025 + 1e-12
     assert miss_high <= 0.025 + 1e-12
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 50, 999, 20_000])
+def test_binomial_quantiles_are_the_least_counts_that_reach_a_level(n: int) -> None:
+    for share in (1e-4, 0.05, 0.3, 0.5, 0.99):
+        for level in (1e-9, 0.005, 0.025, 0.5, 0.975, 1 - 1e-9):
+            found = binomial_quantile(level, n, share)
+            # Where the level is met exactly, rounding decides: both neighbours are right then.
+            assert binom.cdf(found, n, share) >= level * (1 - 1e-12)
+            assert found == 0 or binom.cdf(found - 1, n, share) < level * (1 + 1e-12)
+
+
+def test_an_interval_of_a_quantile_imports_no_distributions() -> None:
+    code = (
+        "import sys, torch\n"
+        "from holdfast.ops.statistics import quantile_interval\n"
+        "quantile_interval(torch.arange(50.0), 0.5)\n"
+        "assert 'scipy.special' in sys.modules and 'scipy.stats' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

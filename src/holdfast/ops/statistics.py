@@ -6,7 +6,7 @@ of counts. SciPy is loaded at the first call.
 
 from __future__ import annotations
 
-from math import inf, nan, sqrt
+from math import inf, isfinite, nan, sqrt
 from typing import overload
 
 import torch
@@ -153,18 +153,36 @@ def quantile_interval(values: Tensor, share: float, alpha: float = 0.05) -> tupl
     Returns:
         Lower and upper end; infinite where n is too small to bound that side.
     """
-    from scipy.stats import binom
-
     n = len(values)
     _checked(n, alpha)
     if not 0 < share < 1:
         raise ValueError(f"quantile_interval: share must lie in (0, 1), got {share}")
     ranked = values.detach().double().cpu().flatten().sort().values
     # x_(l) <= q fails with P(count < l) = cdf(l - 1) <= alpha / 2; q <= x_(u) with cdf(u - 1).
-    low = int(binom.ppf(alpha / 2, n, share)) if n else 0
-    low -= int(low > 0 and binom.cdf(low - 1, n, share) > alpha / 2)
-    high = int(binom.ppf(1 - alpha / 2, n, share)) + 1 if n else 1
+    low = binomial_quantile(alpha / 2, n, share) if n else 0
+    high = binomial_quantile(1 - alpha / 2, n, share) + 1 if n else 1
     return (
         float(ranked[low - 1]) if low >= 1 else -inf,
         float(ranked[high - 1]) if high <= n else inf,
     )
+
+
+def binomial_quantile(level: float, n: int, share: float) -> int:
+    """The least count that a binomial variable stays at or below with a probability.
+
+    scipy's special functions do it: its distributions are half a second of import.
+
+    Args:
+        level: the probability, in (0, 1).
+        n: trials.
+        share: chance of a success in each, in (0, 1).
+    """
+    from scipy.special import bdtr, bdtrik
+
+    guess = float(bdtrik(level, n, share))
+    count = min(max(int(guess), 0), n) if isfinite(guess) else 0
+    while count and bdtr(count - 1, n, share) >= level:
+        count -= 1
+    while count < n and bdtr(count, n, share) < level:
+        count += 1
+    return count

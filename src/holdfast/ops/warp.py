@@ -22,7 +22,7 @@ def sampled(x: Tensor, right: Tensor, down: Tensor, border: Border) -> Tensor:
     """
     height, width = x.shape[2:]
     corners = border == "mirror"
-    grid = x.new_empty(*torch.broadcast_shapes(right.shape, down.shape), 2)
+    grid = x.new_empty(*torch.broadcast_tensors(right, down)[0].shape, 2)
     for axis, (place, n) in enumerate(((right, width), (down, height))):
         if corners:
             grid[..., axis] = (place * (2 / max(n - 1, 1))).sub_(1)
