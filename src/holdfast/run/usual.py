@@ -49,7 +49,7 @@ USUAL = {
     "check:calibration": Usual(0.03, 50.0, 0.0, 0.1, 0.3),
     "check:slices": Usual(0.002, 2.9, 3.8, 1.0),
     "check:ood": Usual(0.03, 3.3, 42.0, 1.7, 0.8),
-    "check:curvature": Usual(0.6, 3.0, 0.0, 1.0, 0.5),
+    "check:curvature": Usual(0.05, 0.0, 4.3, 0.9),
     "check:corruptions": Usual(0.0, 56.0, 16.0, 1.4, 0.8, pictures=True),
     "check:explanation-stability": Usual(0.08, 0.0, 6.3, 1.0, 0.8),
     "check:envelope": Usual(0.05, 0.0, 14.0, 3.0, 0.6),
