@@ -11,6 +11,7 @@ from torch import Tensor
 from holdfast.attacks.active import Active
 from holdfast.attacks.climb import Height, ascend
 from holdfast.ops.batch import chunks, fit, portion
+from holdfast.threats.onward import onward
 
 Heights = Callable[[int, Tensor], Height]  # (step, positions of the active rows) -> what is climbed
 
@@ -95,9 +96,11 @@ def _slopes(
 def _moved(
     active: Active, change: Tensor, gradient: Tensor, length: float, *, once: bool
 ) -> Tensor:
-    """A projected step: the steepest where it is the only one."""
+    """The next point: after a projected steepest step, where it is the only one."""
     threat, x = active.threat, active.x
-    step = (threat.steepest if once else threat.along)(x, change, gradient)
+    if not once:
+        return onward(threat, x, change, gradient, length).detach()
+    step = threat.steepest(x, change, gradient)
     return threat.project(x, change.add(step, alpha=length)).detach()
 
 

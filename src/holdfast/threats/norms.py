@@ -9,12 +9,14 @@ from holdfast.core.catalog import register
 from holdfast.core.dice import Dice
 from holdfast.core.fields import NonNegative, settings
 from holdfast.ops.batch import fit
+from holdfast.ops.exchange import exchange_l1
 from holdfast.ops.geometry import norm, project_l1, project_l2, room, rounded
 from holdfast.ops.steepest import even_l1, even_l2, step_l1, step_l2
 from holdfast.threats.ball import Ball, Curved
 from holdfast.threats.blocks import moved_mass, signs, window
 
 EVEN = 2 / 3  # coordinates of a step under L1, as a share of those that a radius fills up
+HALF = 0.5  # of its room is what a coordinate takes in at once: far away a slope says little
 
 
 @register("threat", name="linf", cites="fgsm", says="Every coordinate moves by at most the radius.")
@@ -112,8 +114,10 @@ class L1(Curved):
 
     The box matters most here: the nearest point is found for ball and box together, and the
     steepest step fills the coordinates with the largest gradient up to the room they have left.
-    Ascents of many steps spread a radius evenly over two thirds as many coordinates. Unlike the
-    paper's attack the sparsity of a step is not adapted: it follows from the room.
+    Ascents of many steps move budget from the coordinates where it is worth least to those where
+    it is worth most (`onward`). Unlike the paper's attack the sparsity of a step is not adapted:
+    it follows from the room; AutoPGD's spread a radius evenly over two thirds of the coordinates
+    that it would fill up.
 
     Args:
         radius: sum of absolute changes, in the unit of the inputs.
@@ -151,6 +155,15 @@ class L1(Curved):
         down, up = room(x, self.low, self.high)
         clean = torch.nan_to_num(gradient, nan=0.0)
         return even_l1(change, clean, EVEN, self.radius, down, up)
+
+    def onward(self, x: Tensor, change: Tensor, gradient: Tensor, length: float) -> Tensor:
+        """Budget goes from the coordinates that gain least to those that gain most.
+
+        The length is that of what comes in; what goes for it is not counted.
+        """
+        down, up = room(x, self.low, self.high)
+        clean, moved = torch.nan_to_num(gradient, nan=0.0), length * self.radius
+        return self.project(x, exchange_l1(change, clean, moved, HALF, self.radius, down, up))
 
     def _nearest(self, change: Tensor, radius: Tensor, down: Tensor, up: Tensor) -> Tensor:
         return project_l1(change, radius, down, up)

@@ -12,6 +12,7 @@ from holdfast.core.errors import ShapeError, Unsupported
 from holdfast.core.goal import Outputs
 from holdfast.core.kinds import Model, Threat
 from holdfast.threats.ball import Additive
+from holdfast.threats.onward import onward
 
 
 class Rowwise(Threat):
@@ -104,6 +105,10 @@ class Rowwise(Threat):
 
     def along(self, x: Tensor, change: Tensor, gradient: Tensor) -> Tensor:
         return self._each(x, lambda t, r: t.along(x[r], change[r], gradient[r]))
+
+    def onward(self, x: Tensor, change: Tensor, gradient: Tensor, length: float) -> Tensor:
+        """The next point of an ascent, as the threat of each row has it."""
+        return self._each(x, lambda t, r: onward(t, x[r], change[r], gradient[r], length))
 
     def scaled(self, factor: float) -> Rowwise:
         return Rowwise(self.threat.scaled(factor), self.factors)
