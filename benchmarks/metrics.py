@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from holdfast.core.catalog import build
 from holdfast.core.data import Batches
 from holdfast.measures.data.two_sample_tests import kolmogorov_smirnov
-from holdfast.measures.outputs.bins import equal_width, error, tally
 from holdfast.measures.outputs.portfolio import log_loss
+from holdfast.measures.outputs.reliability import Binning
 from holdfast.ops.ranking import auroc, average_precision, false_share
 from holdfast.ops.two_samples import bandwidth, mmd2
 
@@ -42,10 +42,8 @@ def ece_by_formula(z: np.ndarray, y: np.ndarray) -> float:
 
 def ours_ece(z: Tensor, y: Tensor) -> float:
     """The same by the mechanism behind every binned calibration error."""
-    sure, answer = z.softmax(1).max(1)
-    hit = (answer == y).to(sure)
-    place = equal_width(sure, BINS)[:, None]
-    return error(tally(sure[:, None], hit[:, None], place, BINS))
+    binning = Binning(bins=BINS)
+    return binning.error(*binning.pairs(z, y))
 
 
 def fpr95(low: np.ndarray, high: np.ndarray) -> float:

@@ -9,6 +9,7 @@ import pytest
 from tests.cli.world import lay
 
 from holdfast.cli.front import run
+from holdfast.core.catalog import entries
 
 BASE = "shift net.pt --arch net.py:build --data rows.npz --limit 60".split()
 
@@ -45,3 +46,24 @@ def test_refusals(here: Path, capsys) -> None:
     assert "mnist-c" in capsys.readouterr().err
     assert run([*BASE, "--errors", "none.json"]) == 2
     assert "none.json" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("suite", "kinds", "one"), [("3dcc", 12, "fog-3d"), ("medmnist-c:blood", 11, "stain-deposit")]
+)
+def test_scenes_and_modalities_are_suites(here: Path, capsys, suite, kinds, one) -> None:
+    assert run([*BASE, "--suite", suite, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["suite"] == suite
+    tried = {c["kind"] for c in told["cells"]}
+    assert one in tried | set(told["left_out"]) and len(tried) + len(told["left_out"]) == kinds
+    assert len(told["cells"]) == 5 * len(tried) >= 25
+    if suite == "3dcc":
+        assert tried == {e.name for e in entries("shift") if "3dcc" in e.cites}
+
+
+def test_a_data_set_that_medmnist_has_not_is_refused(here: Path, capsys) -> None:
+    for word in ("medmnist-c:brain", "medmnist-c"):
+        assert run([*BASE, "--suite", word]) == 2
+        assert "retina" in capsys.readouterr().err
+    assert run([*BASE, "--suite", "imagenet-c:fog"]) == 2

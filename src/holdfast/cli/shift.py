@@ -11,7 +11,8 @@ from holdfast.cli import options as words
 from holdfast.core.errors import ConfigError
 
 ASK = "What is tried"
-SUITES = ("imagenet-c", "imagenet-c-extra", "mnist-c")
+SUITES = ("imagenet-c", "imagenet-c-extra", "mnist-c", "3dcc")
+MEDICAL = "medmnist-c"
 
 
 def shift(
@@ -28,7 +29,8 @@ def shift(
     plugin: asked.Plugin = None,
     allow_network: asked.AllowNetwork = False,
     suite: Annotated[
-        str, typer.Option(help=f"One of {', '.join(SUITES)}.", rich_help_panel=ASK)
+        str,
+        typer.Option(help=f"One of {', '.join(SUITES)}, {MEDICAL}:DATASET.", rich_help_panel=ASK),
     ] = "imagenet-c",
     errors: Annotated[
         str | None,
@@ -54,8 +56,9 @@ def shift(
     from holdfast.cli.audit import remembered
 
     name, chosen = remembered(model, given, "shift")
-    if suite not in SUITES:
-        raise ConfigError(f"--suite: no {suite!r}", fix=f"It has: {', '.join(SUITES)}.")
+    if suite not in SUITES and suite.partition(":")[0] != MEDICAL:
+        has = ", ".join((*SUITES, f"{MEDICAL}:blood"))
+        raise ConfigError(f"--suite: no {suite!r}", fix=f"It has: {has}.")
     told, lines = _asked(name, chosen, trust, suite, errors)
     if json:
         from holdfast.run.writing import canonical
@@ -75,6 +78,7 @@ def _asked(
     from holdfast.readers.published import released as benchmark
 
     units = shifted.reference_errors(errors)
+    shifted.kinds(suite)  # before anything is read
     release = benchmark(str(chosen["data"]))
     if release is not None and (release.family.kinds or release.family.films):
         subject = released.subject_for(release, name, chosen, trust)

@@ -12,22 +12,29 @@ import torch
 from holdfast.core.catalog import find
 from holdfast.core.dice import Dice
 from holdfast.core.errors import ConfigError, Unsupported
-from holdfast.core.kinds import readings
+from holdfast.core.kinds import Shift, readings
 from holdfast.core.records import Reading, Subject
 from holdfast.measures.outputs.corruption_error import ALEXNET, corruption_error
 from holdfast.ops.batch import rows
 from holdfast.run.forward import correct, labelled, outputs
 from holdfast.run.reading import proportion
+from holdfast.shifts.medmnist import medmnist_c
 from holdfast.shifts.mnist_c import RELEASED
 from holdfast.shifts.published import IMAGENET_C, IMAGENET_C_EXTRA, LEVELS
 
+SCENES = (
+    "near-focus", "far-focus", "fog-3d", "xy-motion-blur-3d", "z-motion-blur-3d", "view-change",
+    "flash", "shadow", "multi-illumination", "low-light", "iso-noise", "color-quant",
+)  # fmt: skip
 EVERY = tuple((k + 1) / LEVELS for k in range(LEVELS))
 # The digits of MNIST-C were released at one level each.
 SUITES: dict[str, dict[str, tuple[float, ...]]] = {
     "imagenet-c": dict.fromkeys(IMAGENET_C, EVERY),
     "imagenet-c-extra": dict.fromkeys(IMAGENET_C_EXTRA, EVERY),
     "mnist-c": {name: (severity,) for name, severity in RELEASED.items()},
+    "3dcc": dict.fromkeys(SCENES, EVERY),
 }
+MEDICAL = "medmnist-c"  # then a colon and the data set whose corruptions were published
 
 
 def reference_errors(given: str | None) -> Mapping[str, float] | None:
@@ -47,6 +54,17 @@ def reference_errors(given: str | None) -> Mapping[str, float] | None:
         ) from None
 
 
+def kinds(suite: str) -> dict[str, tuple[Shift, tuple[float, ...]]]:
+    """The shifts of a suite and the severities at which they are asked.
+
+    Raises:
+        ConfigError: if MedMNIST has no such data set.
+    """
+    if suite.partition(":")[0] == MEDICAL:
+        return {k: (v, EVERY) for k, v in medmnist_c(suite.partition(":")[2]).items()}
+    return {k: (find(f"shift:{k}").thing, levels) for k, levels in SUITES[suite].items()}
+
+
 def measured(subject: Subject, suite: str, units: Mapping[str, float] | None) -> dict[str, Any]:
     """Accuracy by kind and severity with exact intervals, and errors over all.
 
@@ -58,9 +76,9 @@ def measured(subject: Subject, suite: str, units: Mapping[str, float] | None) ->
     batches = subject.batches.take(labelled(subject.batches).nonzero()[:, 0])
     clean = ~correct(outputs(subject.model, batches.x), batches.y)
     wrong, cells, left_out = {}, [], {}
-    for kind, severities in SUITES[suite].items():
+    for kind, (shift, severities) in kinds(suite).items():
         try:
-            levels = [_wrong(subject, batches, kind, s) for s in severities]
+            levels = [_wrong(subject, batches, kind, shift, s) for s in severities]
         except Unsupported as refused:
             left_out[kind] = refused.says
             continue
@@ -79,9 +97,11 @@ def measured(subject: Subject, suite: str, units: Mapping[str, float] | None) ->
     }  # fmt: skip
 
 
-def _wrong(subject: Subject, batches: Any, kind: str, severity: float) -> torch.Tensor:
+def _wrong(
+    subject: Subject, batches: Any, kind: str, shift: Shift, severity: float
+) -> torch.Tensor:
     """`(n,)` bool: rows answered wrongly under a corruption; draws belong to rows."""
-    shift, found = find(f"shift:{kind}").thing, []
+    found = []
     for batch in batches:
         changed = shift(batch, severity, Dice(subject.seed, batch.index, kind))
         found.append(~correct(outputs(subject.model, changed.x, size=rows(batch.x)), batch.y))  # type: ignore[arg-type]

@@ -83,16 +83,19 @@ def smooth(x: Tensor, sigma: float, truncate: float = 4.0, border: Border = "nea
     reach = int(truncate * sigma + 0.5)
     down = _blur_axis(x.shape[-2], sigma, truncate, border).to(x)
     across = _blur_axis(x.shape[-1], sigma, truncate, border).to(x)
+    if x.requires_grad:
+        return down @ x @ across.T
     planes = x.reshape(-1, *x.shape[-2:])
-    blurred = torch.empty_like(planes)
+    blurred = torch.empty_like(planes, memory_format=torch.contiguous_format)
     few = max(1, PIECE // max(1, planes[:1].nbytes))
-    first = torch.empty_like(planes[:few])
+    first = torch.empty_like(blurred[:few])
     for part, second in zip(planes.split(few), blurred.split(few), strict=True):
-        half = first[: len(part)]
+        half, count = first[: len(part)], len(part)
         for out, near in _bands(len(across), reach):
-            half[..., out] = part[..., near] @ across[out, near].T
+            rows, to = part[..., near].flatten(0, 1), half[..., out].flatten(0, 1)
+            torch.mm(rows, across[out, near].T, out=to)
         for out, near in _bands(len(down), reach):
-            second[:, out] = down[out, near] @ half[:, near]
+            torch.bmm(down[out, near].expand(count, -1, -1), half[:, near], out=second[:, out])
     return blurred.view(x.shape)
 
 

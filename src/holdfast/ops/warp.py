@@ -105,10 +105,11 @@ def picked(x: Tensor, place: Tensor) -> Tensor:
 
     As `gather`, but by counting places on through the whole tensor, which is much quicker.
     """
-    n = x.shape[-1]
     room = torch.int32 if x.numel() < 1 << 31 else torch.int64
-    start = torch.arange(0, max(x.numel(), 1), max(n, 1), device=x.device, dtype=room)
-    index = start[: x.numel() // max(n, 1)].view(len(x), -1, 1) + place[:, None].to(room)
+    start = torch.arange(x[..., 0].numel(), device=x.device, dtype=room).mul_(x.shape[-1])
+    index = start.view(*x.shape[:-1], 1) + place.to(room).view(
+        len(x), *(1,) * (x.dim() - 2), x.shape[-1]
+    )
     return x.flatten().index_select(0, index.flatten()).view(x.shape)
 
 

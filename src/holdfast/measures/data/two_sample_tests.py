@@ -62,7 +62,7 @@ def kolmogorov_smirnov(sample: Tensor, reference: Tensor) -> Tested:
     a, b = sample.cpu().numpy(), reference.cpu().numpy()
     found = [ks_2samp(a[:, j], b[:, j]) for j in range(a.shape[1])]
     return Tested(
-        torch.tensor([float(f.statistic) for f in found]).double(),
+        torch.tensor([float(f.statistic) for f in found], dtype=torch.float64),
         torch.tensor([float(f.pvalue) for f in found], dtype=torch.float64),
     )
 

@@ -86,10 +86,11 @@ class Binning:
 
     def pairs(self, z: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Confidences `(N, C)`, -1 where left out, and whether what they speak of is so."""
+        if self.of == "answer":  # the largest share alone: no other one is divided
+            top, answer = z.max(1, keepdim=True)
+            sure = (z - top).exp_().sum(1, keepdim=True).reciprocal_()
+            return sure, (answer == y[:, None]).to(z.dtype)
         p = z.softmax(1)
-        if self.of == "answer":
-            sure, answer = p.max(1, keepdim=True)
-            return sure, (answer == y[:, None]).to(p.dtype)
         return p.masked_fill(p < self.threshold, -1.0), F.one_hot(y, p.shape[1]).to(p.dtype)
 
     def bin_of(self, sure: Tensor) -> Tensor:
