@@ -75,3 +75,21 @@ def test_a_run_that_is_slower_than_foretold_corrects_what_is_left():
     assert pace.all([]) == 0.0
     pace.workers = 0  # a cluster that has not said how many there are
     assert pace.all([first, second]) == pytest.approx(pace.one(first) + pace.one(second))
+
+
+def test_what_is_left_is_not_reckoned_anew_for_each_of_thousands_of_cells(monkeypatch):
+    now, asked = [100.0], []
+
+    def all_of(pace, cells):
+        asked.append(len(cells))
+        now[0] += 0.5  # what the forecast itself takes
+        return 60.0
+
+    monkeypatch.setattr("holdfast.run.pace.time.monotonic", lambda: now[0])
+    monkeypatch.setattr(Pace, "all", all_of)
+    pace = Pace()
+    assert pace.left([1, 2, 3]) == 60.0
+    now[0] += 4.0
+    assert pace.left([1, 2]) == 60.0 - 4.5 and asked == [3], "time that has passed is taken off"
+    now[0] += 6.0
+    assert pace.left([1]) == 60.0 and asked == [3, 1], "believed for ten seconds, twenty times 0.5"

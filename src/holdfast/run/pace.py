@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -36,6 +37,8 @@ class Pace:
     pictured: bool = True
     told: float = 0.0
     took: float = 0.0
+    ends: float = 0.0  # when all cells are finished, and until when that is believed
+    believed: float = 0.0
 
     def one(self, cell: Cell) -> float:
         """Seconds of a cell."""
@@ -46,6 +49,18 @@ class Pace:
         """Seconds until all these cells are finished."""
         each = [self.one(cell) for cell in cells if not cell.skipped]
         return max([sum(each) / max(self.workers, 1), *each]) if each else 0.0
+
+    def left(self, cells: Iterable[Cell]) -> float:
+        """Seconds until all cells that are left are finished, asked again and again.
+
+        A forecast is believed for twenty times as long as it took to make: with thousands of cells
+        a new one for each would take longer than they do.
+        """
+        now = time.monotonic()
+        if now >= self.believed:
+            self.ends = now + self.all(cells)
+            self.believed = now + 20 * (time.monotonic() - now)
+        return max(self.ends - now, 0.0)
 
     def learn(self, done: Done) -> None:
         """Take in what a finished cell took."""

@@ -60,7 +60,7 @@ class _Audit:
     pace: Pace
     alarm: Alarm
     run: str
-    left: list[Cell]
+    left: dict[int, Cell]  # by their place
     outcomes: dict[int, Outcome] = field(default_factory=dict)
     begun: set[int] = field(default_factory=set)
 
@@ -71,7 +71,7 @@ class _Audit:
             keep(beside(self.store.cells, outcome.cell), done.rows)
             Cells(self.store.cells).put(outcome, done.times)
         self.outcomes[done.cell.place] = outcome
-        self.left = [c for c in self.left if c.place != done.cell.place]
+        self.left.pop(done.cell.place, None)
         if self.store is not None:
             if fresh and done.cell.pieces:  # of a cell that is on disk as a whole
                 rmtree(done.cell.pieces, ignore_errors=True)
@@ -96,12 +96,12 @@ class _Audit:
             cell = next(fits, None) or min(waiting, key=self.pace.one)
             waiting.remove(cell)
             self.begun.add(cell.place)
-            self.progress.begins(cell, min(self.pace.all(self.left), self.alarm.left))
+            self.progress.begins(cell, min(self.pace.left(self.left.values()), self.alarm.left))
             yield cell
 
     def closed(self, stopped: bool) -> tuple[Outcome, ...]:
         """All outcomes in the order of the suite; what did not run says why."""
-        for c in self.left:
+        for c in self.left.values():
             half = ": it was begun and not finished" if c.place in self.begun else ""
             reason = f"{CUT}{half}\nUse a larger --budget; the same command continues."
             if stopped:
@@ -156,7 +156,7 @@ def audit(
     stopped, where = False, executor or Here()
     pace = Pace(rates=rates or Rates(), workers=getattr(where, "workers", 1))
     alarm = Alarm(None if budget is None else begun + budget)
-    state = _Audit(store, progress or Silent(), pace, alarm, run, list(cells))
+    state = _Audit(store, progress or Silent(), pace, alarm, run, {c.place: c for c in cells})
     try:
         known = Cells(store.cells) if store is not None and resume else None
         todo = []
