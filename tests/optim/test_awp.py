@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
@@ -23,7 +24,7 @@ from holdfast.objectives.mutual import MutualTraining
 from holdfast.objectives.trades import Trades
 from holdfast.optim.awp import AWP
 from holdfast.recipes.adversarial import AWP_AT, TRADES_AWP
-from holdfast.run.loop import Training
+from holdfast.run.loop import Control, Training
 from holdfast.threats.norms import LInf
 
 RADIUS = 0.1
@@ -223,6 +224,48 @@ def test_nothing_of_a_look_is_kept_behind_its_step() -> None:
     run = AWP_AT.against(LInf(radius=RADIUS))
     done = plan(run.objective, run.optimizer)(net(), Batches(x=X, y=Y, size=4))
     assert done.memory("looks") == {}
+
+
+@pytest.mark.parametrize("at", [2, 5])
+def test_stopped_and_continued_it_ends_with_the_same_bits(at: int, tmp_path: Path) -> None:
+    awp = Later("optimizer:awp", base=BASE, radius=0.1, wait=0.4)
+    data, hard = Batches(x=X, y=Y, size=4), AdversarialTraining(attack=SHORT)
+    whole, parts = net(), net()
+    plan(hard, awp, 3)(whole, data)
+    stop = Control(folder=tmp_path, progress=lambda run: run.step == at)
+    assert plan(hard, awp, 3)(parts, data, control=stop).step == at
+    plan(hard, awp, 3)(parts, data, control=Control(folder=tmp_path))
+    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), parts.parameters(),
+                                                 strict=True))  # fmt: skip
+
+
+class _Full(nn.Module):
+    """A net that has no memory for more than so many rows, from some pass on."""
+
+    def __init__(self, most: int, passes: int) -> None:
+        super().__init__()
+        self.inner, self.most, self.left = net(), most, passes
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.left -= 1
+        if len(x) > self.most and self.left < 0:
+            raise RuntimeError("CUDA out of memory")
+        made: Tensor = self.inner(x)
+        return made
+
+
+@pytest.mark.parametrize("passes", [0, 6])
+def test_where_memory_runs_out_in_either_look_the_step_is_finished(passes: int) -> None:
+    """Six passes are the attack and the first look: then only the second look is halved."""
+    small, whole = _Full(5, passes), _Full(99, 0)
+    for model in (small, whole):
+        objective = AdversarialTraining(attack=SHORT, threat=LInf(radius=0.0))
+        plan(objective, Later("optimizer:awp", base=BASE, radius=0.1), 2)(
+            model, Batches(x=X, y=Y, size=12)
+        )
+    for a, b in zip(small.parameters(), whole.parameters(), strict=True):
+        assert torch.allclose(a, b, atol=1e-12)
+    assert small.left < whole.left  # more passes, of fewer rows
 
 
 def test_presets_and_refusals() -> None:

@@ -53,6 +53,13 @@ def test_pseudo_labels_are_the_answers_of_the_surest_rows():
         assert set(half.index[half.y == label].tolist()) == set(best[: len(own)].tolist())
 
 
+def test_the_form_of_the_model_is_that_of_the_recipe(monkeypatch):
+    seen = []
+    monkeypatch.setattr(Standard, "__call__", lambda plan, *_, **__: seen.append(plan))
+    GeneratedData(rank=2, channels_last=True, compile="eager", warmup=0.25)(net(), data())
+    assert [(p.channels_last, p.compile, p.warmup) for p in seen] == [(True, "eager", 0.25)]
+
+
 @pytest.mark.parametrize("amount", [0.0, 0.7])
 def test_recipe_is_training_with_its_hooks(amount):
     slow = Later("torch:SGD", lr=0.05)

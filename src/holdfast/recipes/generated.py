@@ -47,7 +47,7 @@ class GeneratedData(Standard):
         accumulate: batches per step.
         precision: bits of matrix products.
         turns: further players.
-        channels_last: whether images lie in memory channel by channel.
+        channels_last: order of memory of images meanwhile.
         compile: backend that compiles the model, if any.
         generator: (labels, dice) -> inputs.
         amount: share of each batch that is made.
@@ -84,6 +84,6 @@ class GeneratedData(Standard):
             objective=self.objective, backward=self.backward, optimizer=self.optimizer,
             hooks=(*self.hooks, *added), epochs=self.epochs, schedule=self.schedule,
             warmup=self.warmup, accumulate=self.accumulate, precision=self.precision,
-            turns=self.turns,
+            turns=self.turns, channels_last=self.channels_last, compile=self.compile,
         )  # fmt: skip
         return plan(model, batches, dice=dice, control=control)
