@@ -18,7 +18,10 @@ from holdfast.threats.rowwise import Rowwise
 class Straight(L1):
     """The same ball; its ascents take projected straight steps."""
 
-    onward = None  # type: ignore[assignment]
+    def onward(
+        self, x: torch.Tensor, change: torch.Tensor, gradient: torch.Tensor, length: float
+    ) -> torch.Tensor:
+        return self.project(x, change + length * self.along(x, change, gradient))
 
 
 def climbed(threat: Threat, steps: int) -> torch.Tensor:

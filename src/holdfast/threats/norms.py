@@ -14,6 +14,7 @@ from holdfast.ops.geometry import norm, project_l1, project_l2, room, rounded
 from holdfast.ops.steepest import even_l1, even_l2, step_l1, step_l2
 from holdfast.threats.ball import Ball, Curved
 from holdfast.threats.blocks import moved_mass, signs, window
+from holdfast.threats.onward import Onward
 
 EVEN = 2 / 3  # coordinates of a step under L1, as a share of those that a radius fills up
 HALF = 0.5  # of its room is what a coordinate takes in at once: far away a slope says little
@@ -109,7 +110,7 @@ class L2(Curved):
 
 @register("threat", name="l1", cites="mind-the-box", says="The sum of all changes is bounded.")
 @settings
-class L1(Curved):
+class L1(Curved, Onward):
     """The absolute changes sum to at most the radius.
 
     The box matters most here: the nearest point is found for ball and box together, and the

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from abc import abstractmethod
 
 from torch import Tensor
 
 from holdfast.core.kinds import Threat
 
 
-@runtime_checkable
-class Onward(Protocol):
+class Onward(Threat):
     """A threat whose next point is not a projected straight step."""
 
+    @abstractmethod
     def onward(self, x: Tensor, change: Tensor, gradient: Tensor, length: float) -> Tensor:
         """The next point, `length` radii from an admissible one; admissible too."""
 

@@ -12,10 +12,10 @@ from holdfast.core.errors import ShapeError, Unsupported
 from holdfast.core.goal import Outputs
 from holdfast.core.kinds import Model, Threat
 from holdfast.threats.ball import Additive
-from holdfast.threats.onward import onward
+from holdfast.threats.onward import Onward, onward
 
 
-class Rowwise(Threat):
+class Rowwise(Onward):
     """A threat whose radius is multiplied by a factor per row.
 
     It is data, not a method: `take` takes the factors along. Rows of equal factors are handled
@@ -107,7 +107,6 @@ class Rowwise(Threat):
         return self._each(x, lambda t, r: t.along(x[r], change[r], gradient[r]))
 
     def onward(self, x: Tensor, change: Tensor, gradient: Tensor, length: float) -> Tensor:
-        """The next point of an ascent, as the threat of each row has it."""
         return self._each(x, lambda t, r: onward(t, x[r], change[r], gradient[r], length))
 
     def scaled(self, factor: float) -> Rowwise:
