@@ -43,10 +43,12 @@ class ReluSplits:
     layers, neurons that never fire are left out and every part bounds its neurons anew: a split
     shrinks all that lies behind it, which closes deep networks in a few splits. That is done with
     the slopes that the ascent of the whole found for each neuron: slopes of least area begin so
-    far behind its boxes that the first splits would gain nothing. What a first search leaves
-    open there is searched anew once every open neuron has been bounded by a branch and bound of
-    its own: what is gained in early layers is multiplied by all that follow. Elsewhere, and
-    where a proof is recorded, boxes are only cut at zero by the splits.
+    far behind its boxes that the first splits would gain nothing. Elsewhere, and where a proof is
+    recorded, boxes are only cut at zero by the splits.
+
+    What a first search leaves open is searched anew once every open neuron has been bounded by a
+    branch and bound of its own, unless a proof is recorded: what is gained in early layers is
+    multiplied by all that follow.
     """
 
     def __init__(
@@ -66,7 +68,7 @@ class ReluSplits:
         whole = self.rooted()
         if whole is None:
             return "unknown"
-        now, several = time.monotonic(), self.signed.renew and len(self.signed.relus) > 1
+        now, several = time.monotonic(), self.tree is None and len(self.signed.relus) > 1
         early = now + EARLY * max(0.0, self.deadline - now) if several else self.deadline
         answer = self.searched(whole, most, early)
         if answer != "unknown" or not several or self.stuck or self.spent(most, self.deadline):
@@ -107,8 +109,7 @@ class ReluSplits:
         if self.tree is not None:
             self.tree.at_root(rows[0] > 0, bounds, chosen)
         if not bool((rows > 0).all()):
-            known = dict(enumerate(bounds.boxes))
-            now = time.monotonic()
+            known, now = dict(enumerate(bounds.boxes)), time.monotonic()
             bounds = propagate(
                 self.graph, region, "crown", known, steps=ROOT_STEPS,
                 chosen=chosen if self.tree is not None or renew else None,
@@ -119,27 +120,26 @@ class ReluSplits:
                 self.tree.at_root((rows > 0)[0] & ~(before > 0)[0], bounds, chosen)
         if bool(bounds.overflow.any()):
             return None
-        if renew:
-            return self.renewing(bounds, sides(chosen), rows)
-        self.signed = Signed(self.graph, bounds, self.unsafe, renew=False)
-        parts = self.signed.whole(rows)
+        parts = self.begun(bounds, sides(chosen) if renew else None, rows)
         if self.tree is None or not bool(parts.open.any()):
             return parts
         return replace(parts, node=torch.tensor([self.tree.based(chosen)]))
 
-    def renewing(self, bounds: Bounds, slopes: dict[int, Slopes], rows: Tensor) -> Splits:
-        """The whole region of a network of dense layers, without neurons that never fire."""
-        part, few = lively(bounds, slopes)
-        self.signed = Signed(part.graph, part, self.unsafe, renew=True, slopes=few)
+    def begun(self, bounds: Bounds, slopes: dict[int, Slopes] | None, rows: Tensor) -> Splits:
+        """The whole region; where slopes are given, without neurons that never fire."""
+        if slopes is not None:
+            bounds, slopes = lively(bounds, slopes)
+        renew = slopes is not None
+        self.signed = Signed(bounds.graph, bounds, self.unsafe, renew=renew, slopes=slopes)
         return self.signed.whole(rows)
 
     def strengthened(self, rows: Tensor) -> Splits:
         """The whole region, after every open neuron has been bounded on parts of its own."""
-        now = time.monotonic()
-        bounds, slopes = strengthened(
-            self.signed.root, self.signed.slopes or {}, now + EACH * (self.deadline - now)
-        )
-        return self.renewing(bounds, slopes, torch.maximum(rows, self.values(bounds)))
+        now, signed = time.monotonic(), self.signed
+        until = now + EACH * (self.deadline - now)
+        bounds, slopes = strengthened(signed.root, signed.slopes or {}, until)
+        rows = torch.maximum(rows, self.values(bounds))
+        return self.begun(bounds, slopes if signed.renew else None, rows)
 
     def values(self, bounds: Bounds) -> Tensor:
         """`(1, J)`: numbers below the margin of each alternative."""

@@ -25,6 +25,7 @@ from holdfast.ops.interval import Box, intersect
 ASCENT = 8  # moves of the slopes for each neuron before anything is split
 STEPS = 6  # evaluations of each part
 LEAVES = 64  # parts of the region that one end of a neuron may be bounded on
+MOST = 2**26  # slopes in all, of values that are bounded so
 NUMBERS = 2**21  # coefficients held at once, of all values
 
 
@@ -149,7 +150,7 @@ def strengthened(
     """Bounds of one row, each open neuron bounded on parts of its own, layer by layer.
 
     Args:
-        bounds: of a network whose ReLUs all follow dense layers.
+        bounds: of a network.
         slopes: for values, those below the ReLUs before them.
         until: of `time.monotonic()`; layers share what is left of the time alike.
 
@@ -159,7 +160,7 @@ def strengthened(
     graph, region, found = bounds.graph, bounds.region, dict(slopes)
     boxes = dict(enumerate(bounds.boxes))
     later = [p for p in dict.fromkeys(n.parents[0] for n in graph.nodes if n.is_relu)
-             if any(node.is_relu for node in graph.nodes[:p])]  # fmt: skip
+             if 0 < _size(graph, p) <= MOST]  # fmt: skip
     for k, p in enumerate(later):
         known, now = propagate(graph, region, "ibp", boxes), time.monotonic()
         chosen: dict[int, dict[int, Tensor]] = {}
@@ -169,6 +170,12 @@ def strengthened(
             known, p, found[p], now + (until - now) / (len(later) - k)
         )
     return propagate(graph, region, "ibp", boxes), found
+
+
+def _size(graph: Graph, p: int) -> int:
+    """How many slopes belong to the bounds of a value."""
+    before = sum(prod(node.shape) for node in graph.nodes[:p] if node.is_relu)
+    return 2 * prod(graph.nodes[p].shape) * before
 
 
 def parted(bounds: Bounds, p: int, slopes: Slopes, until: float) -> Box:

@@ -49,7 +49,8 @@ class Signed:
         self.renew = renew
         self.mixtures = Mixtures(unsafe)
         seen: dict[int, Tensor] = {}
-        backward(root, graph.output, unsafe.c[None], seen=seen)
+        asked = unsafe.c.reshape(1, -1, *graph.nodes[graph.output].shape)
+        backward(root, graph.output, asked, seen=seen)
         self.scale = {i: float(v.abs().mean()) + 1e-6 for i, v in seen.items()}
 
     def whole(self, bound: Tensor) -> Splits:
