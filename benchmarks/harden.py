@@ -45,7 +45,7 @@ from holdfast.threats.norms import LInf
 SECONDS, SEEDS, PARTS = 30.0, (0, 1, 2), ("costs", "races", "auto")
 ROWS, HELD, GOAL = 500, 200, 0.03
 WANTED = (
-    "n-fgsm", "short-at", "trades", "pgd-at", "ema-at", "swa-at", "mart", "adr",
+    "ema-n-fgsm", "n-fgsm", "short-at", "trades", "pgd-at", "ema-at", "swa-at", "mart", "adr",
     "label-smoothing-at",
 )  # fmt: skip
 KEPT = Path(__file__).parents[1] / "build" / "benchmarks" / "harden"

@@ -13,7 +13,8 @@ from holdfast.threats.norms import LInf
 
 NAMES = (
     "mart", "adr", "dafa", "doubly-robust", "ema-at", "swa-at", "label-smoothing-at",
-    "adversarial-fine-tuning", "fast-at", "n-fgsm", "grad-align", "free-at",
+    "adversarial-fine-tuning", "fast-at", "n-fgsm", "ema-n-fgsm", "grad-align",
+    "free-at",
     "awp-at", "trades-awp",
 )  # fmt: skip
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from holdfast.core.catalog import register
 from holdfast.core.fields import Later
 from holdfast.hooks.ema import EMA
@@ -83,6 +85,11 @@ N_FGSM = register(
     objective=GrowingThreat(base=FastAdversarialTraining(noise=2.0, travel=1.0, bounded=False)),
     schedule="onecycle",
 ))  # fmt: skip
+
+EMA_N_FGSM = register(
+    "recipe", cites=("fast-at", "weight-averaging-at"), name="ema-n-fgsm",
+    says="N-FGSM within a threat that grows first, ended by a moving average of the weights.",
+)(replace(N_FGSM, hooks=(EMA(decay=0.995),)))  # fmt: skip
 
 GRAD_ALIGN = register(
     "recipe", cites="fast-at", name="grad-align",
