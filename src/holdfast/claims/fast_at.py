@@ -98,9 +98,10 @@ CLAIM = Claim(
         "objective:fast-at", "objective:free-at", "hook:replay", "recipe:fast-at", "recipe:n-fgsm",
         "recipe:ema-n-fgsm", "recipe:grad-align", "recipe:free-at",
     ),
-    says="Training on one step (plain, with more noise and weights averaged or not, or with aligned "
-    "slopes) and for free (in as many passes) loses at most 5 points of robust accuracy to training on several, in the mean "
-    "over the seeds; a model that only one step cannot break is stopped, a sound one is not.",
+    says="Training on one step (plain, with more noise and weights averaged or not, or with "
+    "aligned slopes) and for free (in as many passes) loses at most 5 points of robust accuracy to "
+    "training on several, in the mean over the seeds; a model that only one step cannot break is "
+    "stopped, a sound one is not.",
     left="least robust accuracy of the five ways (l-inf 0.1)",
     right="robust accuracy of adversarial training",
     trial=trial,
