@@ -40,13 +40,26 @@ def render(y: Tensor, z: Tensor) -> Tensor:
     a = column * angle.cos() + row * angle.sin()
     b = row * angle.cos() - column * angle.sin()
     reach, half = 3 + 1.5 * size, 0.6 + 0.6 * thick
-    bar = torch.maximum(b.abs() - half, a.abs() - reach)
-    other = torch.maximum(a.abs() - half, b.abs() - reach)
-    ring = ((a**2 + b**2).sqrt() - (reach - half)).abs() - half
-    far = torch.where(_is(y, 0), torch.minimum(bar, other), torch.where(_is(y, 1), ring, bar))
+    far = outline(y, a, b, reach, half)
     edge = (0.5 - far).clamp(0, 1)  # a pixel wide
     x: Tensor = (0.4 + 0.6 * bright) * edge
     return x[:, None].float()
+
+
+def outline(y: Tensor, a: Tensor, b: Tensor, reach: Tensor, half: Tensor) -> Tensor:
+    """`(B, H, W)` distances from the edge of crosses, rings and bars, negative inside.
+
+    Args:
+        y: `(B,)` classes.
+        a: `(B, H, W)` place along the object, from its middle.
+        b: `(B, H, W)` place across it.
+        reach: `(B, 1, 1)` from the middle to the end.
+        half: `(B, 1, 1)` half of the thickness.
+    """
+    bar = torch.maximum(b.abs() - half, a.abs() - reach)
+    other = torch.maximum(a.abs() - half, b.abs() - reach)
+    ring = ((a**2 + b**2).sqrt() - (reach - half)).abs() - half
+    return torch.where(_is(y, 0), torch.minimum(bar, other), torch.where(_is(y, 1), ring, bar))
 
 
 def _is(y: Tensor, label: int) -> Tensor:

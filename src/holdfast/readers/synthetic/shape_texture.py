@@ -38,12 +38,12 @@ def mask_of(shape: Tensor, place: Tensor, reach: Tensor) -> Tensor:
     return each[shape, torch.arange(len(shape))]
 
 
-def texture_of(texture: Tensor, start: Tensor) -> Tensor:
+def texture_of(texture: Tensor, start: Tensor, side: int = SIDE) -> Tensor:
     """`(n, H, W)` in {0, 1}: stripes two pixels wide, or squares of two pixels."""
-    line = torch.arange(SIDE)
+    line = torch.arange(side)
     down, across = (((line[None] + s[:, None]) // 2) % 2 for s in start.unbind(1))
     lying, standing = down[:, :, None], across[:, None, :]
-    full = (len(start), SIDE, SIDE)
+    full = (len(start), side, side)
     checked = (lying + standing) % 2
     each = torch.stack([standing.expand(full), lying.expand(full), checked])
     return each[texture, torch.arange(len(texture))]
