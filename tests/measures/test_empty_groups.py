@@ -8,11 +8,12 @@ import pytest
 import torch
 from torch import nn
 
+from holdfast.checks.gym.bench import TestBench
 from holdfast.checks.gym.lines import lines
 from holdfast.checks.gym.slice import Slice
 from holdfast.checks.slices import Slices
 from holdfast.core.data import Batches
-from holdfast.core.errors import ShapeError
+from holdfast.core.errors import ConfigError, ShapeError, Unsupported
 from holdfast.core.records import Subject
 from holdfast.measures.outputs.fairness import rate_gaps
 from holdfast.measures.outputs.groups import group_accuracy
@@ -80,3 +81,38 @@ def test_classes_and_groups_without_rows_are_no_slices() -> None:
     (found,) = Slices()(Subject(model=nn.Linear(4, 3), batches=data))
     labels = {str(row["label"]) for row in found.figures[0].rows}
     assert labels == {"class a", "class b", "group 0", "group 2"}
+
+
+def test_weight_that_lies_on_empty_groups_alone_is_refused() -> None:
+    groups = torch.where(HALVES == 1, 2, 0)
+    with pytest.raises(ConfigError, match="without rows"):
+        group_accuracy(Z, Y, groups=groups, weights=torch.tensor([0.0, 1.0, 0.0]))
+
+
+def test_a_mask_without_columns_is_refused() -> None:
+    with pytest.raises(ShapeError, match="belongs to a group"):
+        group_accuracy(Z, Y, groups=torch.zeros(60, 0, dtype=torch.bool))
+
+
+def test_rows_without_a_label_are_no_wrong_answers_of_a_slice() -> None:
+    y = torch.where(torch.arange(60) < 30, Y, -100)
+    all_right = nn.Linear(3, 3)
+    with torch.no_grad():
+        all_right.weight.copy_(torch.eye(3)), all_right.bias.zero_()
+    x = torch.nn.functional.one_hot(Y, 3).float()
+    rows = Batches(x=x, y=y, group=HALVES)
+    (finding,) = Slices()(Subject(model=all_right, batches=rows))
+    assert {row["value"] for row in finding.figures[0].rows} == {1.0}
+    assert finding.readings[0].n <= 30
+    labels = {str(row["label"]) for row in finding.figures[0].rows}
+    assert "group 0" in labels and "group 1" not in labels
+    for few in (rows.take(slice(30, 60)), rows.take(slice(0, 0))):
+        with pytest.raises(Unsupported, match="no row is labelled"):
+            list(Slices()(Subject(model=all_right, batches=few)))
+
+
+def test_an_evaluation_set_without_rows_is_named_and_left_out() -> None:
+    rows = Batches(x=Z, y=Y)
+    bench = TestBench(sets={"none": rows.take(slice(0, 0)), "some": rows}, scores=(), shifts=())
+    made, refused = bench.slices(Subject(model=nn.Linear(3, 3), batches=rows), rows)
+    assert [one.name for one in made] == ["some"] and refused == {"none": "none has no rows"}

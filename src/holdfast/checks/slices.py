@@ -8,6 +8,8 @@ from typing import ClassVar
 from torch import Tensor
 
 from holdfast.core.catalog import register
+from holdfast.core.data import UNLABELLED
+from holdfast.core.errors import Unsupported
 from holdfast.core.fields import Inner, settings
 from holdfast.core.kinds import Batches, Check
 from holdfast.core.records import Cell, Figure, Finding, Reading, Severity, Subject
@@ -21,7 +23,8 @@ class Slices(Check):
     """Accuracy of every class and group, worst first.
 
     The intervals hold together for all slices (Bonferroni: each at alpha / slices), so that
-    the worst one is not merely the unluckiest. Cost: one forward per row.
+    the worst one is not merely the unluckiest. Rows without a label do not count. Cost: one forward
+    per row.
 
     Args:
         alpha: all intervals together have coverage 1 - alpha.
@@ -38,6 +41,11 @@ class Slices(Check):
         batches = subject.batches
         if batches is None or subject.model is None:
             return
+        known = batches.y != UNLABELLED
+        if known.dim() == 1 and not bool(known.all()):
+            batches = batches.take(known.nonzero().flatten())
+        if not len(batches):
+            raise Unsupported("no row is labelled")
         right = correct(outputs(subject.model, batches.x), batches.y)
         slices = _slices(batches)
         found = [

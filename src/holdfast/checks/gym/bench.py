@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from holdfast.checks.gym.build import (
     attacked,
-    evaluation_sets,
+    evaluation_set,
     subpopulations,
     transformation,
     tried,
@@ -101,7 +101,8 @@ class TestBench(Check):
                 raise Unsupported("attacks of slices need a threat", fix="Give --threats linf:0.1.")
             hit = partial(attacked, attack, subject.model, batches, subject.threats[0])
             makers.append((type(attack).__name__, lambda hit=hit: [hit(subject.seed)]))  # type: ignore[misc]
-        makers.append(("sets", lambda: evaluation_sets(self.sets)))
+        for name, data in (self.sets or {}).items():
+            makers.append((name, partial(evaluation_set, name, data)))
         return tried(makers)
 
     def _finding(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
@@ -90,9 +90,15 @@ def attacked(attack: Attack, model: Model, batches: Batches, threat: Threat, see
     return Slice(name, "attack", replace(batches, x=x), batches, every)
 
 
-def evaluation_sets(sets: Mapping[str, Batches] | None) -> list[Slice]:
-    """Foreign data sets as slices."""
-    return [Slice(name, "evaluation set", data) for name, data in (sets or {}).items()]
+def evaluation_set(name: str, data: Batches) -> list[Slice]:
+    """A foreign data set as a slice.
+
+    Raises:
+        Unsupported: if it has no rows.
+    """
+    if not len(data):
+        raise Unsupported(f"{name} has no rows")
+    return [Slice(name, "evaluation set", data)]
 
 
 def tried(

@@ -106,7 +106,7 @@ class GroupReport:
         The lowest of many accuracies is too low on average; so is that of a resample, which is
         why intervals are basic ones (2 v - quantile).
         """
-        kinds, own = self.member.cpu().unique(dim=0, return_inverse=True)
+        kinds, own = self.member.cpu().double().unique(dim=0, return_inverse=True)
         size = own.bincount(minlength=len(kinds)).double()
         hit = torch.zeros(len(kinds), dtype=torch.float64).index_add(
             0, own, self.right.cpu().double()
@@ -114,7 +114,6 @@ class GroupReport:
         g = Dice.of(0, self.seed).generator(self.name)
         share = (hit / size).expand(DRAWS, -1).contiguous()
         drawn = torch.binomial(size.expand(DRAWS, -1).contiguous(), share, generator=g)
-        kinds = kinds.double()
         every = (drawn @ kinds) / (size @ kinds)
         judged, full = self._judged().cpu(), (size @ kinds) > 0
         some = every[:, judged]
@@ -148,7 +147,7 @@ def _member(groups: Tensor | None, y: Tensor, labels: Tensor, name: str) -> Tens
             raise ShapeError(f"{name}: groups must be numbers from 0 on")
         return torch.nn.functional.one_hot(own).bool()
     if groups.dtype == torch.bool and groups.shape[:-1] == y.shape and groups.dim() > y.dim():
-        return groups.reshape(-1, groups.shape[-1])[known.to(groups.device)]
+        return groups.flatten(0, -2)[known.to(groups.device)]
     raise ShapeError(
         f"{name}: groups {groups.dtype} {tuple(groups.shape)} do not fit labels {tuple(y.shape)}",
         fix="Pass whole numbers like the labels, or a mask (B, G).",
@@ -186,7 +185,7 @@ def group_accuracy(
 
     Raises:
         ShapeError: if outputs, labels and groups do not fit, or no labelled row has a group.
-        ConfigError: if there are not as many weights as groups.
+        ConfigError: if there are not as many weights as groups, or groups with rows have none.
     """
     found = labelled(outputs, y)
     if not len(found.y):
@@ -196,4 +195,6 @@ def group_accuracy(
         raise ShapeError(f"{name}: no labelled row belongs to a group")
     if weights is not None and weights.shape != (member.shape[1],):
         raise ConfigError(f"{name}: {tuple(weights.shape)} weights for {member.shape[1]} groups")
+    if weights is not None and not float(weights.to(member.device)[member.any(0)].sum()) > 0:
+        raise ConfigError(f"{name}: all weight lies on groups without rows")
     return GroupReport(found.correct, member, weights, least, alpha, seed, name, found.flags)
