@@ -77,3 +77,13 @@ def test_rows_do_not_see_each_other() -> None:
 def test_an_empty_batch_stays_empty() -> None:
     none = torch.zeros(0, 1, 4, 4)
     assert exchange_l1(none, none, 1.0, 0.5, RADIUS, none, none).shape == none.shape
+
+
+def test_what_stands_on_the_wrong_side_alone_is_no_dead_end() -> None:
+    d = torch.tensor([[-0.3, -0.1], [0.0, 0.3], [0.2, -0.2]], dtype=torch.float64)
+    g = torch.tensor([[2.0, 1.0], [2.0, 1.0], [1.0, 3.0]], dtype=torch.float64)
+    down, up = torch.full_like(d, -0.5), torch.full_like(d, 0.5)
+    for _ in range(12):
+        d = exchange_l1(d, g, 0.1, 0.5, 0.4, down, up)
+    best = torch.tensor([[0.4, 0.0], [0.4, 0.0], [0.0, 0.4]], dtype=torch.float64)
+    assert torch.allclose(d, best, atol=1e-6)

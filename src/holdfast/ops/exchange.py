@@ -40,8 +40,11 @@ def exchange_l1(
     room = torch.where((g != 0) & (there >= 0), room, 0.0)  # what is on the other side goes first
     worth = torch.cat([g * d.sign(), g.abs()], 1)
     coming = _filled(room, torch.where(room > 0, worth[:, d.shape[1] :], -1.0), moved, kind)
+    # Where nothing can come in, what is on the other side goes for nothing: it was in the way.
+    idle = (room == 0).all(1, keepdim=True) & (moved > 0)
+    own = torch.where(idle & (there < 0) & (g != 0), 0.0, d.abs())
     full = radius * (1 - min(8 * torch.finfo(d.dtype).eps, 1e-6))  # sums are rounded
-    kept = _filled(torch.cat([d.abs(), coming], 1), worth, full, kind)
+    kept = _filled(torch.cat([own, coming], 1), worth, full, kind)
     held, come = kept.split(d.shape[1], 1)
     found: Tensor = torch.copysign(held, d) + come * g.sign()
     return found.reshape(change.shape)

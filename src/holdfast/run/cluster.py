@@ -20,6 +20,7 @@ from holdfast.core.errors import ConfigError, MissingExtra
 # No report of its use goes to Ray's makers, and devices stay visible to actors.
 _QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 _CLIENT = "ray://"
+_UNREADY = "Initialization failure"  # of a head that listens before it can start what serves us
 _PATIENCE = 10.0  # seconds for a connection to be made
 _STORE = 100_000_000  # bytes of Ray's own memory: outcomes are small, and go around it
 
@@ -72,8 +73,7 @@ def _connect(ray: Any, address: str, cores: int) -> None:
     if address.startswith(_CLIENT):
         _knock(address)
         logging.getLogger("ray").setLevel(logging.ERROR)  # the level above goes to the head alone
-    tries = 3 if address == "local" else 1  # on a busy machine Ray gives itself up too soon
-    for left in reversed(range(tries)):
+    for left in reversed(range(3)):  # on a busy machine Ray gives itself up too soon
         try:
             with warnings.catch_warnings(action="ignore"):  # what goes wrong is raised too
                 ray.init(address, **told)
@@ -81,7 +81,7 @@ def _connect(ray: Any, address: str, cores: int) -> None:
         except Exception as error:  # Ray raises whatever it likes, bare ones too
             with suppress(Exception):
                 ray.shutdown()
-            if left:
+            if left and (address == "local" or _UNREADY in str(error)):
                 continue
             raise _unanswered(address, error) from None
 
