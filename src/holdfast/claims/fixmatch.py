@@ -75,8 +75,11 @@ CLAIM = Claim(
     left="accuracy on other digits with rows without a label",
     right="after as many steps on the labelled rows alone",
     trial=trial,
-    seeds=(0,),
+    seeds=(7,),  # it was worded while looking at seed 0
     mutants=("wrong-answers", "never-sure"),
     seconds=20,
     quick=False,
+    known="does not hold",
+    why="On the seed that it was worded on the gain was more than three points; on the fresh one "
+    "it is 2.6 of the three (0.721 against 0.695).",
 )
