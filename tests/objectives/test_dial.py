@@ -12,6 +12,7 @@ from holdfast.attacks.pgd import PGD
 from holdfast.core.data import Batch
 from holdfast.core.dice import Dice
 from holdfast.core.errors import Unsupported
+from holdfast.objectives.adversary import LargestLoss, goal_of, worst
 from holdfast.objectives.dial import DomainInvariant, reversed_gradient
 from holdfast.objectives.trades import Trades
 from holdfast.run.training import TrainingRun
@@ -59,7 +60,8 @@ def test_losses_and_gradients_are_those_of_the_formula():
     run = run_of(model, DIAL, progress=0.2)
     head = run.parts["objective"]
     losses = DIAL(run, b)
-    change = DIAL._lost(run_of(model, DIAL), b)
+    goal, own = LargestLoss(goal_of(b.y)), run_of(model, DIAL).dice.spawn("attack")
+    change = worst(DIAL.attack, model, b.x, goal, DIAL.threat, own, DIAL.mode)
     phi, last = model[:2], model[2]
     h = [phi(b.x), phi(b.x + change)]
     z = [last(v) for v in h]

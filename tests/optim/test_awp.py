@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -12,16 +14,25 @@ from torch import Tensor, nn
 
 from holdfast.attacks.pgd import PGD
 from holdfast.core.data import Batches
+from holdfast.core.dice import Dice
 from holdfast.core.errors import ConfigError
-from holdfast.core.fields import Later
-from holdfast.core.kinds import Hook, Objective, Run
+from holdfast.core.fields import Later, settings
+from holdfast.core.goal import Goal
+from holdfast.core.kinds import Attack, Hook, Model, Objective, Run, Threat
 from holdfast.hooks.ema import EMA
 from holdfast.objectives.adversarial import AdversarialTraining
+from holdfast.objectives.attribution import AttributionProtection
+from holdfast.objectives.awr import AdaptivelyWeighted
 from holdfast.objectives.dial import DomainInvariant
 from holdfast.objectives.fast import FastAdversarialTraining
+from holdfast.objectives.image_text import FareLoss
+from holdfast.objectives.logit_pairing import LogitPairing
 from holdfast.objectives.mart import MART
+from holdfast.objectives.mtard import TwoTeachers
 from holdfast.objectives.mutual import MutualTraining
+from holdfast.objectives.pubdef import PubDef
 from holdfast.objectives.trades import Trades
+from holdfast.objectives.unlearning import AdversarialUnlearning
 from holdfast.optim.awp import AWP
 from holdfast.recipes.adversarial import AWP_AT, TRADES_AWP
 from holdfast.run.loop import Control, Training
@@ -143,6 +154,36 @@ def test_no_attack_is_repeated(objective: Objective, name: str) -> None:
     learned = 2 if isinstance(objective, Trades | MART) or getattr(objective, "clean", 0) else 1
     more = [b - a for a, b in zip(seen["once"], seen["twice"], strict=True)]
     assert more == [12 * learned, 12 * learned]
+
+
+@settings
+class _Asked(Attack):
+    """Moves every row to the edge; counts how often it is asked."""
+
+    asked: ClassVar[int] = 0
+
+    def __call__(
+        self, model: Model, x: Tensor, goal: Goal, threat: Threat, *, dice: Dice | None = None
+    ) -> Tensor:
+        type(self).asked += 1
+        return threat.project(x, torch.ones_like(threat.none(x)))
+
+
+@pytest.mark.parametrize("of", [
+    AttributionProtection, AdversarialTraining, LogitPairing, DomainInvariant, MutualTraining,
+    AdaptivelyWeighted, TwoTeachers, AdversarialUnlearning, FareLoss, PubDef,
+], ids=lambda o: o.__name__)  # fmt: skip
+def test_whoever_asks_an_attack_asks_it_once_a_step(of: Any) -> None:
+    asked = {}
+    objective = of.example(None) if hasattr(of, "example") else of()
+    objective = replace(objective, attack=_Asked())
+    if of is PubDef:
+        objective = replace(objective, keep=False)
+    for which, chosen in (("once", BASE), ("twice", Later("optimizer:awp", base=BASE))):
+        _Asked.asked, model = 0, nn.Linear(4, 3).double()
+        plan(objective, chosen)(model, Batches(x=X[:, :4], y=Y, size=4))
+        asked[which] = _Asked.asked
+    assert asked["once"] == asked["twice"] >= 3
 
 
 @pytest.mark.parametrize("objective", [DomainInvariant(attack=SHORT), MutualTraining(attack=SHORT)])

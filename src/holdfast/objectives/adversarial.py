@@ -11,9 +11,8 @@ from holdfast.core.errors import Unsupported
 from holdfast.core.fields import Part, Share, settings
 from holdfast.core.goal import logits
 from holdfast.core.kinds import Attack, Loss, Objective, Run, Threat
-from holdfast.objectives.adversary import LargestLoss, Mode, goal_of, worst
+from holdfast.objectives.adversary import LargestLoss, Mode, goal_of, sought
 from holdfast.objectives.supervised import per_row
-from holdfast.run.second_look import kept
 from holdfast.threats.norms import LInf
 
 
@@ -62,11 +61,8 @@ class AdversarialTraining(Objective):
 
     def __call__(self, run: Run, batch: Batch) -> Tensor:
         x, threat, loss = tensor_of(batch), resolve(self.threat), resolve(self.loss)
-        goal, attack = LargestLoss(goal_of(batch.y)), resolve(self.attack)
-        dice = run.dice.spawn("attack")
-        change = kept(
-            run, "attack", lambda: worst(attack, run.model, x, goal, threat, dice, self.mode)
-        )
+        goal = LargestLoss(goal_of(batch.y))
+        change = sought(run, self.attack, x, lambda: goal, threat, self.mode)
         attacked = per_row(loss(logits(threat.through(run.model, x, change)), batch.y), batch.y)
         if not self.clean:
             return attacked

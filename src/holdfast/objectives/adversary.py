@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,13 +10,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from holdfast.core.catalog import resolve
 from holdfast.core.dice import Dice
 from holdfast.core.endless import Endless, LargestLoss
 from holdfast.core.goal import Goal, Outputs, Pixels, Untargeted, logits
-from holdfast.core.kinds import Attack, Threat
+from holdfast.core.kinds import Attack, Run, Threat
 from holdfast.core.quiet import quiet
+from holdfast.run.second_look import kept
 
-__all__ = ["Departure", "Endless", "LargestLoss", "Mode", "divergence", "goal_of", "worst"]
+__all__ = [
+    "Departure", "Endless", "LargestLoss", "Mode", "divergence", "goal_of", "sought", "worst",
+]  # fmt: skip
 
 Mode = Literal["eval", "train"]
 
@@ -75,3 +80,30 @@ def worst(
             model.eval()
         change = attack(model, x, goal, threat, dice=dice)
         return threat.project(x, change).detach()
+
+
+def sought(
+    run: Run,
+    attack: Attack | str,
+    x: Tensor,
+    goal: Callable[[], Goal],
+    threat: Threat,
+    mode: Mode = "eval",
+    *,
+    model: nn.Module | None = None,
+    name: str = "attack",
+) -> Tensor:
+    """The change to train on: the worst one, or in a second look what the first one found.
+
+    Args:
+        run: under way.
+        attack: how to look.
+        x: inputs.
+        goal: gives what to maximise; asked only where the search is made.
+        threat: what is admissible.
+        mode: of the model meanwhile.
+        model: under attack, if it is not the run's own.
+        name: of the search among those of one step; its draws are this part of the run's dice.
+    """
+    net, dice = run.model if model is None else model, run.dice.spawn(name)
+    return kept(run, name, lambda: worst(resolve(attack), net, x, goal(), threat, dice, mode))

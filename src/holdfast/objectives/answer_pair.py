@@ -17,7 +17,7 @@ from holdfast.core.fields import Part
 from holdfast.core.goal import Outputs, logits
 from holdfast.core.kinds import Attack, Objective, Run, Threat
 from holdfast.losses.cross_entropy import cross_entropy
-from holdfast.objectives.adversary import worst
+from holdfast.objectives.adversary import sought
 from holdfast.objectives.supervised import per_row
 from holdfast.ops.batch import Inputs
 from holdfast.threats.bind import bind
@@ -111,8 +111,7 @@ class AnswerPair(Objective):
         if isinstance(threat, Embedding) and not ids.is_floating_point():
             threat = replace(threat, where=prompt_of(away))
         threat = bind(threat, run.model)
-        dice, attack = run.dice.spawn("attack"), resolve(self.attack)
-        return worst(attack, model, ids, Says(away), threat, dice, "eval"), threat
+        return sought(run, self.attack, ids, lambda: Says(away), threat, model=model), threat
 
     @abstractmethod
     def pair(self, run: Run, batch: Batch, good: Tensor, bad: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from holdfast.core.fields import Count, Part, settings
 from holdfast.core.goal import logits
 from holdfast.core.kinds import Attack, Model, Objective, Run, Threat
 from holdfast.objectives.adversarial import tensor_of
-from holdfast.objectives.adversary import LargestLoss, Mode, goal_of, worst
+from holdfast.objectives.adversary import LargestLoss, Mode, goal_of, sought
 from holdfast.objectives.penalized import leaf, slope
 from holdfast.threats.norms import LInf
 
@@ -89,8 +89,8 @@ class AttributionProtection(Objective):
 
     def __call__(self, run: Run, batch: Batch) -> Tensor:
         x, y, threat = tensor_of(batch), batch.y, resolve(self.threat)
-        goal, dice = LargestLoss(goal_of(y)), run.dice.spawn("attack")
-        change = worst(resolve(self.attack), run.model, x, goal, threat, dice, self.mode)
+        goal = LargestLoss(goal_of(y))
+        change = sought(run, self.attack, x, lambda: goal, threat, self.mode)
         labels = y.argmax(-1) if y.is_floating_point() else y
         moved = threat.apply(x, change).detach()
         before, after = (

@@ -24,9 +24,8 @@ from holdfast.core.goal import logits
 from holdfast.core.kinds import Attack, Model, Objective, Run, Threat
 from holdfast.losses.smoothed import label_smoothing
 from holdfast.objectives.adversarial import tensor_of
-from holdfast.objectives.adversary import Departure, Mode, divergence, worst
+from holdfast.objectives.adversary import Departure, Mode, divergence, sought
 from holdfast.objectives.teachers import answers_of, linear_teachers
-from holdfast.run.second_look import kept
 from holdfast.threats.norms import LInf
 
 
@@ -107,11 +106,12 @@ class AdaptivelyWeighted(Objective):
         far = divergence((teacher / heat).log_softmax(-1), (z / heat).log_softmax(-1))
         free = self.teach * far
         if self.weight:
-            fixed = answers_of(run.model, x, "AdaptivelyWeighted").log_softmax(-1)
-            change = kept(run, "attack", lambda: worst(
-                resolve(self.attack), run.model, x, Departure(fixed), threat,
-                run.dice.spawn("attack"), self.mode,
-            ))  # fmt: skip
+
+            def departure() -> Departure:
+                fixed = answers_of(run.model, x, "AdaptivelyWeighted")
+                return Departure(fixed.log_softmax(-1))
+
+            change = sought(run, self.attack, x, departure, threat, self.mode)
             moved = logits(threat.through(run.model, x, change))
             need = regularity(teacher.softmax(-1), z.softmax(-1), moved.softmax(-1), self.beta)
             free = free + self.weight * need * divergence(z.log_softmax(-1), moved.log_softmax(-1))

@@ -18,10 +18,9 @@ from holdfast.core.goal import logits
 from holdfast.core.kinds import Run
 from holdfast.losses.cross_entropy import cross_entropy
 from holdfast.objectives.adversarial import tensor_of
-from holdfast.objectives.adversary import LargestLoss, divergence, goal_of, worst
+from holdfast.objectives.adversary import LargestLoss, divergence, goal_of, sought
 from holdfast.objectives.supervised import per_row
 from holdfast.objectives.trades import Trades
-from holdfast.run.second_look import kept
 
 
 def reversed_gradient(h: Tensor, factor: float) -> Tensor:
@@ -97,10 +96,11 @@ class DomainInvariant(Trades):
 
     def __call__(self, run: Run, batch: Batch) -> Tensor:
         x, threat, loss = tensor_of(batch), resolve(self.threat), resolve(self.loss)
-        change = kept(
-            run, "attack",
-            lambda: self._departed(run, x, threat) if self.kind == "kl" else self._lost(run, batch),
-        )  # fmt: skip
+        if self.kind == "kl":
+            change = self._departed(run, x, threat)
+        else:
+            goal = LargestLoss(goal_of(batch.y))
+            change = sought(run, self.attack, x, lambda: goal, threat, self.mode)
         with reading(last_layer(run.model)) as seen:
             outputs = logits(run.model(x))
             moved = logits(threat.through(run.model, x, change))
@@ -111,13 +111,6 @@ class DomainInvariant(Trades):
             away = per_row(loss(moved, batch.y), batch.y)
         total = total + self.weight * away
         return total + self.domain * self._told(run, seen) if self.domain else total
-
-    def _lost(self, run: Run, batch: Batch) -> Tensor:
-        """The change with the largest loss."""
-        return worst(
-            resolve(self.attack), run.model, tensor_of(batch), LargestLoss(goal_of(batch.y)),
-            resolve(self.threat), run.dice.spawn("attack"), self.mode,
-        )  # fmt: skip
 
     def _told(self, run: Run, seen: list[Tensor]) -> Tensor:
         """`(B,)`: the head's loss on both versions of each row, turned round for the features."""

@@ -20,7 +20,7 @@ from holdfast.core.goal import Outputs, logits
 from holdfast.core.kinds import Attack, Model, Objective, Run, Threat
 from holdfast.core.quiet import quiet
 from holdfast.objectives.adversarial import tensor_of
-from holdfast.objectives.adversary import worst
+from holdfast.objectives.adversary import sought
 from holdfast.threats.norms import LInf
 
 
@@ -146,8 +146,7 @@ class AdversarialContrastive(Objective):
         v = F.normalize(logits(texts.tower(batch.more.get("text", batch.y))), dim=1)
         scale = texts.scale
         goal = Mismatched(v.detach(), torch.arange(len(x), device=x.device), scale.detach())
-        dice, attack = run.dice.spawn("attack"), resolve(self.attack)
-        change = worst(attack, run.model, x, goal, threat, dice, "eval")
+        change = sought(run, self.attack, x, lambda: goal, threat)
         u = F.normalize(logits(threat.through(run.model, x, change)).flatten(1), dim=1)
         return matched(u, v, scale)
 
@@ -178,6 +177,5 @@ class FareLoss(Objective):
         fixed = run.model if self.reference is None else self.reference
         with quiet(fixed), torch.no_grad():
             start = logits(fixed(x))
-        dice, attack = run.dice.spawn("attack"), resolve(self.attack)
-        change = worst(attack, run.model, x, Far(start), threat, dice, "eval")
+        change = sought(run, self.attack, x, lambda: Far(start), threat)
         return Far(start).soft(threat.through(run.model, x, change))

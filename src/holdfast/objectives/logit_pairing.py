@@ -14,7 +14,7 @@ from holdfast.core.fields import NonNegative, Part, Share, settings
 from holdfast.core.goal import logits
 from holdfast.core.kinds import Attack, Loss, Objective, Run, Threat
 from holdfast.objectives.adversarial import tensor_of
-from holdfast.objectives.adversary import LargestLoss, Mode, goal_of, worst
+from holdfast.objectives.adversary import LargestLoss, Mode, goal_of, sought
 from holdfast.objectives.supervised import per_row
 from holdfast.threats.norms import LInf
 
@@ -85,10 +85,8 @@ class LogitPairing(Objective):
         z = logits(run.model(x))
         total, other = self.clean * self._lost(z, batch), z.roll(1, 0)
         if self.clean < 1 or self.pairs == "adversarial":
-            change = worst(
-                resolve(self.attack), run.model, x, LargestLoss(goal_of(batch.y)), threat,
-                run.dice.spawn("attack"), self.mode,
-            )  # fmt: skip
+            goal = LargestLoss(goal_of(batch.y))
+            change = sought(run, self.attack, x, lambda: goal, threat, self.mode)
             moved = logits(threat.through(run.model, x, change))
             total = total + (1 - self.clean) * self._lost(moved, batch)
             other = moved if self.pairs == "adversarial" else other

@@ -12,9 +12,8 @@ from holdfast.core.fields import NonNegative, Part, settings
 from holdfast.core.goal import logits
 from holdfast.core.kinds import Attack, Loss, Objective, Run, Threat
 from holdfast.objectives.adversarial import tensor_of
-from holdfast.objectives.adversary import LargestLoss, Mode, divergence, goal_of, worst
+from holdfast.objectives.adversary import LargestLoss, Mode, divergence, goal_of, sought
 from holdfast.objectives.supervised import per_row
-from holdfast.run.second_look import kept
 from holdfast.threats.norms import LInf
 
 
@@ -49,11 +48,8 @@ class MART(Objective):
 
     def __call__(self, run: Run, batch: Batch) -> Tensor:
         x, y, threat = tensor_of(batch), batch.y, resolve(self.threat)
-        goal, dice = LargestLoss(goal_of(y)), run.dice.spawn("attack")
-        attack = resolve(self.attack)
-        change = kept(
-            run, "attack", lambda: worst(attack, run.model, x, goal, threat, dice, self.mode)
-        )
+        goal = LargestLoss(goal_of(y))
+        change = sought(run, self.attack, x, lambda: goal, threat, self.mode)
         moved = logits(threat.through(run.model, x, change))
         attacked = per_row(resolve(self.loss)(moved, y), y)
         if not self.weight:

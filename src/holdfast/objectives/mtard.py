@@ -21,9 +21,8 @@ from holdfast.core.fields import (
 from holdfast.core.goal import logits
 from holdfast.core.kinds import Attack, Model, Objective, Run, Threat
 from holdfast.objectives.adversarial import tensor_of
-from holdfast.objectives.adversary import LargestLoss, Mode, divergence, goal_of, worst
+from holdfast.objectives.adversary import LargestLoss, Mode, divergence, goal_of, sought
 from holdfast.objectives.teachers import answers_of, linear_teachers
-from holdfast.run.second_look import kept
 from holdfast.threats.norms import LInf
 
 COOLEST, HOTTEST = 0.1, 10.0  # temperatures
@@ -105,10 +104,8 @@ class TwoTeachers(Objective):
 
     def __call__(self, run: Run, batch: Batch) -> Tensor:
         x, threat = tensor_of(batch), resolve(self.threat)
-        change = kept(run, "attack", lambda: worst(
-            resolve(self.attack), run.model, x, LargestLoss(goal_of(batch.y)), threat,
-            run.dice.spawn("attack"), self.mode,
-        ))  # fmt: skip
+        goal = LargestLoss(goal_of(batch.y))
+        change = sought(run, self.attack, x, lambda: goal, threat, self.mode)
         answers = (
             answers_of(self.clean, x, "TwoTeachers", "clean"),
             answers_of(self.robust, threat.apply(x, change), "TwoTeachers", "robust"),

@@ -17,9 +17,8 @@ from holdfast.core.fields import Count, NonNegative, Part, settings
 from holdfast.core.goal import logits
 from holdfast.core.kinds import Attack, Loss, Objective, Run, Threat
 from holdfast.objectives.adversarial import tensor_of
-from holdfast.objectives.adversary import LargestLoss, Mode, divergence, goal_of, worst
+from holdfast.objectives.adversary import LargestLoss, Mode, divergence, goal_of, sought
 from holdfast.objectives.supervised import per_row
-from holdfast.run.second_look import kept
 from holdfast.threats.norms import LInf
 
 
@@ -126,11 +125,9 @@ class MutualTraining(Objective):
     ) -> Tensor:
         """Rows as the attack on one net leaves them."""
         x, ball = tensor_of(batch), resolve(threat)
-        dice = run.dice.spawn("attack" if number == 0 else f"attack{number}")
-        goal = LargestLoss(goal_of(batch.y))
-        attack = resolve(self.attack)
-        search = lambda: worst(attack, net, x, goal, ball, dice, self.mode)  # noqa: E731
-        return ball.apply(x, kept(run, f"attack{number}", search))
+        goal, name = LargestLoss(goal_of(batch.y)), f"attack{number or ''}"
+        change = sought(run, self.attack, x, lambda: goal, ball, self.mode, model=net, name=name)
+        return ball.apply(x, change)
 
 
 def _from(teacher: Tensor, student: Tensor) -> Tensor:

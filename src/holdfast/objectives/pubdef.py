@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,7 @@ from holdfast.core.kinds import Attack, Loss, Objective, Run, Threat
 from holdfast.objectives.adversarial import tensor_of
 from holdfast.objectives.adversary import goal_of, worst
 from holdfast.objectives.supervised import per_row
+from holdfast.run.second_look import kept
 from holdfast.threats.norms import LInf
 
 
@@ -120,7 +121,7 @@ class PubDef(Objective):
         """`(B, S, ...)`: the changes of this epoch's copy."""
         copy = run.epoch % self.copies
         if not self.keep:
-            return self._made(run, batch, x, threat, copy)
+            return kept(run, "attack", lambda: self._made(run, batch, x, threat, copy))
         memory, index = run.memory(self), batch.index.to(x.device)
         name, known = f"changes{copy}", f"known{copy}"
         if name not in memory:
@@ -137,8 +138,7 @@ class PubDef(Objective):
             part = batch.take(new)
             memory[name][index[new]] = self._made(run, part, x[new], threat.take(new), copy)
             memory[known][index[new]] = True
-        kept: Tensor = memory[name][index]
-        return kept
+        return cast(Tensor, memory[name][index])
 
     def _made(self, run: Run, batch: Batch, x: Tensor, threat: Threat, copy: int) -> Tensor:
         """`(B, S, ...)`: changes that break the sources, from draws of row and copy alone."""

@@ -16,7 +16,7 @@ from holdfast.core.fields import Ingredient, NonNegative, Part, ingredient, sett
 from holdfast.core.goal import logits
 from holdfast.core.kinds import Attack, Objective, Run, Threat
 from holdfast.objectives.adversarial import tensor_of
-from holdfast.objectives.adversary import worst
+from holdfast.objectives.adversary import sought
 from holdfast.threats.affine import Rotation
 from holdfast.threats.norms import LInf
 
@@ -59,14 +59,13 @@ class ReconstructionTraining(Objective):
         z, goal = measured(x), Farthest(x.detach(), scale)
         loss = goal.soft(logits(run.model(z)))
         if self.pixel:
-            threat, dice = resolve(self.threat), run.dice.spawn("pixel")
-            found = worst(resolve(self.attack), run.model, z, goal, threat, dice, "eval")
+            threat = resolve(self.threat)
+            found = sought(run, self.attack, z, lambda: goal, threat, name="pixel")
             loss = loss + self.pixel * goal.soft(logits(threat.through(run.model, z, found)))
         if self.spatial:
-            moves, dice = resolve(self.moves), run.dice.spawn("spatial")
-            error = _Error(run.model, measured)
+            moves, error = resolve(self.moves), _Error(run.model, measured)
             nothing = Farthest(torch.zeros_like(x), scale)
-            found = worst(resolve(self.search), error, x, nothing, moves, dice, "eval")
+            found = sought(run, self.search, x, lambda: nothing, moves, model=error, name="spatial")
             loss = loss + self.spatial * nothing.soft(moves.through(error, x, found))
         return loss
 

@@ -13,9 +13,8 @@ from holdfast.core.goal import logits
 from holdfast.core.kinds import Attack, Loss, Objective, Run, Threat
 from holdfast.core.quiet import quiet
 from holdfast.objectives.adversarial import tensor_of
-from holdfast.objectives.adversary import Departure, Mode, divergence, worst
+from holdfast.objectives.adversary import Departure, Mode, divergence, sought
 from holdfast.objectives.supervised import per_row
-from holdfast.run.second_look import kept
 from holdfast.threats.norms import LInf
 
 
@@ -51,8 +50,7 @@ class Trades(Objective):
 
     def __call__(self, run: Run, batch: Batch) -> Tensor:
         x, threat = tensor_of(batch), resolve(self.threat)
-        search = lambda: self._departed(run, x, threat)  # noqa: E731
-        change = kept(run, "attack", search) if self.weight else None
+        change = self._departed(run, x, threat) if self.weight else None
         outputs = logits(run.model(x))
         clean = per_row(resolve(self.loss)(outputs, batch.y), batch.y)
         if change is None:
@@ -62,9 +60,11 @@ class Trades(Objective):
 
     def _departed(self, run: Run, x: Tensor, threat: Threat) -> Tensor:
         """The change under which the prediction moves furthest."""
-        with quiet(run.model), torch.no_grad():
-            if self.mode == "eval":
-                run.model.eval()
-            fixed = logits(run.model(x)).log_softmax(-1)
-        dice = run.dice.spawn("attack")
-        return worst(resolve(self.attack), run.model, x, Departure(fixed), threat, dice, self.mode)
+
+        def departure() -> Departure:
+            with quiet(run.model), torch.no_grad():
+                if self.mode == "eval":
+                    run.model.eval()
+                return Departure(logits(run.model(x)).log_softmax(-1))
+
+        return sought(run, self.attack, x, departure, threat, self.mode)

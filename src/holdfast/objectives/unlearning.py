@@ -18,7 +18,7 @@ from holdfast.core.fields import Ingredient, NonNegative, Part, Share, ingredien
 from holdfast.core.goal import Outputs, logits
 from holdfast.core.kinds import Attack, Model, Objective, Run, Threat
 from holdfast.core.quiet import quiet
-from holdfast.objectives.adversary import worst
+from holdfast.objectives.adversary import sought
 from holdfast.objectives.answer_pair import Rest
 from holdfast.ops.batch import Inputs
 from holdfast.threats.bind import bind
@@ -109,8 +109,7 @@ class AdversarialUnlearning(Objective):
             return torch.where(forget, distance(plain, away), kept)
         model = self._of_condition(run.model, batch.x)
         threat = bind(resolve(self.threat), run.model)
-        dice, attack = run.dice.spawn("attack"), resolve(self.attack)
-        change = worst(attack, model, asked, Near(known), threat, dice, "eval")
+        change = sought(run, self.attack, asked, lambda: Near(known), threat, model=model)
         moved = logits(threat.through(model, asked, change))
         return torch.where(forget, distance(moved, away), kept)
 
