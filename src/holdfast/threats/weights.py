@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from math import prod
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -25,6 +25,11 @@ from holdfast.threats.number import read, shown
 def weights_of(module: nn.Module) -> dict[str, Tensor]:
     """The tensors that change: parameters with more than one axis, so no biases and no scales."""
     return {name: p.detach() for name, p in module.named_parameters() if p.dim() > 1}
+
+
+def _slices(weights: dict[str, Tensor]) -> dict[str, slice]:
+    ends = accumulate(w.numel() for w in weights.values())
+    return {n: slice(e - w.numel(), e) for (n, w), e in zip(weights.items(), ends, strict=True)}
 
 
 class _Called(nn.Module):
@@ -85,18 +90,13 @@ class Weights(Threat):
 
     def _weights(self) -> dict[str, Tensor]:
         if self.model is None:
-            raise Unsupported(
-                f"{self.spec}: whose weights?", fix="Bind it first: threat.of(model)."
-            )
+            fix = "Bind it first: threat.of(model)."
+            raise Unsupported(f"{self.spec}: whose weights?", fix=fix)
         return weights_of(self.model)
 
     def slices(self, x: Tensor) -> dict[str, slice]:
         """Where the change of each weight tensor stands."""
-        found, start = {}, 0
-        for name, weight in self._weights().items():
-            found[name] = slice(start, start + weight.numel())
-            start += weight.numel()
-        return found
+        return _slices(self._weights())
 
     def none(self, x: Tensor) -> Tensor:
         weights = self._weights()
@@ -153,25 +153,22 @@ class Weights(Threat):
 
     def _changed(self, weights: dict[str, Tensor], change: Tensor) -> dict[str, Tensor]:
         """New weights out of one row `(P,)` of a change."""
-        found, start = {}, 0
-        for name, weight in weights.items():
-            part = change[start : start + weight.numel()].reshape(weight.shape)
-            found[f"module.{name}"] = weight + self.radius * weight.norm() * part.to(weight)
-            start += weight.numel()
-        return found
+        moves = {n: change[s].reshape_as(weights[n]) for n, s in _slices(weights).items()}
+        return {
+            f"module.{n}": w + self.radius * w.norm() * moves[n].to(w) for n, w in weights.items()
+        }
 
     def through(self, model: Model, x: Tensor, change: Tensor) -> Outputs:
         module = _module(model, self.spec)
         weights, called = weights_of(module), _Called(module, model)
-        if change.shape[1:] != (sum(prod(w.shape) for w in weights.values()),):
+        if change.shape[1:] != (sum(w.numel() for w in weights.values()),):
             raise Unsupported(
                 f"{self.spec}: the change has {change.shape[1]} numbers, the model other weights",
                 fix="Bind the threat to the model that is attacked: threat.of(model).",
             )
 
         def one(row: Tensor, own: Tensor) -> Any:
-            changed = self._changed(weights, row)
-            return torch.func.functional_call(called, changed, (own,))
+            return torch.func.functional_call(called, self._changed(weights, row), (own,))
 
         if len(x) == 0 or (len(x) > 1 and change.stride(0) == 0):
             return one(change[0] if len(x) else change.sum(0), x)  # type: ignore[no-any-return]
