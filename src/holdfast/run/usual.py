@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from holdfast.core.records import Subject
+from holdfast.run.speed import BACK, Speed
 
 REFERENCE = 1.8e-3  # seconds that `slowness` counts as 1
 ROUNDS = 200
@@ -31,7 +32,8 @@ class Usual(NamedTuple):
         alone: seconds, whatever it is asked about.
         row: microseconds a pass.
         value: nanoseconds a pass and value of a row.
-        model: seconds per second that its passes through the model take one by one in batches.
+        model: seconds per second that its passes take through the model, forward, in batches.
+        slopes: the same of passes through the model and back, a third of their number.
         power: of passes that work grows with.
         pictures: whether it asks about images alone.
     """
@@ -40,6 +42,7 @@ class Usual(NamedTuple):
     row: float = 0.0
     value: float = 0.0
     model: float = 1.0
+    slopes: float = 0.0
     power: float = 1.0
     pictures: bool = False
 
@@ -62,7 +65,7 @@ USUAL = {
 def seconds(
     name: str,
     passes: float,
-    per_pass: float,
+    speed: Speed,
     values: int = 0,
     slow: float = 1.0,
     pictured: bool = True,
@@ -72,7 +75,7 @@ def seconds(
     Args:
         name: of the check in the catalogue; one that is not known takes the time of its passes.
         passes: rows through the model, a backward pass counted as two.
-        per_pass: seconds of one row through the model.
+        speed: what a row costs, forward and back.
         values: numbers in one row.
         slow: how much slower this machine is than that of the table.
         pictured: whether rows are images.
@@ -82,7 +85,8 @@ def seconds(
         return LEAST
     work: float = MANY * (max(passes, 1.0) / MANY) ** usual.power
     own = usual.alone + work * (1e-6 * usual.row + 1e-9 * usual.value * values)
-    return max(own * slow + usual.model * work * per_pass, LEAST)
+    model = usual.model * speed.forward + usual.slopes * speed.slopes / BACK
+    return max(own * slow + work * model, LEAST)
 
 
 def pictured(subject: Subject) -> bool:
@@ -98,9 +102,9 @@ def values(subject: Subject) -> int:
 
 
 def slowness() -> float:
-    """How long small operations take here, next to the machine of the table; the best of three."""
+    """How long small operations take here, next to the machine of the table; the best of ten."""
     best, x = float("inf"), torch.ones(64)
-    for _ in range(3):
+    for _ in range(10):
         start = time.perf_counter()
         for _ in range(ROUNDS):
             x = x * 0.5 + 0.5
