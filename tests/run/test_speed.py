@@ -12,6 +12,7 @@ from torch import nn
 from holdfast.core.data import Batches
 from holdfast.core.records import Outcome, Subject
 from holdfast.run import alike, speed
+from holdfast.run.bends import CURVE, POOL, bends
 from holdfast.run.pace import Pace
 from holdfast.run.perform import Done
 from holdfast.run.plan import plan
@@ -49,7 +50,7 @@ def now(monkeypatch):
 def test_a_row_is_timed_there_and_back_and_the_first_pass_is_not_believed(now):
     model = Turns(now)
     assert speed.timed(Subject(model=model, batches=ROWS)) == pytest.approx(Speed(2.0, 7.0))
-    assert model.seen == 2 * speed.TRIES + 1
+    assert model.seen == 2 * speed.TRIES + 2
     assert all(p.requires_grad and p.grad is None for p in model.parameters())
 
 
@@ -64,7 +65,24 @@ def test_a_slow_model_is_not_asked_again_and_again(now, monkeypatch):
     monkeypatch.setattr(speed, "LONG", 1.0)
     model = Turns(now)
     speed.timed(Subject(model=model, batches=ROWS))
-    assert model.seen == 3  # once there, one row and all rows back
+    assert model.seen == 4  # once there, one row back, all rows back, and to count bends
+
+
+class Written(nn.Module):
+    """The same bends, written as functions."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = torch.nn.functional.max_pool2d(torch.relu(x), 2).flatten(1)
+        return torch.tanh(y.clone().relu_() @ torch.ones(4, 2))
+
+
+def test_bends_are_counted_however_a_model_is_written():
+    layers = nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.ReLU(inplace=True), nn.Linear(4, 2)
+    x = torch.rand(3, 1, 4, 4)
+    assert bends(nn.Sequential(*layers, nn.Tanh()), x) == 2 + POOL + CURVE
+    assert bends(Written(), x) == 2 + POOL + CURVE
+    assert bends(nn.Sequential(nn.Flatten(), nn.Linear(16, 2)), x) == 0
+    assert speed.timed(Subject(model=net(), batches=ROWS)).bends == 1
 
 
 def net(width: int = 4, last: type[nn.Module] = nn.ReLU) -> nn.Module:

@@ -26,13 +26,17 @@ def test_a_check_takes_its_own_time_and_that_of_the_model():
     assert small == pytest.approx(one.alone + many * (1e-6 * one.row + 64e-9 * one.value))
     dear = usual.seconds("check:corruptions", many, Speed(0.5, 0.0), values=64, slow=2.0)
     assert dear == pytest.approx(2 * small + one.model * many / 2)
+    plain, bent = (usual.seconds("check:envelope", many, Speed(0, 0.3, n)) for n in (0, 4))
+    one = usual.USUAL["check:envelope"]
+    assert bent - plain == pytest.approx(4 * (one.each + many * one.bends * 0.1))
     assert usual.seconds("check:of-a-stranger", 1000, Speed(0.5), values=64, slow=9.0) == 500.0
     assert usual.seconds("check:of-a-stranger", 0.0, Speed(0.0, 0.0)) > 0
 
 
 def test_passes_are_a_bound_that_most_checks_stay_below():
     for key, one in usual.USUAL.items():
-        less, more = (usual.seconds(key, 1e5 * k, Speed(1e-3)) - one.alone for k in (1, 16))
+        fast = Speed(1e-3, 3e-3)
+        less, more = (usual.seconds(key, 1e5 * k, fast) - one.alone for k in (1, 16))
         assert more == pytest.approx(less * 16**one.power) and one.power <= 1
 
 

@@ -15,8 +15,8 @@ from holdfast.run.plan import Cell
 from holdfast.run.rates import FIXED, Guess, Rates
 from holdfast.run.speed import Speed, timed
 
-COMMON = 0.3  # how far off all forecasts of a run typically are together, in logarithms
-JITTER = 0.02  # seconds by which any check is off
+COMMON = 0.2  # how far off all forecasts of a run typically are together, in logarithms
+JITTER = 0.05  # seconds by which any check is off
 
 
 @dataclass

@@ -14,6 +14,7 @@ from holdfast.core.kinds import Model
 from holdfast.core.margin import logits
 from holdfast.core.quiet import quiet
 from holdfast.core.records import Subject
+from holdfast.run.bends import bends
 from holdfast.run.load import clock
 
 TRIES = 3  # of each kind of pass, and more for so many seconds, fewer behind so many
@@ -28,14 +29,16 @@ class Speed(NamedTuple):
     Args:
         forward: seconds of a row through the model.
         slopes: seconds of a row through the model and back to its input.
+        bends: on that way, as `run.bends` counts them.
     """
 
     forward: float = LEAST
     slopes: float = BACK * LEAST
+    bends: float = 0.0
 
 
 def timed(subject: Subject) -> Speed:
-    """Seconds of one row forward, and forward and backward; the best of several passes of a batch.
+    """Seconds of a row forward, and forward and back: the best of several passes of a batch.
 
     A way back is no fixed multiple of the way there: a small convolution with strides takes ten
     times as long, a matrix twice. Time in which others had the processor does not count: that is
@@ -50,11 +53,12 @@ def timed(subject: Subject) -> Speed:
     model, count = subject.model, max(len(batch.y), 1)
     with quiet(model):
         forward = max(_best(lambda: _there(model, batch.x)) / count, LEAST)
-        slopes = BACK * forward
+        slopes, found = BACK * forward, 0
         with suppress(Exception):  # whatever prevents slopes, a check will say it
             _back(model, batch.x[:1])
             slopes = _best(lambda: _back(model, batch.x)) / count
-    return Speed(forward, max(slopes, forward))
+            found = bends(model, batch.x[:1])
+    return Speed(forward, max(slopes, forward), found)
 
 
 def _best(work: Callable[[], object]) -> float:
