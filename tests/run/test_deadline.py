@@ -9,7 +9,8 @@ from tests.run.doubles import Says, subject, suite
 from holdfast.run.executors import Local
 from holdfast.run.gates import Gate
 from holdfast.run.progress import Silent
-from holdfast.run.rates import Rates
+from holdfast.run.rates import SAME, Guess, Rates
+from holdfast.run.speed import Speed
 from holdfast.run.store import Store
 from holdfast.run.suite import audit, identity
 from holdfast.run.verdict import CUT, verdict
@@ -54,24 +55,18 @@ def test_a_budget_that_is_spent_before_the_first_check_still_tells_what_is_known
     assert report.outcomes[1].skipped.partition("\n")[0] == CUT
 
 
-def test_what_seems_too_long_comes_last_and_gets_the_rest_of_the_time():
+def test_what_seems_too_long_comes_last_and_gets_the_rest_of_the_time(monkeypatch):
     checks = suite(
         Says(name="long", dear=1.0), Says(name="longer", dear=2.0), Says(name="short", dear=3.0)
     )
     rates, heard = Rates(), Heard()
 
-    def forecast(name: str, nominal: float) -> float:
-        return {1: 500.0, 2: 900.0, 3: 1.0}[round(nominal / unit)]
+    def guess(name: str, nominal: float, about: str) -> Guess:
+        return Guess({1: 500.0, 2: 900.0, 3: 1.0}[round(nominal / unit)], SAME)
 
-    from holdfast.run import suite as module
-
-    unit, before = 1e-3, module.seconds_per_pass
-    rates.forecast = forecast
-    try:
-        module.seconds_per_pass = lambda subject: unit
-        report = audit(checks, subject(), budget=60.0, progress=heard, rates=rates)
-    finally:
-        module.seconds_per_pass = before
+    unit, rates.guess = 1e-3, guess
+    monkeypatch.setattr("holdfast.run.pace.timed", lambda subject: Speed(unit))
+    report = audit(checks, subject(), budget=60.0, progress=heard, rates=rates)
     assert heard.names == ["short", "long", "longer"]  # they took less than was thought
     assert all(o.readings for o in report.outcomes)
     assert all(left <= 60.0 for left in heard.left)

@@ -102,6 +102,15 @@ def test_a_contradiction_and_a_refusal_travel_too(tmp_path):
     assert box.fetch(cell) == sent
 
 
+def test_seconds_without_waiting_travel_with_an_answer(tmp_path, monkeypatch):
+    monkeypatch.setattr("holdfast.run.perform.clock", iter([10.0, 12.5]).__next__)
+    (cell,) = plan((Says(),), subject())
+    box = Mailbox(tmp_path / "box")
+    box.post(cell, perform(cell, subject()))
+    found = box.fetch(cell)
+    assert found.alone == 2.5 and found.outcome.readings
+
+
 def test_a_damaged_letter_is_no_letter(tmp_path):
     (cell,) = plan((Says(),), subject())
     box = Mailbox(tmp_path / "box")

@@ -18,14 +18,14 @@ def foretold(audit: Audit) -> dict[str, Any]:
     """
     from holdfast.run.cells import Cells
     from holdfast.run.pace import Pace
-    from holdfast.run.plan import plan, seconds_per_pass
+    from holdfast.run.plan import plan
     from holdfast.run.rates import Rates
 
     cells = plan(audit.suite.checks, audit.subject, audit.suite.weights)
     known = None if audit.fresh else Cells(audit.store.cells)
     workers = getattr(audit.executor, "workers", 1)
     pace = Pace(rates=Rates.of_machine(), workers=workers)
-    pace.meet(audit.subject, seconds_per_pass(audit.subject))
+    pace.meet(audit.subject)
     rows: list[dict[str, Any]] = []
     left = []
     for cell in cells:

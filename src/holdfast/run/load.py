@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 BUSIEST = 50.0
+TRIES = 4  # to read two clocks at one moment
 
 
 def busy() -> float:
@@ -18,8 +19,16 @@ def busy() -> float:
 
 
 def clock() -> float:
-    """Seconds, as `time.perf_counter` tells them, that stand still while a processor is awaited."""
-    return time.perf_counter() - _told()[1]
+    """Seconds, as `time.perf_counter` tells them, that stand still while a processor is awaited.
+
+    Both are read at one moment: a processor that was lost between the two readings would make
+    time run backwards, so they are read again.
+    """
+    for _ in range(TRIES):
+        before, now, after = _told()[1], time.perf_counter(), _told()[1]
+        if before == after:
+            break
+    return now - after
 
 
 def _told() -> tuple[float, float]:

@@ -49,7 +49,8 @@ class Mailbox:
         """Leave what became of a cell; it is on disk when this returns."""
         if isinstance(found, Done):
             body = {"kind": "done"} | {
-                k: plain(getattr(found, k)) for k in ("outcome", "trace", "lasting", "times")
+                k: plain(getattr(found, k))
+                for k in ("outcome", "trace", "lasting", "times", "alone")
             }
         else:
             body = {"kind": type(found).__name__.lower()} | plain(found)

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from holdfast.core.records import Subject
 from holdfast.run import usual
+from holdfast.run.alike import form, question
 from holdfast.run.perform import Done
 from holdfast.run.plan import Cell
-from holdfast.run.rates import Rates
+from holdfast.run.rates import FIXED, Guess, Rates
+from holdfast.run.speed import Speed, timed
 
-_PRIOR = 2.0  # seconds that the first forecast counts for: one cheap cell proves little
+COMMON = 0.2  # how far off all forecasts of a run typically are together, in logarithms
+JITTER = 0.05  # seconds by which any check is off
 
 
 @dataclass
 class Pace:
     """Forecasts seconds from passes, from what checks took before, and from this run so far.
 
+    Forecasts are off together (a model that is harder than others, a machine that is slow today)
+    and each by itself. How much they are off together is the mean of what the finished checks
+    say, each weighted by how well its own time was known, and drawn towards nothing by as much as
+    is known beforehand: the posterior mean where both are normal in logarithms.
+
     Args:
-        per_pass: seconds of one row through the model.
+        speed: what a row costs, forward and back.
         rates: what checks have cost on this machine.
         workers: how many cells run at once; 0 where a cluster has not said so yet, which counts
             as one.
@@ -29,21 +38,27 @@ class Pace:
         pictured: whether rows are images.
     """
 
-    per_pass: float = 1e-9
+    speed: Speed = Speed()
     rates: Rates = field(default_factory=Rates)
     workers: int = 1
     values: int = 0
     slow: float = 1.0
     pictured: bool = True
-    told: float = 0.0
-    took: float = 0.0
+    about: str = ""  # what the time of a question follows from, as `form` tells it
+    sure: float = 0.0  # precision of what finished checks say, and their sum weighted by it
+    said: float = 0.0
     ends: float = 0.0  # when all cells are finished, and until when that is believed
     believed: float = 0.0
+    _asked: dict[str, str] = field(default_factory=dict)
 
     def one(self, cell: Cell) -> float:
         """Seconds of a cell."""
-        factor = (self.took + _PRIOR) / (self.told + _PRIOR)
-        return self._before(cell) * factor
+        return self.rates.busy() * self._guess(cell).seconds * self.factor
+
+    @property
+    def factor(self) -> float:
+        """How much longer checks take in this run than they were expected to."""
+        return math.exp(self.said / (self.sure + COMMON**-2))
 
     def all(self, cells: Iterable[Cell]) -> float:
         """Seconds until all these cells are finished."""
@@ -66,20 +81,31 @@ class Pace:
         """Take in what a finished cell took."""
         if done.outcome.skipped or done.outcome.error:
             return
-        busy = self.rates.busy()
-        self.told += self._before(done.cell) / busy
-        self.took += done.outcome.seconds / busy
-        self.rates.learn(done.cell.name, self._nominal(done.cell), done.outcome.seconds)
+        guess = self._guess(done.cell)
+        alone = done.alone or done.outcome.seconds / self.rates.busy()
+        precision = 1 / (guess.doubt**2 + (JITTER / guess.seconds) ** 2)
+        self.sure += precision
+        self.said += precision * math.log((alone + FIXED) / (guess.seconds + FIXED))
+        self.rates.learn(
+            done.cell.name, self._nominal(done.cell), done.outcome.seconds,
+            self._question(done.cell), alone,
+        )  # fmt: skip
 
-    def meet(self, subject: Subject, per_pass: float) -> None:
-        """Take in how long the rows of a subject take on this machine."""
-        self.per_pass, self.values = per_pass, usual.values(subject)
-        self.slow, self.pictured = usual.slowness(), usual.pictured(subject)
+    def meet(self, subject: Subject) -> None:
+        """Take in what follows from a subject, and how long its rows take on this machine."""
+        self.slow, self.speed = usual.slowness(), timed(subject)
+        self.values, self.pictured = usual.values(subject), usual.pictured(subject)
+        self.about = form(subject)
 
     def _nominal(self, cell: Cell) -> float:
         return usual.seconds(
-            cell.name, cell.cost, self.per_pass, self.values, self.slow, self.pictured
+            cell.name, cell.cost, self.speed, self.values, self.slow, self.pictured
         )
 
-    def _before(self, cell: Cell) -> float:
-        return self.rates.forecast(cell.name, self._nominal(cell))
+    def _question(self, cell: Cell) -> str:
+        if cell.key not in self._asked:
+            self._asked[cell.key] = question(cell.check, self.about)
+        return self._asked[cell.key]
+
+    def _guess(self, cell: Cell) -> Guess:
+        return self.rates.guess(cell.name, self._nominal(cell), self._question(cell))

@@ -13,6 +13,7 @@ from pathlib import Path
 from holdfast.core.errors import Contradiction, HoldfastError, MissingExtra, Unsupported
 from holdfast.core.records import Finding, Outcome, Subject
 from holdfast.run.keeper import Keeper, kept
+from holdfast.run.load import clock
 from holdfast.run.plan import Cell
 from holdfast.run.rows import Table, heard
 from holdfast.run.stages import Times
@@ -36,6 +37,7 @@ class Done:
         lasting: whether it may be kept: crashes and missing extras are tried again.
         times: what the stages of its ledgers took, which its findings leave out.
         rows: its numbers row by row, as far as the check told them.
+        alone: seconds that it took, less those in which it waited for a processor; 0 if unknown.
     """
 
     cell: Cell
@@ -44,6 +46,7 @@ class Done:
     lasting: bool = True
     times: Times = field(default_factory=dict)
     rows: Table = field(default_factory=dict)
+    alone: float = 0.0
 
 
 def perform(
@@ -60,7 +63,7 @@ def perform(
     Raises:
         Contradiction: the one thing that must end the audit.
     """
-    start = time.perf_counter()
+    start, quietly = time.perf_counter(), clock()
     findings: tuple[Finding, ...] = ()
     error, skipped, trace, lasting = "", cell.skipped, "", not cell.skipped
     keeper = None
@@ -84,7 +87,8 @@ def perform(
         findings=findings, seconds=time.perf_counter() - start, error=error, skipped=skipped,
         cell=cell.key,
     )  # fmt: skip
-    return Done(cell, outcome, trace, lasting, watch.times, rows if findings else {})
+    told = rows if findings else {}
+    return Done(cell, outcome, trace, lasting, watch.times, told, clock() - quietly)
 
 
 def _nowhere(text: str) -> str:

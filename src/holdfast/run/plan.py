@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
-
-import torch
 
 from holdfast.core.catalog import entry_of
 from holdfast.core.errors import HoldfastError
 from holdfast.core.kinds import Check
-from holdfast.core.quiet import quiet
 from holdfast.core.records import Subject
 from holdfast.run.cells import subject_key
 from holdfast.run.decisions import LACKS
 from holdfast.run.foreign import keyed
-from holdfast.run.load import clock
 
 ENABLE: Mapping[str, str] = {
     "model": "Name a model.",
@@ -110,20 +105,3 @@ def plan(
             )
         )  # fmt: skip
     return tuple(sorted(cells, key=lambda c: (c.cost / max(c.weight, 1e-9), c.place)))
-
-
-def seconds_per_pass(subject: Subject) -> float:
-    """Time of one row through the model, the best of three forward passes of one batch.
-
-    Time in which others had the processor does not count: that is the load, not the model.
-    """
-    if subject.model is None or subject.batches is None or not len(subject.batches):
-        return 1e-6
-    batch: Any = next(iter(subject.batches))
-    best = float("inf")
-    with quiet(subject.model), torch.no_grad():
-        for _ in range(3):
-            start = clock()
-            subject.model(batch.x)
-            best = min(best, max(clock() - start, 0.0))
-    return max(best / max(len(batch.y), 1), 1e-9)

@@ -18,7 +18,7 @@ from holdfast.run.decisions import CUT, STOPPED
 from holdfast.run.executors import Executor, Here
 from holdfast.run.pace import Pace
 from holdfast.run.perform import Done
-from holdfast.run.plan import Cell, plan, seconds_per_pass
+from holdfast.run.plan import Cell, plan
 from holdfast.run.progress import Progress, Silent
 from holdfast.run.rates import Rates
 from holdfast.run.restored import settled
@@ -175,7 +175,7 @@ def audit(
             state.enter(done, found=True)
         with suppress(Late), alarm:
             if todo and alarm.left > 0:
-                pace.meet(subject, seconds_per_pass(subject))
+                pace.meet(subject)
             state.progress.planned(tuple(todo), pace.all(todo))
             for done in where.run(state.queue(tuple(todo)), subject, state.progress.within):
                 with alarm.held():

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from holdfast.core.records import Subject
+from holdfast.run.speed import BACK, Speed
 
 REFERENCE = 1.8e-3  # seconds that `slowness` counts as 1
 ROUNDS = 200
@@ -25,44 +26,58 @@ class Usual(NamedTuple):
     """What a check takes.
 
     Passes are a bound: attacks let decided rows go, proofs end early, large batches cost less. So
-    work grows with a power of them; all numbers are for ten thousand.
+    work may grow with a power of them; all numbers are for ten thousand. What follows slopes is
+    told by a pass there and back, which is no fixed multiple of one there.
 
     Args:
         alone: seconds, whatever it is asked about.
+        each: seconds for each bend of the model, whose batches are too small to fill a processor.
         row: microseconds a pass.
         value: nanoseconds a pass and value of a row.
-        model: seconds per second that its passes through the model take one by one in batches.
+        model: seconds per second that its passes take through the model, forward, in batches.
+        slopes: the same of passes through the model and back, a third of their number.
+        bends: seconds per second of those and for each bend of the model.
         power: of passes that work grows with.
         pictures: whether it asks about images alone.
     """
 
     alone: float = 0.0
+    each: float = 0.0
     row: float = 0.0
     value: float = 0.0
     model: float = 1.0
+    slopes: float = 0.0
+    bends: float = 0.0
     power: float = 1.0
     pictures: bool = False
 
 
+def _sloped(
+    alone: float, each: float, value: float, slopes: float, bends: float = 0.0, power: float = 1.0
+) -> Usual:
+    """A check that follows slopes."""
+    return Usual(alone, each, 0.0, value, 0.0, slopes, bends, power)
+
+
 USUAL = {
-    "check:clean": Usual(0.001, 6.5, 8.7, 0.8, 0.9),
-    "check:calibration": Usual(0.03, 50.0, 0.0, 0.1, 0.3),
-    "check:slices": Usual(0.002, 2.9, 3.8, 1.0),
-    "check:ood": Usual(0.03, 3.3, 42.0, 1.7, 0.8),
-    "check:curvature": Usual(0.05, 0.0, 4.3, 0.9),
-    "check:corruptions": Usual(0.0, 56.0, 16.0, 1.4, 0.8, pictures=True),
-    "check:explanation-stability": Usual(0.08, 0.0, 6.3, 1.0, 0.8),
-    "check:envelope": Usual(0.05, 0.0, 14.0, 3.0, 0.6),
-    "check:worst-case": Usual(0.045, 5.6, 14.5, 1.1, 0.4),
-    "check:certificates": Usual(0.04, 0.0, 2.1, 1.4, 0.6),
-    "check:smoothed": Usual(0.0, 0.0, 9.1, 0.8),
+    "check:clean": Usual(alone=0.0016, row=5.3, value=14.0, model=1.4),
+    "check:calibration": Usual(row=65.0, value=9.0, model=0.17, power=0.3),
+    "check:slices": Usual(alone=0.0021, row=1.1, value=15.0, model=1.3),
+    "check:ood": Usual(alone=0.034, row=1.7, value=98.0, model=1.5),
+    "check:corruptions": Usual(alone=0.092, row=41.0, value=49.0, model=0.91, pictures=True),
+    "check:smoothed": Usual(value=11.0, model=0.83),
+    "check:curvature": _sloped(0.051, 0.017, 4.4, 0.99, power=0.8),
+    "check:explanation-stability": _sloped(0.071, 0.014, 5.4, 1.1),
+    "check:worst-case": _sloped(0.11, 0.033, 10.0, 0.89, power=0.8),
+    "check:envelope": _sloped(0.042, 0.029, 12.0, 1.7, 0.34, 0.9),
+    "check:certificates": _sloped(0.034, 0.011, 2.0, 0.21, 0.19),
 }
 
 
 def seconds(
     name: str,
     passes: float,
-    per_pass: float,
+    speed: Speed,
     values: int = 0,
     slow: float = 1.0,
     pictured: bool = True,
@@ -72,7 +87,7 @@ def seconds(
     Args:
         name: of the check in the catalogue; one that is not known takes the time of its passes.
         passes: rows through the model, a backward pass counted as two.
-        per_pass: seconds of one row through the model.
+        speed: what a row costs, forward and back.
         values: numbers in one row.
         slow: how much slower this machine is than that of the table.
         pictured: whether rows are images.
@@ -81,8 +96,14 @@ def seconds(
     if usual.pictures and not pictured:
         return LEAST
     work: float = MANY * (max(passes, 1.0) / MANY) ** usual.power
-    own = usual.alone + work * (1e-6 * usual.row + 1e-9 * usual.value * values)
-    return max(own * slow + usual.model * work * per_pass, LEAST)
+    own = (
+        usual.alone
+        + usual.each * speed.bends
+        + work * (1e-6 * usual.row + 1e-9 * usual.value * values)
+    )
+    slopes = (usual.slopes + usual.bends * speed.bends) * speed.slopes / BACK
+    model = usual.model * speed.forward + slopes
+    return max(own * slow + work * model, LEAST)
 
 
 def pictured(subject: Subject) -> bool:
@@ -98,9 +119,9 @@ def values(subject: Subject) -> int:
 
 
 def slowness() -> float:
-    """How long small operations take here, next to the machine of the table; the best of three."""
+    """How long small operations take here, next to the machine of the table; the best of ten."""
     best, x = float("inf"), torch.ones(64)
-    for _ in range(3):
+    for _ in range(10):
         start = time.perf_counter()
         for _ in range(ROUNDS):
             x = x * 0.5 + 0.5
