@@ -8,7 +8,7 @@ from torch import Tensor
 from holdfast.core.dice import Dice, dice_or
 from holdfast.core.goal import Goal
 from holdfast.core.kinds import Model, Threat
-from holdfast.ops.batch import chunks, pick, portion
+from holdfast.ops.batch import chunks, pick, portion, select
 from holdfast.run.search import judged, stronger
 
 
@@ -90,8 +90,9 @@ class Active:
             return None
         self._left = self._left.index_copy_(0, self.index, self._best)  # `_best` is apart by now
         self._reached = self._reached.index_copy(0, self.index, self._margin)
-        self._best, self._margin = self._best[stay], self._margin[stay]
-        self.index, self.x, self.dice = self.index[stay], self.x[stay], self.dice.take(stay)
+        self._best, self._margin = select(self._best, stay), select(self._margin, stay)
+        self.index, self.x = select(self.index, stay), select(self.x, stay)
+        self.dice = self.dice.take(stay)
         self.goal, self.threat = self.goal.take(stay), self.threat.take(stay)
         if self.family is not None:
             self.family = self.family[stay]

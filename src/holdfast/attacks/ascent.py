@@ -10,7 +10,7 @@ from torch import Tensor
 
 from holdfast.attacks.active import Active
 from holdfast.attacks.climb import Height, ascend
-from holdfast.ops.batch import chunks, fit, portion
+from holdfast.ops.batch import chunks, fit, portion, select
 from holdfast.threats.onward import onward
 
 Heights = Callable[[int, Tensor], Height]  # (step, positions of the active rows) -> what is climbed
@@ -58,8 +58,8 @@ def ascent(
         if stay is not None:
             if not len(active):
                 return
-            change, gradient = change[stay], gradient[stay]
-            memory = memory if memory is None else memory[stay]
+            change, gradient = select(change, stay), select(gradient, stay)
+            memory = memory if memory is None else select(memory, stay)
         if momentum:
             gradient = memory = _gathered(gradient, memory, momentum)
         change = _moved(active, change, gradient, length, once=len(lengths) == 1)

@@ -13,6 +13,7 @@ from holdfast.core.errors import Unsupported
 from holdfast.core.goal import Goal, Outputs, logits
 from holdfast.core.kinds import Model, Threat
 from holdfast.run.search import judged
+from holdfast.threats.ball import adds
 
 Climb = Literal["soft", "margin", "dlr", "probability", "own", "other"]
 Height = Callable[[Goal, Outputs], Tensor]
@@ -130,19 +131,33 @@ def ascend(
         mean = [torch.stack(parts).mean(0) for parts in zip(*passes, strict=True)]
         return mean[0], mean[1], mean[2]
     with torch.enable_grad():
-        moved = change.detach().requires_grad_()
-        outputs = threat.through(model, x, moved)
+        outputs, moved = _reached(model, x, threat, change.detach())
         climbed = (height or CLIMBS[climb])(goal, outputs)
         if not climbed.requires_grad:
             raise Unsupported(
                 f"no gradient reaches the change under {threat.spec}",
                 fix="Use a score attack (attack:square), or a model that is differentiable.",
             )
-        (gradient,) = torch.autograd.grad(climbed.sum(), moved, allow_unused=True)
+        ones = torch.ones_like(climbed)
+        (gradient,) = torch.autograd.grad(climbed, moved, ones, allow_unused=True)
     if gradient is None:
         raise Unsupported(
             f"the outputs do not depend on the change under {threat.spec}",
             fix="Use a score attack (attack:square), or a model that is differentiable.",
         )
-    reached, _ = judged(goal, outputs)
+    with torch.no_grad():
+        reached, _ = judged(goal, outputs)
     return reached, climbed.detach(), gradient.contiguous().nan_to_num_(0.0, 0.0, 0.0)
+
+
+def _reached(model: Model, x: Tensor, threat: Threat, change: Tensor) -> tuple[Outputs, Tensor]:
+    """The outputs at a change, and the tensor whose gradient is that with respect to the change.
+
+    Where a change is added to the input, the gradient at their sum is the same number, and the
+    way back ends there.
+    """
+    if adds(threat) and change.dtype == x.dtype and change.shape == x.shape:
+        point = threat.apply(x, change).detach().requires_grad_()
+        return model(point), point
+    moved = change.requires_grad_()
+    return threat.through(model, x, moved), moved

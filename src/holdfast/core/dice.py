@@ -86,8 +86,11 @@ class Dice:
 
     def generator(self, name: str) -> torch.Generator:
         """A generator for bulk draws that belong to no row (shuffling, weights)."""
-        seed = number(self.seed, self.stream, name, "generator") & ((1 << 63) - 1)
-        return torch.Generator().manual_seed(seed)
+        return torch.Generator().manual_seed(self.bulk_seed(name))
+
+    def bulk_seed(self, name: str) -> int:
+        """The seed of that generator, for draws that are made by a generator of somebody else."""
+        return number(self.seed, self.stream, name, "generator") & ((1 << 63) - 1)
 
     def _draw(
         self,

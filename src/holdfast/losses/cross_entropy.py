@@ -6,7 +6,7 @@ from torch import Tensor
 
 from holdfast.core.catalog import register
 from holdfast.core.goal import Outputs, logits
-from holdfast.losses.pick import of_target
+from holdfast.losses.pick import minus_of_target
 
 
 @register("loss", cites="good1952rational")
@@ -23,4 +23,4 @@ def cross_entropy(outputs: Outputs, target: Tensor) -> Tensor:
     Returns:
         `(...)`, in [0, inf); 0 at -100.
     """
-    return of_target(-logits(outputs).log_softmax(-1), target)
+    return minus_of_target(logits(outputs).log_softmax(-1), target)

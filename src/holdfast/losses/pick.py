@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch.nn.functional as F
 from torch import Tensor
 
 from holdfast.core.data import UNLABELLED
@@ -22,13 +23,26 @@ def of_target(losses: Tensor, target: Tensor) -> Tensor:
     Raises:
         ShapeError: if the target is neither.
     """
-    if target.is_floating_point() and target.shape == losses.shape:
-        return (losses * target.to(losses)).sum(-1)
-    if target.is_floating_point() or target.shape != losses.shape[:-1]:
+    return minus_of_target(-losses, target)
+
+
+def minus_of_target(scores: Tensor, target: Tensor) -> Tensor:
+    """The same, given the losses with their signs turned (log-probabilities, say).
+
+    Args:
+        scores: `(..., K)`, minus one loss per label.
+        target: as for `of_target`.
+    """
+    if target.is_floating_point() and target.shape == scores.shape:
+        return -(scores * target.to(scores)).sum(-1)
+    if target.is_floating_point() or target.shape != scores.shape[:-1]:
         raise ShapeError(
-            f"loss: outputs {tuple(losses.shape)} and {target.dtype} target {tuple(target.shape)}",
+            f"loss: outputs {tuple(scores.shape)} and {target.dtype} target {tuple(target.shape)}",
             fix="Give labels (...) or label shares (..., K) for outputs (..., K).",
         )
-    missing = target == UNLABELLED
-    labels = target.masked_fill(missing, 0).long()
-    return losses.gather(-1, labels[..., None]).squeeze(-1).masked_fill(missing, 0.0)
+    flat = target.dim() == 1
+    rows = scores if flat else scores.reshape(-1, scores.shape[-1])
+    labels = (target if flat else target.reshape(-1)).long()
+    # One operation forward and one back; autocast would hand on another type.
+    found = F.nll_loss(rows, labels, ignore_index=UNLABELLED, reduction="none").to(scores.dtype)
+    return found if flat else found.view(target.shape)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from holdfast.core.data import Batch
 from holdfast.core.dice import Dice
@@ -18,8 +18,9 @@ from holdfast.run.loop import Training
 from holdfast.run.players import Player
 from holdfast.run.scaler import Scaler
 from holdfast.run.schedule import rate
-from holdfast.run.second_look import looking
+from holdfast.run.second_look import forget, look
 from holdfast.run.training import TrainingRun
+from holdfast.run.walk import without_gradients
 from holdfast.run.weighted import Weighted, alone, frozen_statistics
 
 _LOOK = 16  # steps between looks at the loss where a look stops the device
@@ -43,17 +44,19 @@ class Move:
         hooks: called around gradients and losses.
         backward: makes gradients.
         dice: of the run.
-        sums: plain losses and rows of this epoch; the main player's are added.
+        device: where the model is.
     """
 
     def __init__(
         self, plan: Training, run: TrainingRun, hooks: Sequence[Hook], backward: Backward,
-        dice: Dice, sums: Tensor,
+        dice: Dice, device: torch.device,
     ) -> None:  # fmt: skip
         self.plan, self.run, self.hooks, self.backward = plan, run, hooks, backward
-        self.dice, self.sums, self.device = dice, sums, sums.device
+        self.dice, self.device = dice, device
+        self.total, self.rows = torch.zeros((), dtype=torch.float64, device=device), 0
         self.scaler = Scaler(plan.precision, run.memory("scaler"))
         self.memory = run.memory("parts")
+        self.nothing = torch.zeros((), dtype=torch.float64)  # of a process without rows
         self.file: Path | None = None
 
     def __call__(self, player: Player, group: Sequence[Batch], *, main: bool) -> bool:
@@ -62,7 +65,7 @@ class Move:
         factor = rate(plan.schedule, run.step, run.steps, plan.warmup)
         for settings in player.optimizer.param_groups:
             settings["lr"] = settings["initial_lr"] * factor
-        parameters = run.parameters()
+        together = ranks.world() > 1 or self.scaler.active
         rows = ranks.rows_of_step(group, self.device)
         calls, finite = 0, True
         if hasattr(player.optimizer, "progress"):
@@ -71,11 +74,14 @@ class Move:
         def closure() -> Tensor:
             nonlocal calls, finite
             first = calls == 0
-            look()
-            objective = self._passed(player, group, rows, parameters, first)
-            ranks.sum_gradients(parameters)
-            finite = self.scaler.unscale(parameters)
-            value = ranks.sum_over_ranks(objective.value)
+            look(run, player.optimizer)
+            objective = self._passed(player, group, rows, first)
+            if together:
+                parameters = run.parameters()
+                ranks.sum_gradients(parameters)
+                finite = self.scaler.unscale(parameters)
+            value = objective.value
+            value = ranks.sum_over_ranks(self.nothing if value is None else value)
             # A search along a line may try what is not finite; where it begins may not be.
             if first and (self.device.type == "cpu" or run.step % _LOOK == 0):
                 self.sound(float(value))
@@ -83,14 +89,28 @@ class Move:
                 for hook in self.hooks:
                     hook.gradients(run)
             if first and main:
-                self.sums += torch.stack([objective.total.double(), objective.rows.double()])
+                self.rows += objective.rows
+                if objective.total is not None:
+                    self.total += objective.total
             calls += 1
             return value
 
-        with looking(run, player.optimizer) as look:
+        try:
             player.optimizer.step(closure)  # type: ignore[arg-type]
+        finally:
+            forget(run)
         self.scaler.update(finite)
         return finite
+
+    @property
+    def sums(self) -> Tensor:
+        """Plain losses and rows of this epoch so far, those of the main player."""
+        return torch.stack([self.total, torch.full_like(self.total, self.rows)])
+
+    def begin(self, total: float = 0.0, rows: float = 0.0) -> None:
+        """Count from here, at the beginning of an epoch or where one was left."""
+        self.total.fill_(total)
+        self.rows = int(rows)
 
     def sound(self, value: float) -> None:
         """Refuse to go on from a loss that is not finite, unless it may be half precision's.
@@ -110,37 +130,34 @@ class Move:
             code="E0330",
         )
 
-    def _passed(
-        self, player: Player, group: Sequence[Batch], rows: int,
-        parameters: list[nn.Parameter], first: bool,
-    ) -> Weighted:  # fmt: skip
+    def _passed(self, player: Player, group: Sequence[Batch], rows: int, first: bool) -> Weighted:
         """Gradients of the whole step; in smaller parts for good once memory has run out."""
-        most = max((len(b.index) for b in group), default=0)
         while True:
             parts = int(self.memory.get("parts", 1))
             try:
-                return self._pass(player, _cut(group, parts), rows, parameters, first)
+                return self._pass(player, _cut(group, parts), rows, first)
             except (RuntimeError, MemoryError) as error:
+                most = max((len(b.index) for b in group), default=0)
                 if not starved(error) or parts >= most:
                     raise
             self.memory["parts"] = 2 * parts  # the failed pass is let go before the next one
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
 
-    def _pass(
-        self, player: Player, group: Sequence[Batch], rows: int,
-        parameters: list[nn.Parameter], first: bool,
-    ) -> Weighted:  # fmt: skip
+    def _pass(self, player: Player, group: Sequence[Batch], rows: int, first: bool) -> Weighted:
         run, plan = self.run, self.plan
-        for p in parameters:
-            p.grad = None
+        modules = run.modules()
+        without_gradients(modules)
         ranks.seed(self.dice, f"step{run.step}", self.device)
-        objective = Weighted(player.objective, plan.precision, self.hooks, self.scaler, rows)
+        objective = Weighted(
+            player.objective, plan.precision, self.hooks, self.scaler, rows, modules
+        )
         with torch.enable_grad(), frozen_statistics(run.model, not first):
-            for batch in (b for b in group if len(b.index)):
-                run.dice = self.dice.spawn(f"step{run.step}").keyed(batch.index)
-                with alone(run.model, len(batch.index)):
-                    self.backward(run, batch, objective)
+            for batch in group:
+                if count := batch.index.shape[0]:
+                    run.dice = self.dice.spawn(f"step{run.step}").keyed(batch.index)
+                    with alone(run.model, count):
+                        self.backward(run, batch, objective)
         return objective
 
 

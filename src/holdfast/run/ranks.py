@@ -54,7 +54,7 @@ def seed(dice: Dice, name: str, device: torch.device) -> None:
         name: of what draws, such as a step.
         device: where the model is.
     """
-    number = dice.generator(f"{name}/rank{rank()}").initial_seed()
+    number = dice.bulk_seed(f"{name}/rank{rank()}")
     torch.default_generator.manual_seed(number)
     if device.type == "cuda":
         with torch.cuda.device(device):

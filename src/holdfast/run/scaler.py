@@ -10,13 +10,14 @@ import torch
 from torch import nn
 
 Precision = Literal["full", "bf16", "fp16"]
+_AS_IT_IS = nullcontext()
 _TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def casting(precision: Precision, device: torch.device) -> AbstractContextManager[Any]:
     """The context in which matrix products use fewer bits; nothing at full precision."""
     if precision == "full":
-        return nullcontext()
+        return _AS_IT_IS
     return torch.autocast(device.type, dtype=_TYPES[precision])
 
 

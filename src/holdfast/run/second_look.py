@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -40,26 +39,20 @@ def kept(run: Run, name: str, search: Callable[[], Tensor]) -> Tensor:
     return search()
 
 
-@contextmanager
-def looking(run: Run, optimizer: object) -> Iterator[Callable[[], None]]:
-    """The looks of one step of an optimizer; what they found is forgotten behind it.
-
-    Gives a function to call before each look.
+def look(run: Run, optimizer: object) -> None:
+    """Say that an optimizer looks at the loss of its step now; `forget` comes behind the step.
 
     Args:
         run: under way.
         optimizer: says by `probing` whether a look is followed by another one.
     """
     memory = run.memory(LOOKS)
+    if getattr(optimizer, "probing", False):
+        memory.update(probing=True, found=[])
+    elif memory:
+        memory["probing"] = False
 
-    def look() -> None:
-        probing = bool(getattr(optimizer, "probing", False))
-        if probing:
-            memory.update(probing=True, found=[])
-        elif memory:
-            memory["probing"] = False
 
-    try:
-        yield look
-    finally:
-        memory.clear()
+def forget(run: Run) -> None:
+    """Let go what the looks of a step have found."""
+    run.memory(LOOKS).clear()

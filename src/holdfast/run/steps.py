@@ -38,8 +38,7 @@ class Steps:
         self.training = TrainingRun(model, nn.ModuleDict(), dice, self.per_epoch * plan.epochs)
         self.training.own([self.backward, *self.objectives, *self.hooks])
         self.position = 0
-        self.sums = torch.zeros(2, dtype=torch.float64, device=self.device)
-        self.move = Move(plan, self.training, self.hooks, self.backward, dice, self.sums)
+        self.move = Move(plan, self.training, self.hooks, self.backward, dice, self.device)
 
     def run(self) -> TrainingRun:
         """Train, or continue."""
@@ -97,13 +96,13 @@ class Steps:
 
     def _epoch_ends(self) -> None:
         run = self.training
-        total, rows = ranks.sum_over_ranks(self.sums).tolist()
+        total, rows = ranks.sum_over_ranks(self.move.sums).tolist()
         self.move.sound(total)
         row = {"loss": total / max(rows, 1.0), "rate": run.optimizers[0].param_groups[0]["lr"]}
         run.history.append(row)
         run.dice = self.dice.spawn(f"end{run.epoch}")
         asked = [hook.epoch(run) for hook in self.hooks]
-        self.sums.zero_()
+        self.move.begin()
         self.position, run.epoch = 0, run.epoch + 1
         if ranks.any_rank(any(asked), self.device) and not run.stopped:
             run.stopped = "early"
@@ -148,7 +147,7 @@ class Steps:
 
     def _keep(self, done: bool = False) -> None:
         if self.keeping.file is not None:
-            sums = ranks.sum_over_ranks(self.sums)
+            sums = ranks.sum_over_ranks(self.move.sums)
             self.move.sound(float(sums[0]))
             more: dict[str, Any] = {"done": done, "position": self.position, "sums": sums}
             self.keeping.write(self.training.state() | more)
@@ -161,7 +160,7 @@ class Steps:
         self.training.load(placed(state, self.device))
         self.position = state["position"]
         if ranks.rank() == 0:
-            self.sums.copy_(state["sums"])
+            self.move.begin(*state["sums"].tolist())
         if not state["done"]:
             self.training.stopped = ""
         return bool(state["done"])

@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 
 from holdfast.core.catalog import key
 from holdfast.core.dice import Dice
+from holdfast.run.walk import within
 
 
 class TrainingRun:
@@ -54,6 +55,10 @@ class TrainingRun:
     def parameters(self) -> list[nn.Parameter]:
         """All weights, those of the model first."""
         return [*self.model.parameters(), *self.parts.parameters()]
+
+    def modules(self) -> list[nn.Module]:
+        """All layers, those of the model first."""
+        return [*within(self.model), *within(self.parts)]
 
     def own(self, owners: Sequence[object]) -> None:
         """Give methods a place in the memory by their position: equal settings stay apart."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,9 @@ from holdfast.core.data import Batch
 from holdfast.core.errors import ShapeError
 from holdfast.core.kinds import Hook, Objective, Run
 from holdfast.run.scaler import Precision, Scaler, casting
+from holdfast.run.walk import those_with
+
+NOTHING = nullcontext()
 
 
 class Weighted:
@@ -31,6 +35,7 @@ class Weighted:
         hooks: asked for losses and shares.
         scaler: holds the factor.
         step_rows: rows of the whole step, over all batches and processes.
+        modules: all layers, asked for penalties.
     """
 
     def __init__(
@@ -40,16 +45,16 @@ class Weighted:
         hooks: Sequence[Hook],
         scaler: Scaler,
         step_rows: int,
+        modules: Sequence[nn.Module],
     ) -> None:
         self.objective, self.precision, self.hooks = objective, precision, hooks
-        self.scaler, self.step_rows = scaler, step_rows
-        self.total = torch.zeros(())
-        self.rows = torch.zeros(())
-        self.value = torch.zeros((), dtype=torch.float64)
+        self.scaler, self.step_rows, self.modules = scaler, step_rows, modules
+        self.total: Tensor | None = None
+        self.value: Tensor | None = None
+        self.rows = 0
 
     def __call__(self, run: Run, batch: Batch) -> Tensor:
-        device = batch.index.device
-        with casting(self.precision, device):
+        with casting(self.precision, batch.index.device):
             losses = self.objective(run, batch)
         if losses.shape != batch.index.shape:
             raise ShapeError(
@@ -60,31 +65,39 @@ class Weighted:
             losses = losses.float()
         for hook in self.hooks:
             losses = hook.losses(run, batch, losses)
-        self.total = self.total.to(device) + losses.detach().sum()
-        self.rows = self.rows.to(device) + len(losses)
+        plain, summed = losses, losses.detach().sum()
+        self.total = summed if self.total is None else self.total + summed
+        rows = batch.index.shape[0]
+        self.rows += rows
         for hook in self.hooks:
             share = hook.share(run, batch, losses.detach())
             losses = losses if share is None else share * losses
-        for penalty in penalties(run.model, run.parts):
+        for penalty in penalties(self.modules):
             losses = losses + penalty
-        self.value = self.value.to(device) + losses.detach().sum() / self.step_rows
-        factor = self.scaler.factor * len(losses) / self.step_rows
+        summed = summed if losses is plain else losses.detach().sum()
+        value = (summed / self.step_rows).double()
+        self.value = value if self.value is None else self.value + value
+        factor = self.scaler.factor * rows / self.step_rows
         return losses if factor == 1.0 else losses * factor
 
 
-def penalties(*modules: nn.Module) -> list[Tensor]:
+def penalties(modules: Sequence[nn.Module]) -> list[Tensor]:
     """What the layers add to the loss: `penalty()` of every module that has one."""
-    found = [getattr(m, "penalty", None) for module in modules for m in module.modules()]
+    found: list[Any] = [m.penalty for m in those_with(modules, "penalty")]
     return [penalty() for penalty in found if callable(penalty)]
 
 
-@contextmanager
-def frozen_statistics(model: nn.Module, frozen: bool) -> Iterator[None]:
+def frozen_statistics(model: nn.Module, frozen: bool) -> AbstractContextManager[None]:
     """Leave the running statistics of normalisation layers as they are, where asked.
 
     An optimizer that evaluates a step twice must not count its batch twice.
     """
-    norms = [m for m in model.modules() if isinstance(m, _NormBase)] if frozen else []
+    return _frozen(model) if frozen else NOTHING
+
+
+@contextmanager
+def _frozen(model: nn.Module) -> Iterator[None]:
+    norms = [m for m in model.modules() if isinstance(m, _NormBase)]
     saved = [(b, b.clone()) for m in norms for b in m.buffers()]
     try:
         yield
@@ -93,14 +106,18 @@ def frozen_statistics(model: nn.Module, frozen: bool) -> Iterator[None]:
             buffer.copy_(before)
 
 
-@contextmanager
-def alone(model: nn.Module, rows: int) -> Iterator[None]:
+def alone(model: nn.Module, rows: int) -> AbstractContextManager[None]:
     """Let batch normalisation use its running statistics where a batch has a single row.
 
     One row has no spread: where a layer sees one number per channel it could only refuse, and
     the last batch of an epoch has one row whenever the size says so.
     """
-    norms = [m for m in model.modules() if isinstance(m, _BatchNorm)] if rows == 1 else []
+    return _alone(model) if rows == 1 else NOTHING
+
+
+@contextmanager
+def _alone(model: nn.Module) -> Iterator[None]:
+    norms = [m for m in model.modules() if isinstance(m, _BatchNorm)]
     lively = [m for m in norms if m.training and m.track_running_stats]
     try:
         for m in lively:

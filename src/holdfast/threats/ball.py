@@ -95,6 +95,16 @@ class Additive(Threat):
         return torch.full((len(x),), self.radius, dtype=kind, device=x.device)
 
 
+def adds(threat: Threat) -> bool:
+    """Whether the gradient with respect to a change is that with respect to the changed input."""
+    kind = type(threat)
+    return (
+        isinstance(threat, Additive)
+        and kind.apply is Additive.apply
+        and kind.through is Threat.through
+    )
+
+
 class Ball(Additive):
     """A norm ball around each input, cut by the box [low, high] of valid inputs."""
 

@@ -53,12 +53,12 @@ class LInf(Ball):
         return self.project(x, torch.where(window(x, share, dice), corner, change))
 
     def project(self, x: Tensor, change: Tensor) -> Tensor:
-        clean, r = torch.nan_to_num(change, nan=0.0), rounded(self.radius, change.dtype)
-        down, up = (self.low - x).clamp(-r, 0), (self.high - x).clamp(0, r)
-        return torch.clamp(clean, down, up)
+        r = rounded(self.radius, change.dtype)
+        down, up = (self.low - x).clamp_(-r, 0), (self.high - x).clamp_(0, r)
+        return torch.clamp(change, down, up).nan_to_num_(nan=0.0)  # 0 is always admissible
 
     def steepest(self, x: Tensor, change: Tensor, gradient: Tensor) -> Tensor:
-        return torch.nan_to_num(gradient, nan=0.0).sign() * self.radius
+        return gradient.sign().mul_(self.radius)  # the sign of what is no number is 0
 
 
 @register("threat", name="l2", cites="pgd", says="The Euclidean length of the change is bounded.")

@@ -1,0 +1,101 @@
+"""What one step of an ascent does besides the model's passes: operations counted, never timed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from holdfast.attacks.climb import ascend
+from holdfast.attacks.pgd import PGD
+from holdfast.core.dice import Dice
+from holdfast.core.goal import Untargeted
+from holdfast.threats.ball import Additive, adds
+from holdfast.threats.norms import L2, LInf
+
+RADIUS = 1e-4  # no row breaks
+Runner = Callable[[nn.Module, Tensor, Tensor, int], Tensor]
+
+
+class Operations(TorchDispatchMode):
+    """Counts the operations that reach torch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, op: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count[str(op)] += op.namespace == "aten"
+        return op(*args, **(kwargs or {}))
+
+
+def world() -> tuple[nn.Module, Tensor, Tensor]:
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        model = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3))
+        x = torch.rand(12, 6) * 0.5 + 0.25
+    with torch.no_grad():
+        return model, x, model(x).argmax(1)
+
+
+def by_hand(model: nn.Module, x: Tensor, y: Tensor, steps: int) -> Tensor:
+    low, high = (x - RADIUS).clamp(min=0), (x + RADIUS).clamp(max=1)
+    moved = x.clone()
+    for _ in range(steps):
+        moved.requires_grad_()
+        z = model(moved)
+        (slope,) = torch.autograd.grad(F.cross_entropy(z, y, reduction="sum"), moved)
+        moved, held = moved.detach(), z.argmax(1) == y
+        if not bool(held.all()):
+            break
+        moved = torch.min(torch.max(moved + 2.5 * RADIUS / steps * slope.sign(), low), high)
+    return moved
+
+
+def ours(model: nn.Module, x: Tensor, y: Tensor, steps: int) -> Tensor:
+    attack = PGD(steps=steps, climb="soft", start="none")
+    return attack(model, x, Untargeted(y), LInf(radius=RADIUS), dice=Dice.of(len(x)))
+
+
+def operations(attack: Runner) -> Counter[str]:
+    """Operations of eight steps without those of an attack of four."""
+    counts = []
+    for steps in (4, 8):
+        with Operations() as seen:
+            attack(*world(), steps)
+        counts.append(seen.count)
+    counts[1].subtract(counts[0])
+    return counts[1]
+
+
+def test_a_step_takes_few_operations_more_than_one_by_hand() -> None:
+    more = (operations(ours).total() - operations(by_hand).total()) / 4
+    # The input in its box, the ball around it, the best change so far, and the goal's ways to win.
+    assert 0 < more <= 40, operations(ours) - operations(by_hand)
+
+
+class Doubled(LInf):
+    """Adds each change twice."""
+
+    def apply(self, x: Tensor, change: Tensor) -> Tensor:
+        return Additive.apply(self, x, 2 * change)
+
+
+@pytest.mark.parametrize("threat", [LInf(radius=0.4), L2(radius=0.9), Doubled(radius=0.4)])
+def test_the_gradient_at_the_changed_input_is_that_of_the_change(threat: LInf | L2) -> None:
+    model, x, y = world()
+    assert adds(threat) is not isinstance(threat, Doubled)
+    goal, change = Untargeted(y), threat.sample(x, Dice.of(len(x)))
+    margin, height, gradient = ascend(model, x, goal, threat, change)
+    moved = change.clone().requires_grad_()
+    outputs = threat.through(model, x, moved)  # some coordinates are at the edge of the box
+    naive = torch.logsumexp(goal.ways(outputs), -1)
+    (expected,) = torch.autograd.grad(naive.sum(), moved)
+    assert torch.equal(gradient, expected) and torch.equal(height, naive.detach())
+    assert torch.equal(margin, goal(outputs).detach())
