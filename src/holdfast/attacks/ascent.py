@@ -21,6 +21,21 @@ def cosine(steps: int, first: float) -> list[float]:
     return [first * (1 + cos(pi * step / steps)) / 2 for step in range(steps)]
 
 
+def narrowing(steps: int, widest: float) -> list[float]:
+    """Multiples of a threat that shrink evenly from the widest to one over two thirds of steps.
+
+    Where the threat is pointed, as the ball of the sum norm is, an ascent within it ends on one of
+    many tops; a larger threat has fewer, and what an exchange gives up as it shrinks is what is
+    worth least.
+
+    Args:
+        steps: of the ascent.
+        widest: the first multiple; 1: none.
+    """
+    wide = 2 * steps // 3 if widest > 1 else 0
+    return [widest + (1 - widest) * step / wide for step in range(wide)]
+
+
 def ascent(
     active: Active,
     change: Tensor,
@@ -30,6 +45,7 @@ def ascent(
     momentum: float = 0.0,
     peek: bool = False,
     samples: int = 1,
+    wide: Sequence[float] = (),
 ) -> None:
     """Climb from one change per active row; what is found stays in `active`.
 
@@ -47,14 +63,17 @@ def ascent(
         peek: look at the first point reached without a gradient: on a weak model nearly every
             row leaves there, and none of them needs the way back.
         samples: passes whose mean is a step's gradient and margin, for a model that draws.
+        wide: multiples of the threat in which the first steps end; later ones end within it,
+            and only points within it count.
 
     Cost: a forward and a backward per step, sample and row, a forward for the last point (and
     the peek).
     """
     memory: Tensor | None = None
+    factor = 1.0  # multiple of the threat in which the present point lies
     for step, length in enumerate(lengths):
         margin, gradient = _slopes(active, change, heights, step, samples)
-        stay = active.see(change, margin)
+        stay = active.see(change, _counted(active, change, margin, factor))
         if stay is not None:
             if not len(active):
                 return
@@ -62,15 +81,16 @@ def ascent(
             memory = memory if memory is None else select(memory, stay)
         if momentum:
             gradient = memory = _gathered(gradient, memory, momentum)
-        change = _moved(active, change, gradient, length, once=len(lengths) == 1)
+        factor = wide[step] if step < len(wide) else 1.0
+        change = _moved(active, change, gradient, length, factor, once=len(lengths) == 1)
         if peek and step == 0 and len(lengths) > 1:
-            stay = active.see(change, active.margins(change))
+            stay = active.see(change, _counted(active, change, active.margins(change), factor))
             if stay is not None:
                 if not len(active):
                     return
                 change = change[stay]
                 memory = memory if memory is None else memory[stay]
-    active.see(change, active.margins(change))
+    active.see(change, _counted(active, change, active.margins(change), factor))
 
 
 def _slopes(
@@ -93,11 +113,18 @@ def _slopes(
     return torch.cat([s[0] for s in seen]), torch.cat([s[2] for s in seen])
 
 
+def _counted(active: Active, change: Tensor, margin: Tensor, factor: float) -> Tensor:
+    """Margins; minus infinity where a change of a larger threat lies outside of the threat."""
+    if factor <= 1:
+        return margin
+    return torch.where(active.threat.size(active.x, change) <= 1, margin, -torch.inf)
+
+
 def _moved(
-    active: Active, change: Tensor, gradient: Tensor, length: float, *, once: bool
+    active: Active, change: Tensor, gradient: Tensor, length: float, factor: float, *, once: bool
 ) -> Tensor:
     """The next point: after a projected steepest step, where it is the only one."""
-    threat, x = active.threat, active.x
+    x, threat = active.x, active.threat if factor == 1 else active.threat.scaled(factor)
     if not once:
         return onward(threat, x, change, gradient, length).detach()
     step = threat.steepest(x, change, gradient)

@@ -18,7 +18,7 @@ from holdfast.core.catalog import register, resolve
 from holdfast.core.dice import Dice, dice_or
 from holdfast.core.errors import Unsupported
 from holdfast.core.fields import Part, settings
-from holdfast.core.goal import Goal, logits
+from holdfast.core.goal import Goal
 from holdfast.core.kinds import Access, Attack, Model, Threat
 from holdfast.run.passes import enter
 
@@ -47,7 +47,8 @@ class AdaptiveEnsemble(Attack):
     there they may be masked (`thorough`: at all rows). Rows above a tier's limits
     (`attacks/tiers.py`) are set aside as hopeless and counted in the ledger; `thorough` sends
     every row everywhere once, and only repeats on some. Under a winding threat (patches,
-    rotations) all rows start from many places.
+    rotations) all rows start from many places. Under the sum norm one round more comes in from
+    larger threats and looks at rows again that ended alike.
 
     Properties: the best change seen is returned; every decision about a row rests on that row
     alone, so batch size and shards change nothing; a broken row leaves all that runs on it.
@@ -94,21 +95,13 @@ class AdaptiveEnsemble(Attack):
     def _blind(self, front: Front, tier: Tier) -> Tensor:
         """No slopes: random search, and an attack on decisions where scores say nothing."""
         rows = torch.arange(len(front.x), device=front.x.device)
-        if _decides(front):
+        if front.decides():
             enter(front.model, "decisions", len(rows))
             front.turn_over(rows, resolve(self.decisions))
         else:
             enter(front.model, "queries", len(rows))
             front.turn_over(rows, Square(steps=BLIND * tier.queries))
         return front.change
-
-
-def _decides(front: Front) -> bool:
-    """Whether the outputs are decisions: one class at the same value everywhere, others at 0."""
-    with torch.no_grad():
-        outputs = logits(front.threat.through(front.model, front.x, front.change)).flatten(1)
-    top = outputs.amax(1)
-    return bool(((outputs == 0) | (outputs == top[:, None])).all() and (top == top[0]).all())
 
 
 def _targets(front: Front, tier: Tier) -> Tensor:
@@ -157,16 +150,21 @@ def _polish(front: Front, tier: Tier) -> None:
 
 
 def _rounds(front: Front, tier: Tier, order: Tensor) -> None:
-    """Random starts: a scout or two, every arm once, then those that came nearest on the row."""
+    """Random starts: a scout or two, every arm once, then those that came nearest on the row.
+
+    A row that one round leaves out takes part in no later one, except in those that come in from
+    larger threats.
+    """
     kinds = torch.tensor(arms(front.goal, order.shape[1]), device=order.device)
     yields = torch.full((len(front.x), len(kinds)), -torch.inf, device=order.device)
-    rows, lengths = torch.arange(len(front.x), device=order.device), cosine(tier.run, tier.first)
+    left, lengths = torch.arange(len(front.x), device=order.device), cosine(tier.run, tier.first)
     for number, wave in enumerate(tier.rounds):
         near, sides = front.open(wave.sure, wave.most, wave.ends), wave.sides
-        rows = near[torch.isin(near, rows)]
+        rows = near if wave.wide > 1 else near[torch.isin(near, left)]
+        left = left if wave.wide > 1 else rows
         enter(front.model, f"round {number + 1}", len(rows))
         if not len(rows):
-            return
+            continue
         late = number >= LATE
         ranked = yields[rows].sort(dim=1, descending=True, stable=True).indices
         best = BEST if late else len(kinds)
@@ -176,7 +174,8 @@ def _rounds(front: Front, tier: Tier, order: Tensor) -> None:
             for side in range(sides)
         ]
         climbed, many = kinds[which.T.flatten()], rows.repeat(sides)
-        reached = front.strike(rows, starts, armed(climbed, order[many], tier.run), lengths)
+        heights = armed(climbed, order[many], tier.run)
+        reached = front.strike(rows, starts, heights, lengths, widest=wave.wide)
         yields[rows] = yields[rows].scatter_reduce(1, which, reached.T.to(yields), "amax")
 
 

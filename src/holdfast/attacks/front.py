@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from holdfast.attacks.active import Active
-from holdfast.attacks.ascent import Heights, ascent
+from holdfast.attacks.ascent import Heights, ascent, narrowing
 from holdfast.attacks.climb import Height, ranked
 from holdfast.core.dice import Dice
-from holdfast.core.goal import Goal
+from holdfast.core.goal import Goal, logits
 from holdfast.core.kinds import Attack, Model, Threat
 from holdfast.ops.batch import chunks, pick
 from holdfast.run.passes import broke, enter
@@ -88,6 +88,7 @@ class Front:
         lengths: Sequence[float],
         *,
         fresh: bool = True,
+        widest: float = 1.0,
     ) -> Tensor:
         """Ascents from several starts per row, side by side; a broken row ends all of its own.
 
@@ -98,11 +99,12 @@ class Front:
                 second, and so on.
             lengths: of the steps of each ascent.
             fresh: whether the starts are new, so that where they end tells something.
+            widest: multiple of the threat from which the ascents come in.
 
         Returns:
             `(sides, rows)`: margins reached.
         """
-        sides, count = len(starts), len(rows)
+        sides, count, wide = len(starts), len(rows), narrowing(len(lengths), widest)
         place = torch.arange(sides * count, device=rows.device).view(sides, count)
         reached = torch.empty((sides, count), dtype=self.margin.dtype, device=rows.device)
         for p in chunks(count, max(SIDE_BY_SIDE * len(self.x) // sides, 1)):
@@ -112,7 +114,7 @@ class Front:
             family = torch.arange(held, device=rows.device).repeat(sides)
             active = Active(self.model, x, goal, threat, None, family)
             climbed = partial(_placed, heights, among)
-            ascent(active, torch.cat([start[p] for start in starts]), climbed, lengths)
+            ascent(active, torch.cat([start[p] for start in starts]), climbed, lengths, wide=wide)
             ended = active.reached.view(sides, held)
             best = ended.argmax(0) * held + torch.arange(held, device=rows.device)
             self.take(own, active.best[best], active.reached[best])
@@ -155,6 +157,13 @@ class Front:
             return drawn
         best = self.change[rows]
         return threat.project(x, best + share * (drawn - best)).detach()
+
+    def decides(self) -> bool:
+        """Whether outputs are decisions: one class at the same value everywhere, others at 0."""
+        with torch.no_grad():
+            outputs = logits(self.threat.through(self.model, self.x, self.change)).flatten(1)
+        top = outputs.amax(1)
+        return bool(((outputs == 0) | (outputs == top[:, None])).all() and (top == top[0]).all())
 
     def ranked(self, rows: Tensor) -> Tensor:
         """`(rows, W)`: the ways to win at the best changes, nearest first. Cost: a forward each."""

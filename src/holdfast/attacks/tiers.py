@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from holdfast.core.kinds import Threat
+from holdfast.threats.onward import Onward
 
 
 @dataclass(frozen=True)
@@ -17,12 +18,15 @@ class Wave:
         most: the same for rows on which fewer than `ends` ascents have come as near as the best:
             where several end alike, that is the top; where none does, further ones may end higher.
         ends: see there.
+        wide: multiple of the threat in which the first step ends; those of later ones shrink
+            until the last third of an ascent stays within the threat.
     """
 
     sides: int
     sure: float
     most: float = 0.0
     ends: int = 3
+    wide: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ class Tier:
 
 TIERS = {
     "fast": Tier(
-        12, (Wave(3, 0.2), Wave(5, 0.1)), 4, Wave(2, 0.1), 0.03, (Wave(1, 0.2),), 15, 3.0, 20, 0.0
+        12, (Wave(3, 0.2), Wave(5, 0.1)), 4, Wave(2, 0.1), 0.03, (Wave(1, 0.1),), 15, 3.0, 20, 0.0
     ),
     "standard": Tier(
         20, (Wave(4, 0.5), Wave(4, 0.15)), 4, Wave(2, 0.15), 0.1,
@@ -79,10 +83,28 @@ SCATTERED = {
 }
 SHORT, FEW = 0.5, 10  # their first step, in radii, and how many there are
 
+# Where budget moves from coordinate to coordinate (L1) there are many tops, and ascents that end
+# alike may have found a low one. Ascents that come in from larger threats look at rows again.
+NARROWING = {
+    "fast": (Wave(1, 0.2), Wave(1, 0.2, wide=4.0)),
+    "standard": (
+        *TIERS["standard"].rounds[:2],
+        Wave(4, 0.2, wide=4.0),
+        *TIERS["standard"].rounds[2:],
+    ),
+    "thorough": (
+        *TIERS["thorough"].rounds[:2],
+        Wave(4, 0.5, wide=4.0),
+        *TIERS["thorough"].rounds[2:],
+    ),
+}
+
 
 def tier_of(name: str, threat: Threat) -> Tier:
     """The tier of that name, as it suits a threat."""
     tier = TIERS[name]
+    if isinstance(threat, Onward):
+        return replace(tier, rounds=NARROWING[name])
     if not threat.winding:
         return tier
     return replace(tier, rounds=SCATTERED[name], run=FEW, first=SHORT)
