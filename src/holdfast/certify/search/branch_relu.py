@@ -9,28 +9,29 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from holdfast.certify.linear.backward import backward, evaluated
 from holdfast.certify.linear.bounds import propagate
 from holdfast.certify.linear.coefficients import Bounds
-from holdfast.certify.linear.minima import Minima
 from holdfast.certify.linear.refine import Slopes
 from holdfast.certify.linear.region import Region, through
 from holdfast.certify.network.graph import Graph
 from holdfast.certify.search.branching import divided
 from holdfast.certify.search.dense import dense, lively, sides
+from holdfast.certify.search.given import LEVEL, alone, given
 from holdfast.certify.search.neurons import strengthened
+from holdfast.certify.search.pairs import margins
 from holdfast.certify.search.signs import Signed
 from holdfast.certify.search.splits import Splits
 from holdfast.certify.search.stack import Pace, pop
 from holdfast.certify.search.tree import Tree
-from holdfast.certify.search.tried import probe
+from holdfast.certify.search.tried import lowest, probe
 from holdfast.certify.search.unsafe import Unsafe
 
 Answer = Literal["unsat", "sat", "unknown"]
 LEAST, MOST = 2, 256  # parts bounded together
 ROOT_STEPS, FIRST_STEPS, STEPS = 8, 40, 10  # evaluations: of each neuron, of the root, of a part
 ROOT_SHARE = 0.2  # of the time, at most, for the bounds of neurons
-EARLY, EACH = 0.1, 0.45  # of the time: for a first search, of what is left for neurons one by one
+# Of the time: for a first search, of dense layers or not; of what is left for neurons one by one.
+EARLY, SOON, EACH = 0.1, 0.02, 0.45
 
 
 class ReluSplits:
@@ -46,10 +47,12 @@ class ReluSplits:
     far behind its boxes that the first splits would gain nothing. Elsewhere, and where a proof is
     recorded, boxes are only cut at zero by the splits.
 
-    What a first search leaves open is searched anew once every open neuron has been bounded by a
-    branch and bound of its own, unless a proof is recorded: what is gained in early layers is
-    multiplied by all that follow.
+    What a first search leaves open is searched anew, unless a proof is recorded: dense layers once
+    every open neuron has been bounded by a branch and bound of its own, since gains in early layers
+    multiply; others one alternative at a time, by contradiction (`given.py`).
     """
+
+    signed: Signed
 
     def __init__(
         self, graph: Graph, unsafe: Unsafe, region: Region, deadline: float, record: bool
@@ -69,11 +72,19 @@ class ReluSplits:
         if whole is None:
             return "unknown"
         now, several = time.monotonic(), self.tree is None and len(self.signed.relus) > 1
-        early = now + EARLY * max(0.0, self.deadline - now) if several else self.deadline
-        answer = self.searched(whole, most, early)
+        share = (EARLY if self.signed.renew else SOON) if several else 1.0
+        early = now + share * max(0.0, self.deadline - now)
+        answer: Answer = self.searched(whole, most, early)
         if answer != "unknown" or not several or self.stuck or self.spent(most, self.deadline):
             return answer
-        return self.searched(self.strengthened(whole.bound), most, self.deadline)
+        if self.signed.renew:
+            return self.searched(self.strengthened(whole.bound), most, self.deadline)
+        self.least, every, answer = min(self.least, LEVEL), self.signed, "unsat"
+        for j in whole.open[0].nonzero().flatten().tolist():
+            if answer == "unsat":
+                self.signed, one = alone(every, whole.bound, j)
+                answer = self.searched(one, most, self.deadline)
+        return answer
 
     def spent(self, most: int | None, until: float) -> bool:
         """Whether time is up, or the number of parts reached."""
@@ -88,6 +99,8 @@ class ReluSplits:
             batch = pop(stack, pace.size, Splits.join)
             if self.spent(most, until):
                 return "unknown"
+            if not len(batch := given(self.signed, batch, self.deadline)):
+                continue
             pace.start()
             left = self.bounded(batch, FIRST_STEPS if first else STEPS)
             if self.witness is not None:
@@ -104,7 +117,7 @@ class ReluSplits:
         """The whole region, with what its bounds say about the alternatives."""
         region = self.region
         bounds = propagate(self.graph, region, "crown", until=self.deadline)
-        rows, renew = self.values(bounds), self.tree is None and dense(self.graph)
+        rows, renew = margins(bounds, self.unsafe), self.tree is None and dense(self.graph)
         chosen: dict[int, dict[int, Tensor]] = {}
         if self.tree is not None:
             self.tree.at_root(rows[0] > 0, bounds, chosen)
@@ -115,7 +128,7 @@ class ReluSplits:
                 chosen=chosen if self.tree is not None or renew else None,
                 until=now + ROOT_SHARE * max(0.0, self.deadline - now),
             )  # fmt: skip
-            before, rows = rows, torch.maximum(rows, self.values(bounds))
+            before, rows = rows, torch.maximum(rows, margins(bounds, self.unsafe))
             if self.tree is not None:
                 self.tree.at_root((rows > 0)[0] & ~(before > 0)[0], bounds, chosen)
         if bool(bounds.overflow.any()):
@@ -138,15 +151,8 @@ class ReluSplits:
         now, signed = time.monotonic(), self.signed
         until = now + EACH * (self.deadline - now)
         bounds, slopes = strengthened(signed.root, signed.slopes or {}, until)
-        rows = torch.maximum(rows, self.values(bounds))
+        rows = torch.maximum(rows, margins(bounds, self.unsafe))
         return self.begun(bounds, slopes if signed.renew else None, rows)
-
-    def values(self, bounds: Bounds) -> Tensor:
-        """`(1, J)`: numbers below the margin of each alternative."""
-        line = backward(bounds, bounds.graph.output, self.unsafe.c[None])
-        found = evaluated(bounds, line) - self.unsafe.d
-        found = found - 1e-15 * (found.abs() + 2 * self.unsafe.d.abs())
-        return self.unsafe.best(found.nan_to_num(-torch.inf, -torch.inf, -torch.inf))
 
     def bounded(self, batch: Splits, steps: int) -> Splits:
         """Bound a batch; what stays open of it."""
@@ -157,19 +163,11 @@ class ReluSplits:
         if bool(open_.any()):
             worst = batch.bound[open_].argmin(1)
             down = slope[open_][torch.arange(len(worst)), worst]
-            self.witness = probe(self.network, self.unsafe, self.lowest(down)).witness
+            self.witness = probe(self.network, self.unsafe, lowest(self.region, down)).witness
         if self.witness is None:
             self.settled(batch)
         self.closed(batch, before)
         return batch.take(batch.open.any(1))
-
-    def lowest(self, a: Tensor) -> Tensor:
-        """`(N, ...)`: points of the box where `a . x` is least, on a ball within it about so."""
-        low, high = self.region.box
-        if self.region.radius is None:
-            return torch.where(a > 0, low, high)
-        found = Minima.of(self.region).where(a.float()[:, None])[:, 0]
-        return torch.clamp(found.double(), low, high)
 
     def settled(self, batch: Splits) -> None:
         """Ask a linear program about parts without an open sign."""

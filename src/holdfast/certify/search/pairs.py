@@ -36,6 +36,24 @@ class Mixtures:
         return mix.masked_fill(self.none[which][:, None], -torch.inf).softmax(2)
 
 
+def around(bounds: Bounds, relus: dict[int, int], slopes: dict[int, Tensor]) -> dict[int, Planes]:
+    """Planes around each bend, with given slopes `(B, m, *shape)` below open ReLUs."""
+    planes = dict(bounds.planes)
+    for i, p in relus.items():
+        box, fixed = bounds.boxes[p], planes[i]
+        open_ = ((box.low < 0) & (box.high > 0))[:, None]
+        planes[i] = fixed._replace(below=(torch.where(open_, slopes[i], fixed.below[0][:, None]),))
+    return planes
+
+
+def margins(bounds: Bounds, unsafe: Unsafe) -> Tensor:
+    """`(1, J)`: numbers below the margin of each alternative, with the planes of the bounds."""
+    line = backward(bounds, bounds.graph.output, unsafe.c[None])
+    found = evaluated(bounds, line) - unsafe.d
+    found = found - 1e-15 * (found.abs() + 2 * unsafe.d.abs())
+    return unsafe.best(found.nan_to_num(-torch.inf, -torch.inf, -torch.inf))
+
+
 @dataclass(frozen=True, eq=False)
 class Pairs:
     """What the bounds of Q pairs are made of; whatever is chosen, the bounds hold.
@@ -65,12 +83,7 @@ class Pairs:
 
         Where a sign is known, `-sign * beta * value` is added: it is nowhere positive there.
         """
-        planes = dict(self.bounds.planes)
-        for i, p in self.relus.items():
-            box, fixed = self.bounds.boxes[p], self.bounds.planes[i]
-            open_ = ((box.low < 0) & (box.high > 0))[:, None]
-            own = torch.where(open_, self.slopes[i], fixed.below[0][:, None])
-            planes[i] = Planes((own,), fixed.below_offset, fixed.above, fixed.above_offset)
+        planes = around(self.bounds, self.relus, self.slopes)
         push = {p: -self.signs[p] * self.betas[p] for p in self.betas}
         share = self.mixtures.share(self.which, self.mix)
         c = share @ self.mixtures.c[self.which]

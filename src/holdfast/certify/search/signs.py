@@ -65,7 +65,7 @@ class Signed:
             slopes[i] = self.root.planes[i].below[0][:, None].expand(1, count, *shape).clone()
         mix = torch.zeros(1, count, self.mixtures.most, dtype=torch.float64)
         none = torch.zeros(1, dtype=torch.long)
-        return Splits(bound, mix, signs, low, high, slopes, betas, none, none)
+        return Splits(bound, mix, signs, low, high, slopes, betas, none, {}, none)
 
     def region(self, count: int) -> Region:
         """The region, for several parts."""

@@ -23,7 +23,9 @@ class Splits:
         slopes: by position of the ReLU, `(N, J, *shape)`: of its line below.
         betas: by position of the value, `(N, J, *shape)`: multipliers of the signs.
         node: `(N,)` the node in a proof.
-        held: `(N,)` the bound set in a proof.
+        pull: by position of the value, `(N, 2, *shape)`: multipliers of the alternative, with which
+            lower and upper ends were bounded last; 0 where none were.
+        age: `(N,)` splits since neurons were bounded anew.
     """
 
     bound: Tensor
@@ -34,7 +36,8 @@ class Splits:
     slopes: dict[int, Tensor]
     betas: dict[int, Tensor]
     node: Tensor
-    held: Tensor
+    pull: dict[int, Tensor]
+    age: Tensor
 
     def __len__(self) -> int:
         return len(self.bound)
@@ -54,6 +57,9 @@ class Splits:
 
     def take(self, rows: Tensor | slice) -> Splits:
         return self._map(lambda v: v[rows])
+
+    def clone(self) -> Splits:
+        return self._map(Tensor.clone)
 
     @staticmethod
     def join(parts: Sequence[Splits]) -> Splits:

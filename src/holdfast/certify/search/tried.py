@@ -8,6 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from holdfast.certify.linear.minima import Minima
+from holdfast.certify.linear.region import Region
 from holdfast.certify.search.unsafe import Unsafe
 
 TAKEN = 10  # candidates of a batch that are worth a replay
@@ -46,6 +48,15 @@ class Tried(NamedTuple):
         )
         order = margins.flatten().argsort(stable=True)[:count]
         return rows.flatten()[order], order % among
+
+
+def lowest(region: Region, a: Tensor) -> Tensor:
+    """`(N, ...)`: points of a region of one row where `a . x` is least, on a ball about so."""
+    low, high = region.box
+    if region.radius is None:
+        return torch.where(a > 0, low, high)
+    found = Minima.of(region).where(a.float()[:, None])[:, 0]
+    return torch.clamp(found.double(), low, high)
 
 
 @torch.no_grad()

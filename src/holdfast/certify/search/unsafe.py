@@ -51,6 +51,11 @@ class Unsafe:
         """Positions of the rows of an alternative."""
         return (self.owner == alternative).nonzero().flatten()
 
+    def alone(self, alternative: int) -> Unsafe:
+        """One alternative."""
+        rows = self.rows(alternative)
+        return Unsafe(self.c[rows], self.d[rows], torch.zeros_like(rows), 1)
+
     def values(self, z: Tensor) -> Tensor:
         """`(B, M)`: by how much outputs violate each row, in float64."""
         return z.double() @ self.c.T - self.d
