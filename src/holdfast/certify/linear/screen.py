@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from holdfast.certify.linear import patched
-from holdfast.certify.linear.carry import below, carries
+from holdfast.certify.linear.carry import carries, ends
 from holdfast.certify.linear.coefficients import Bounds
 from holdfast.certify.linear.patches import Around, patches
 from holdfast.certify.linear.questions import Questions, questions, sites
@@ -24,7 +24,7 @@ from holdfast.ops.interval import UNIT, Box, intersect
 
 PILOT = 16  # of how many coordinates one is asked first
 MUCH = 0.9  # share of those left open from which the last layers alone are not asked further
-COLUMNS = 2**18  # coefficients of windows in columns held at once
+COLUMNS, ROUGH = 2**17, 2**19  # coefficients of windows held at once, half of them in float32
 LOW = 0.3  # quantile of how much nearer ends come: open coordinates cost two rows of float64
 
 
@@ -97,18 +97,18 @@ def asked(
     wanted = gains(bounds, i, box)
     wanted = wanted if among is None else wanted & among
     signs = None if sign is None else sign.flatten(1)
-    for place, own, ends in _ends(known, wanted, signs):
+    for place, own, found in _ends(known, wanted, signs):
         if time.monotonic() > until:
             break
         value, m = known.value[place], place[1].shape[1]
         if sign is None:
             value = torch.cat([value, value], 1)
-        down, up = (own * value + end for end in ends())
+        down, up = (own * value + end for end in found())
         down = (down - 8 * UNIT * (value.abs() + down.abs())).nan_to_num(-inf, inf, -inf)
         up = (up + 8 * UNIT * (value.abs() + up.abs())).nan_to_num(inf, inf, -inf)
         below, above = torch.where(own > 0, down, -up)[:, :m], torch.where(own > 0, up, -down)
-        for end, found in ((low, below), (high, above[:, -m:])):
-            end[place] = torch.where(wanted[place], found, end[place])
+        for end, values in ((low, below), (high, above[:, -m:])):
+            end[place] = torch.where(wanted[place], values, end[place])
     return intersect(box, Box(low.reshape(box.low.shape), high.reshape(box.high.shape)))
 
 
@@ -126,7 +126,7 @@ def _ends(
     seen = patches(known)
     if seen is not None:
         around = Around.of(seen, known)
-        most = max(1, int(COLUMNS // seen.size / (2.0 if sign is None else 0.5)))
+        most = max(1, COLUMNS // seen.size if sign is None else ROUGH // seen.size)
         for site in sites(seen.view, wanted, most):
             place = site.rows[:, None], site.unit
             at, own = _signed(site.at, None if sign is None else sign[place])
@@ -154,10 +154,7 @@ def _whole(some: Questions, bounds: Ready, own: Tensor, fine: bool) -> tuple[Ten
     if fine:
         a, first = torch.cat([a, a], 1), None if first is None else torch.cat([first, first], 1)
     a, first = _times(a, own), None if first is None else _times(first, own)
-    if not (fine and carries(bounds.graph)):
-        return lower(bounds, some.start, a, first)
-    least = below(bounds, some.start, a, first)
-    return least, torch.full_like(least, inf)
+    return (ends if carries(bounds.graph) else lower)(bounds, some.start, a, first)
 
 
 def _times(a: Tensor, own: Tensor) -> Tensor:
