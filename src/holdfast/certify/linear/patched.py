@@ -98,7 +98,7 @@ class Way:
             self._bend(k, a)
             return
         if k in around.costs:
-            self.found = self.found + _sum(a.abs(), self._here(k, around.costs[k])[0])
+            self.found = self.found + _sum(a.abs().mul_(self._here(k, around.costs[k])[0]))
         if k in around.patches.columns:
             if placed is None:
                 placed, room = self._room(k, a)
@@ -155,10 +155,6 @@ class Way:
         graph, size = around.patches.view.graph, a.abs()
         kinds = [kind[k] for kind in (around.costs, around.gaps) if k in kind]
         mean, tilt, *some = self._here(k, *around.middles[k], *kinds)
-        if k in around.gaps:
-            self.more = self.more + _sum(size, some.pop())
-        if some:
-            self.found = self.found + _sum(size, some.pop())
         (p,) = graph.nodes[k].parents
         if p in around.patches.columns and graph.uses[p] == 1:
             self.placed[p], inner = self._room(p, a)
@@ -166,6 +162,10 @@ class Way:
         else:
             part = a * mean
         self._give(k, 0, part.addcmul_(size, tilt), True)
+        if k in around.gaps:
+            self.more = self.more + _sum(size * some.pop())
+        if some:
+            self.found = self.found + _sum(size.mul_(some.pop()))
 
     def _convolution(self, k: int, placed: Tensor, ends: torch.Size) -> None:
         around, columns = self.around, self.around.patches.columns[k]
@@ -178,7 +178,7 @@ class Way:
         (cost,), (high, wide) = self._here(p, around.costs[p]), columns.stride
         for row, some, part in columns.parts(placed):  # the input: nothing is left but to add up
             own = cost[row.first :: high, :, some.first :: wide][: row.number, :, : some.number]
-            self.found = self.found + _sum(part.unflatten(-1, ends).abs_(), own)
+            self.found = self.found + _sum(part.unflatten(-1, ends).abs_().mul_(own))
 
 
 def _factor(op: object) -> Tensor | float:
@@ -188,6 +188,6 @@ def _factor(op: object) -> Tensor | float:
     return op.factor.reshape(-1, 1, 1, 1) if op.factor.numel() > 1 else op.factor
 
 
-def _sum(size: Tensor, cost: Tensor) -> Tensor:
-    """`(P, Q)` float64: products of positive numbers, a row of places at a time."""
-    return (size * cost).flatten(1, 2).sum(1).double().sum(0)
+def _sum(size: Tensor) -> Tensor:
+    """`(P, Q)` float64: sums of positive numbers, a row of places at a time."""
+    return size.flatten(1, 2).sum(1).double().sum(0)

@@ -31,11 +31,13 @@ class Patches:
         view: the windows.
         corners: per node and parent, where what the node needs lies in the window of the parent.
         columns: of each convolution, between the window of its node and what it needs.
+        indices: what `index` found at the first place, by node and number of rows.
     """
 
     view: View
     corners: tuple[tuple[Corner, ...], ...]
     columns: dict[int, Transposed]
+    indices: dict[tuple[int, int], Tensor] = field(default_factory=dict)
 
     def image(self, k: int, values: Tensor) -> Tensor:
         """Values `(B, C, H, W)` of node k, with zeros wherever a window reaches, in columns."""
@@ -54,14 +56,17 @@ class Patches:
             where: of each place its height, its width, and its row.
         """
         (down, top, bottom), (right, left, end) = self.view.frames[k]
-        _, _, channels = self.view.graph.nodes[k].shape
-        width = right * (self.view.places[1] - 1) + end - left
-        line = width * rows  # of one channel
-        own = torch.arange(bottom - top)[:, None, None] * (channels * line)
-        own = own + torch.arange(channels)[:, None] * line + torch.arange(end - left) * rows
+        channels = self.view.graph.nodes[k].shape[-1]
+        line = rows * (right * (self.view.places[1] - 1) + end - left)  # of one channel
+        if (k, rows) not in self.indices:
+            own = torch.arange(bottom - top)[:, None, None] * (channels * line)
+            own = own + torch.arange(channels)[:, None] * line + torch.arange(end - left) * rows
+            far = channels * line * (down * (self.view.places[0] - 1) + bottom - top)
+            self.indices[k, rows] = own[..., None].to(torch.int32 if far < 2**31 else torch.int64)
         height, across, row = where
         at = height * (down * channels * line) + across * (right * rows) + row
-        return own[..., None] + at
+        first = self.indices[k, rows]
+        return first + at.to(first.dtype)
 
     @property
     def size(self) -> int:

@@ -25,6 +25,7 @@ from holdfast.ops.interval import UNIT, Box, intersect
 PILOT = 16  # of how many coordinates one is asked first
 MUCH = 0.9  # share of those left open from which the last layers alone are not asked further
 COLUMNS, ROUGH = 2**17, 2**19  # coefficients of windows held at once, half of them in float32
+DENSE = 4  # times as many rows at once, where starting operations costs more than the cache saves
 LOW = 0.3  # quantile of how much nearer ends come: open coordinates cost two rows of float64
 
 
@@ -132,7 +133,7 @@ def _ends(
             at, own = _signed(site.at, None if sign is None else sign[place])
             yield place, own, partial(patched.lower, around, site.rows, site.place, at, own)
         return
-    sides = 2.0 if sign is None else 0.5
+    sides = (2.0 if sign is None else 0.5) / (1 if carries(known.graph) else DENSE)
     for some in questions(known, known.graph.output, wanted, sides, places=True, alive=True):
         if isinstance(some.bounds, Ready):
             place = some.rows[:, None], some.unit
