@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from holdfast.certify.linear.bounds import propagate
-from holdfast.certify.linear.carry import below, carries
+from holdfast.certify.linear.carry import carries, ends
 from holdfast.certify.linear.coefficients import Bounds
 from holdfast.certify.linear.questions import questions
 from holdfast.certify.linear.reference import Reference
@@ -93,22 +93,24 @@ def known(seed: int) -> Bounds:
         return propagate(read(Net(seed), x), region(LInf(radius=0.05), x), "ibp")
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 @pytest.mark.parametrize("seed", range(3))
-def test_columns_bound_like_rows(seed: int) -> None:
-    bounds = known(seed)
+def test_columns_bound_like_rows(seed: int, dtype: torch.dtype) -> None:
+    bounds, near = known(seed), 1e-3 if dtype == torch.float32 else 1e-9
     for i in bounds.graph.bent:
-        part = Reference(bounds, i).ready(torch.float64)
+        part = Reference(bounds, i).ready(dtype, gaps=seed > 0)
         every = torch.ones_like(part.value, dtype=torch.bool)
         assert carries(part.graph)
         for some in questions(part, part.graph.output, every, 1):
             assert isinstance(some.bounds, Ready)
-            a, first = some.coefficients()
-            near = below(some.bounds, some.start, a, first)
-            far = lower(some.bounds, some.start, a, first)[0]
-            plain = below(some.bounds, some.start, a, None)
-            assert near.isfinite().all() and near.abs().min() > 0
-            for one in (near, plain):
-                assert torch.allclose(one, far, rtol=1e-9, atol=1e-12)
+            a, first = some.coefficients(dtype)
+            far = lower(some.bounds, some.start, a, first)
+            for known_first in (first, None):
+                found = ends(some.bounds, some.start, a, known_first)
+                assert found[0].isfinite().all() and found[0].abs().min() > 0
+                assert found[1].isfinite().all() == bool(part.gaps)
+                for one, other in zip(found, far, strict=True):
+                    assert torch.allclose(one, other, rtol=near, atol=1e-12)
 
 
 def test_what_is_not_finite_says_nothing() -> None:
@@ -116,6 +118,6 @@ def test_what_is_not_finite_says_nothing() -> None:
     part = Reference(bounds, bounds.graph.bent[-1]).ready(torch.float64)
     part.middles[max(part.middles)].tilt[0].fill_(torch.inf)
     one = torch.ones(3, 1, *part.graph.nodes[part.graph.output].shape, dtype=torch.float64)
-    found = below(part, part.graph.output, one, None)
+    found, _ = ends(part, part.graph.output, one, None)
     assert not found.isfinite().any()
     assert not (found > 0).any()

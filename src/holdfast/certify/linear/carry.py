@@ -1,4 +1,4 @@
-"""Coefficients in float64 on their way back through an image network, in columns.
+"""Coefficients on their way back through an image network, in columns.
 
 There is one column for each question, and the questions stand last in memory: a convolution is a
 few products of matrices (`network/columns.py`), and what a bend multiplies is the same for long
@@ -15,7 +15,7 @@ from math import prod
 import torch
 from torch import Tensor
 
-from holdfast.certify.linear.rough import Ready
+from holdfast.certify.linear.rough import SUMMED, Ready
 from holdfast.certify.network.bends import Bend
 from holdfast.certify.network.columns import Transposed
 from holdfast.certify.network.graph import Graph, Node
@@ -32,25 +32,30 @@ def carries(graph: Graph) -> bool:
     return any(_short(node.operator) is not None for node in graph.nodes)
 
 
-def below(bounds: Ready, start: int, a: Tensor, first: Tensor | None) -> Tensor:
-    """`(B, m)`: numbers below `a . (value - reference)`: those of `rough.lower`.
+def ends(bounds: Ready, start: int, a: Tensor, first: Tensor | None) -> tuple[Tensor, Tensor]:
+    """`(B, m)`: numbers below `a . (value - reference)`, and above: those of `rough.lower`.
 
     Args:
-        bounds: ready for float64.
+        bounds: ready for the type of the coefficients.
         start: position of the value asked about.
         a: `(B, m, *shape)`.
         first: the coefficients on the only parent of `start`, if already known.
     """
     nodes = bounds.graph.nodes
-    way = Columns(bounds, bounds.lost[:, None].repeat(1, a.shape[1]), {start: _column(a)})
+    lost = bounds.lost[:, None].repeat(1, a.shape[1])
+    way = Columns(bounds, lost, torch.zeros_like(lost), {start: _column(a)})
     if first is not None:
         way.first = _column(first)
     for i in range(start, -1, -1):
         if i in way.waiting:
             way.through(i)
             way.first = None
-    sums = 2 * len(nodes) + max(prod(node.shape) for node in nodes)
-    return -way.found * (1 + 2 * gamma(sums + 8))
+    sums = 2 * len(nodes) + SUMMED + max(prod(node.shape) for node in nodes) // SUMMED
+    sums += max((len(short.matrices) for n in nodes if (short := _short(n.operator))), default=0)
+    sums += max(c * w + h for c, h, w in (n.shape for n in nodes if len(n.shape) == IMAGE))
+    share = 1 + 2 * gamma(sums + 8, torch.finfo(a.dtype).eps / 2)
+    above = way.found + way.more if bounds.gaps else torch.full_like(way.found, torch.inf)
+    return -way.found * share, above * share
 
 
 @dataclass
@@ -58,8 +63,9 @@ class Columns:
     """Coefficients `(*shape, B, m)` of m questions about each row; images lie as `(H, C, W)`.
 
     Args:
-        bounds: ready for float64.
+        bounds: ready for the type of the coefficients.
         found: `(B, m)` what all coefficients cost.
+        more: `(B, m)` by how much more they may raise a value.
         waiting: coefficients by position.
         first: those on the only parent of the next node, if already known.
         around: by position, zeros in the midst of which coefficients lie.
@@ -67,6 +73,7 @@ class Columns:
 
     bounds: Ready
     found: Tensor
+    more: Tensor
     waiting: dict[int, Tensor]
     first: Tensor | None = None
     around: dict[int, Tensor] = field(default_factory=dict)
@@ -76,15 +83,35 @@ class Columns:
         node, a, cost = self.bounds.graph.nodes[i], self.waiting.pop(i), self.bounds.errors[i]
         around, size = self.around.pop(i, None), None if cost is None else a.abs()
         if isinstance(node.operator, Bend) and size is not None:
+            if i in self.bounds.gaps:
+                self.more = self.more + _sum(size, self.bounds.gaps[i])
             self._bend(i, node, a, size)
-        elif isinstance(node.operator, Operator):
+        elif isinstance(node.operator, Operator) and not self._last(node, a, around):
             known = None if self.first is None else [self.first]
             parts = _affine(node, node.operator, a, around) if known is None else known
             for p, part in zip(node.parents, parts, strict=True):
                 self._give(p, part)
         if size is not None and cost is not None:
-            lines = _plane(cost).flatten(0, -3).permute(1, 2, 0)
-            self.found += torch.bmm(lines, size.flatten(0, -3).transpose(0, 1)).squeeze(1)
+            self.found = self.found + _sum(size, cost)
+
+    def _last(self, node: Node, a: Tensor, around: Tensor | None) -> bool:
+        """Whether only the input is left, and nothing to do but to add up what it costs."""
+        graph, op = self.bounds.graph, _convolution(node)
+        cost = self.bounds.errors[0]
+        if op is None or node.parents != (0,) or graph.uses[0] > 1 or cost is None:
+            return False
+        if self.first is not None or op.columns is None:
+            return False
+        flat, ends, plane = a.flatten(-2), a.shape[-2:], _plane(cost)
+        if around is None:
+            around, place = op.columns.place(flat, flat.shape[-1])
+            place.copy_(flat)
+        high, wide = op.columns.stride
+        for row, some, part in op.columns.parts(around):
+            size, own = part.unflatten(-1, ends).abs_(), plane[row.first :: high]
+            own = own[: row.number, :, some.first :: wide][:, :, : some.number]
+            self.found = self.found + (size * own).flatten(1, 2).sum(1).double().sum(0)
+        return True
 
     def _give(self, p: int, part: Tensor) -> None:
         self.around.pop(p, None)
@@ -102,6 +129,18 @@ class Columns:
             around, place = short.place(a, prod(a.shape[-2:]))
             part = torch.mul(a, _plane(mean), out=place.unflatten(-1, a.shape[-2:]))
             self.waiting[p], self.around[p] = part.addcmul_(size, _plane(tilt)), around
+
+
+def _sum(size: Tensor, cost: Tensor) -> Tensor:
+    """`(B, m)` float64: products of positive numbers, few at a time in float32."""
+    lines, sizes = _plane(cost).flatten(0, -3).permute(1, 2, 0), size.flatten(0, -3)
+    parts = zip(lines.split(SUMMED, 2), sizes.split(SUMMED), strict=True)
+    found = [torch.bmm(line, part.transpose(0, 1)).squeeze(1).double() for line, part in parts]
+    return torch.stack(found).sum(0)
+
+
+def _convolution(node: Node) -> Convolution | None:
+    return node.operator if isinstance(node.operator, Convolution) else None
 
 
 def _affine(node: Node, op: Operator, a: Tensor, around: Tensor | None) -> Sequence[Tensor]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from holdfast.certify.linear.alive import living
 from holdfast.certify.linear.coefficients import Bounds
 from holdfast.certify.linear.first import rows_of
-from holdfast.certify.linear.windows import view
+from holdfast.certify.linear.windows import View, view
 from holdfast.certify.network.graph import Graph
 from holdfast.ops.batch import chunks
 
@@ -87,12 +87,36 @@ def questions(
             for few in chunks(units.shape[1], max(1, most // len(units))):
                 yield Questions(part, rows, units[:, few], i, units[:, few])
         return
-    behind, channels, size = seen.behind(bounds), bounds.graph.nodes[i].shape[0], prod(seen.places)
-    sites = asked.unflatten(1, (channels, size)).transpose(1, 2).reshape(-1, channels)
-    for some, at in _groups(sites, most):
-        rows, place = some // size, some % size
-        part = behind.take((rows, place // seen.places[1], place % seen.places[1]))
-        yield Questions(part, rows, at * size + place[:, None], seen.graph.output, at)
+    behind = seen.behind(bounds)
+    for site in sites(seen, asked, most):
+        row, column = site.place // seen.places[1], site.place % seen.places[1]
+        part = behind.take((site.rows, row, column))
+        yield Questions(part, site.rows, site.unit, seen.graph.output, site.at)
+
+
+class Sites(NamedTuple):
+    """Some channels at some places of images.
+
+    Args:
+        rows: `(N,)` which rows the images are.
+        place: `(N,)` places, counted over the flattened image.
+        at: `(N, m)` channels.
+        unit: `(N, m)` the same as coordinates, counted over the flattened row.
+    """
+
+    rows: Tensor
+    place: Tensor
+    at: Tensor
+    unit: Tensor
+
+
+def sites(seen: View, asked: Tensor, most: int) -> Iterator[Sites]:
+    """All coordinates `(B, n)` of images that are asked about, place by place."""
+    size = prod(seen.places)
+    every = asked.unflatten(1, (-1, size)).transpose(1, 2).flatten(0, 1)
+    for some, at in _groups(every, most):
+        place = some % size
+        yield Sites(some // size, place, at, at * size + place[:, None])
 
 
 def _groups(asked: Tensor, limit: int) -> Iterator[tuple[Tensor, Tensor]]:

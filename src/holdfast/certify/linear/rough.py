@@ -96,7 +96,8 @@ def lower(bounds: Ready, start: int, a: Tensor, first: Tensor | None) -> tuple[T
         bounds: ready for the type of the coefficients.
         start: position of the value asked about.
         a: `(B, m, *shape)`.
-        first: the coefficients on the only parent of `start`, if already known.
+        first: the coefficients on the only parent of `start`, if already known; these and `a`
+            may be changed.
     """
     waiting, nodes = {start: a}, bounds.graph.nodes
     found = bounds.lost[:, None].repeat(1, a.shape[1])
@@ -105,7 +106,7 @@ def lower(bounds: Ready, start: int, a: Tensor, first: Tensor | None) -> tuple[T
         if i not in waiting:
             continue
         node, a, cost = nodes[i], waiting.pop(i), bounds.errors[i]
-        op, size = node.operator, None if cost is None else a.abs()
+        op, size = node.operator, None if cost is None else a.abs_() if 0 == i < start else a.abs()
         if size is not None and cost is not None:
             found += _sum(size, cost)
         if isinstance(op, Bend) and size is not None:

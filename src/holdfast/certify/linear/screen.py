@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
+from functools import partial
 from math import inf
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
-from holdfast.certify.linear.carry import below, carries
+from holdfast.certify.linear import patched
+from holdfast.certify.linear.carry import carries, ends
 from holdfast.certify.linear.coefficients import Bounds
-from holdfast.certify.linear.questions import questions
+from holdfast.certify.linear.patches import Around, patches
+from holdfast.certify.linear.questions import Questions, questions, sites
 from holdfast.certify.linear.reference import Reference
 from holdfast.certify.linear.rough import Ready, lower
 from holdfast.certify.network.bends import Relu
@@ -19,6 +24,8 @@ from holdfast.ops.interval import UNIT, Box, intersect
 
 PILOT = 16  # of how many coordinates one is asked first
 MUCH = 0.9  # share of those left open from which the last layers alone are not asked further
+COLUMNS, ROUGH = 2**17, 2**19  # coefficients of windows held at once, half of them in float32
+DENSE = 4  # times as many rows at once, where starting operations costs more than the cache saves
 LOW = 0.3  # quantile of how much nearer ends come: open coordinates cost two rows of float64
 
 
@@ -90,28 +97,65 @@ def asked(
     low, high = (end.flatten(1).clone() for end in box)
     wanted = gains(bounds, i, box)
     wanted = wanted if among is None else wanted & among
-    dtype, sides = (torch.float64, 2.0) if sign is None else (torch.float32, 0.5)
-    for some in questions(known, known.graph.output, wanted, sides, places=True, alive=True):
-        if not isinstance(some.bounds, Ready) or time.monotonic() > until:
+    signs = None if sign is None else sign.flatten(1)
+    for place, own, found in _ends(known, wanted, signs):
+        if time.monotonic() > until:
             break
-        place, m = (some.rows[:, None], some.unit), some.unit.shape[1]
-        value, (a, first) = known.value[place], some.coefficients(dtype)
-        own = torch.ones_like(value) if sign is None else sign.flatten(1)[place]
+        value, m = known.value[place], place[1].shape[1]
         if sign is None:
-            own, value = torch.cat([own, -own], 1), torch.cat([value, value], 1)
-            a, first = torch.cat([a, a], 1), None if first is None else torch.cat([first, first], 1)
-        first = None if first is None else _times(first, own)
-        if sign is None and carries(some.bounds.graph):
-            least = below(some.bounds, some.start, _times(a, own), first)
-            ends = least, torch.full_like(least, inf)
-        else:
-            ends = lower(some.bounds, some.start, _times(a, own), first)
-        down, up = (own * value + end for end in ends)
+            value = torch.cat([value, value], 1)
+        down, up = (own * value + end for end in found())
         down = (down - 8 * UNIT * (value.abs() + down.abs())).nan_to_num(-inf, inf, -inf)
         up = (up + 8 * UNIT * (value.abs() + up.abs())).nan_to_num(inf, inf, -inf)
-        some.put(low, wanted, torch.where(own > 0, down, -up)[:, :m])
-        some.put(high, wanted, torch.where(own > 0, up, -down)[:, -m:])
+        below, above = torch.where(own > 0, down, -up)[:, :m], torch.where(own > 0, up, -down)
+        for end, values in ((low, below), (high, above[:, -m:])):
+            end[place] = torch.where(wanted[place], values, end[place])
     return intersect(box, Box(low.reshape(box.low.shape), high.reshape(box.high.shape)))
+
+
+Place: TypeAlias = tuple[Tensor, Tensor]  # rows `(N, 1)`, coordinates `(N, m)`
+Ends: TypeAlias = Callable[[], tuple[Tensor, Tensor]]
+
+
+def _ends(
+    known: Ready, wanted: Tensor, sign: Tensor | None
+) -> Iterator[tuple[Place, Tensor, Ends]]:
+    """Portions of the coordinates that are asked about, and what bounds each portion.
+
+    With it comes the factor of each question: `sign` `(B, n)`, or one and minus one of each.
+    """
+    seen = patches(known)
+    if seen is not None:
+        around = Around.of(seen, known)
+        most = max(1, COLUMNS // seen.size if sign is None else ROUGH // seen.size)
+        for site in sites(seen.view, wanted, most):
+            place = site.rows[:, None], site.unit
+            at, own = _signed(site.at, None if sign is None else sign[place])
+            yield place, own, partial(patched.lower, around, site.rows, site.place, at, own)
+        return
+    sides = (2.0 if sign is None else 0.5) / (1 if carries(known.graph) else DENSE)
+    for some in questions(known, known.graph.output, wanted, sides, places=True, alive=True):
+        if isinstance(some.bounds, Ready):
+            place = some.rows[:, None], some.unit
+            _, own = _signed(some.unit, None if sign is None else sign[place])
+            yield place, own, partial(_whole, some, some.bounds, own, sign is None)
+
+
+def _signed(at: Tensor, sign: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Questions and their factors: each once with its sign, or twice with both."""
+    if sign is not None:
+        return at, sign
+    one = torch.ones(at.shape, dtype=torch.float64, device=at.device)
+    return torch.cat([at, at], 1), torch.cat([one, -one], 1)
+
+
+def _whole(some: Questions, bounds: Ready, own: Tensor, fine: bool) -> tuple[Tensor, Tensor]:
+    """Ends of questions about whole rows, in float64 if they are fine."""
+    a, first = some.coefficients(torch.float64 if fine else torch.float32)
+    if fine:
+        a, first = torch.cat([a, a], 1), None if first is None else torch.cat([first, first], 1)
+    a, first = _times(a, own), None if first is None else _times(first, own)
+    return (ends if carries(bounds.graph) else lower)(bounds, some.start, a, first)
 
 
 def _times(a: Tensor, own: Tensor) -> Tensor:

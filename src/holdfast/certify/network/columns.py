@@ -10,6 +10,7 @@ in another order.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import product
 from typing import NamedTuple
 
@@ -92,17 +93,22 @@ class Transposed:
         if not self.whole or (high, wide) != (1, 1):
             fresh = around.new_empty if self.whole else around.new_zeros
             found = fresh((height, self.inputs, width, n))
+        for row, some, part in self.parts(around):
+            if found is None:
+                return part
+            found[row.first :: high, :, some.first :: wide] = part
+        return around.new_zeros((height, self.inputs, width, n)) if found is None else found
+
+    def parts(self, around: Tensor) -> Iterator[tuple[Phase, Phase, Tensor]]:
+        """The same for the inputs of each pair of phases `(rows, C, places, n)`."""
+        n = around.shape[-1]
         for (row, some), matrices in self.matrices.items():
             part = around.new_empty(row.number, self.inputs, some.number * n)
             for k, matrix in enumerate(matrices):
                 at = row.start + self.above, some.start + self.left + k
                 lines = _under(around, row, some.number, at)
                 part.baddbmm_(matrix.expand(row.number, -1, -1), lines, beta=int(k > 0))
-            part = part.view(row.number, self.inputs, some.number, n)
-            if found is None:
-                return part
-            found[row.first :: high, :, some.first :: wide] = part
-        return around.new_zeros((height, self.inputs, width, n)) if found is None else found
+            yield row, some, part.view(row.number, self.inputs, some.number, n)
 
     def rows(self, a: Tensor) -> Tensor:
         """The same for coefficients `(n, C, H, W)`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
@@ -21,26 +22,32 @@ class Rows(Operator):
 
     Args:
         convolution: over two axes, without padding.
-        matrix: `(w channels, kernel height * W channels)` from a row of coefficients to the rows
-            of the input that it touches.
+        width: places in a row of the windows.
         bias: `(channels,)` or None.
     """
 
     convolution: Convolution
-    matrix: Tensor
+    width: int
     bias: Tensor | None
 
     @staticmethod
     def of(convolution: Convolution, width: int) -> Rows:
         """The operator for windows in which a row has `width` places."""
-        channels = convolution.weight.shape[0]
-        eye = torch.eye(width * channels, dtype=convolution.weight.dtype)
-        flat = eye.reshape(-1, 1, width, channels).movedim(3, 1)
-        high = convolution.dilation[0] * (convolution.weight.shape[2] - 1) + 1
-        (lines,) = Convolution.back(_flat(convolution, high), flat.to(convolution.weight.device))
-        lines = lines[:, :, :: convolution.dilation[0]].movedim(1, 3)
         bias = None if convolution.bias is None else convolution.bias.flatten()
-        return Rows(convolution, lines.flatten(1).contiguous(), bias)
+        return Rows(convolution, width, bias)
+
+    @cached_property
+    def matrix(self) -> Tensor:
+        """`(w channels, kernel height * W channels)`, from a row of coefficients to the inputs.
+
+        It is made when it is first needed: where coefficients go in columns, it never is.
+        """
+        op, channels = self.convolution, self.convolution.weight.shape[0]
+        eye = torch.eye(self.width * channels, dtype=op.weight.dtype)
+        flat = eye.reshape(-1, 1, self.width, channels).movedim(3, 1)
+        high = op.dilation[0] * (op.weight.shape[2] - 1) + 1
+        (lines,) = Convolution.back(_flat(op, high), flat.to(op.weight.device))
+        return lines[:, :, :: op.dilation[0]].movedim(1, 3).flatten(1).contiguous()
 
     @property
     def terms(self) -> int:

@@ -146,8 +146,16 @@ class Graph:
 
     def behind(self, i: int) -> tuple[Bend, ...]:
         """The bends that the numbers of a value go into."""
-        return tuple(n.operator for n in self.nodes if isinstance(n.operator, Bend)
-                     and i in map(self.source, n.parents))  # fmt: skip
+        return self._bends.get(i, ())
+
+    @cached_property
+    def _bends(self) -> dict[int, tuple[Bend, ...]]:
+        found: dict[int, tuple[Bend, ...]] = {}
+        for node in self.nodes:
+            if isinstance(node.operator, Bend):
+                for i in {self.source(p) for p in node.parents}:
+                    found[i] = (*found.get(i, ()), node.operator)
+        return found
 
     @property
     def affine(self) -> frozenset[int]:
@@ -164,7 +172,8 @@ class Graph:
         """Positions where box arithmetic over a box of inputs loses nothing.
 
         The coordinates of the input vary independently, and still do after scaling and
-        reordering; one affine operation on independent coordinates is exact.
+        reordering; one affine operation on independent coordinates is exact, and what is scaled
+        or moved behind it still attains its ends.
         """
         free: set[int] = set()
         found: set[int] = set()
@@ -172,6 +181,7 @@ class Graph:
             alone = len(node.parents) == 1 and node.parents[0] in free
             if node.is_input or (alone and _plain(node)):
                 free.add(i)
-            if i in free or (alone and isinstance(node.operator, Operator)):
+            moved = len(node.parents) == 1 and node.parents[0] in found and _plain(node)
+            if i in free or moved or (alone and isinstance(node.operator, Operator)):
                 found.add(i)
         return frozenset(found)
