@@ -12,7 +12,7 @@ from holdfast.attacks.contest import other, own, probability
 from holdfast.core.errors import Unsupported
 from holdfast.core.goal import Goal, Outputs, logits
 from holdfast.core.kinds import Model, Threat
-from holdfast.run.search import judged
+from holdfast.run.judge import finite, judged
 from holdfast.threats.ball import adds
 
 Climb = Literal["soft", "margin", "dlr", "probability", "own", "other"]
@@ -132,22 +132,24 @@ def ascend(
         return mean[0], mean[1], mean[2]
     with torch.enable_grad():
         outputs, moved = _reached(model, x, threat, change.detach())
-        climbed = (height or CLIMBS[climb])(goal, outputs)
-        if not climbed.requires_grad:
+        known = goal.uphill(outputs) if height is None and climb == "soft" else None
+        top = logits(outputs) if known else (height or CLIMBS[climb])(goal, outputs)
+        if not top.requires_grad:
             raise Unsupported(
                 f"no gradient reaches the change under {threat.spec}",
                 fix="Use a score attack (attack:square), or a model that is differentiable.",
             )
-        ones = torch.ones_like(climbed)
-        (gradient,) = torch.autograd.grad(climbed, moved, ones, allow_unused=True)
+        pull = known.slope if known else torch.ones_like(top)
+        (gradient,) = torch.autograd.grad(top, moved, pull, allow_unused=True)
     if gradient is None:
         raise Unsupported(
             f"the outputs do not depend on the change under {threat.spec}",
             fix="Use a score attack (attack:square), or a model that is differentiable.",
         )
     with torch.no_grad():
-        reached, _ = judged(goal, outputs)
-    return reached, climbed.detach(), gradient.contiguous().nan_to_num_(0.0, 0.0, 0.0)
+        reached, _ = finite(known.margin, outputs) if known else judged(goal, outputs)
+    climbed = known.height if known else top.detach()
+    return reached, climbed, gradient.contiguous().nan_to_num_(0.0, 0.0, 0.0)
 
 
 def _reached(model: Model, x: Tensor, threat: Threat, change: Tensor) -> tuple[Outputs, Tensor]:

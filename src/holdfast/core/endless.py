@@ -8,7 +8,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from holdfast.core.margin import Goal, Outputs
+from holdfast.core.margin import Climbed, Goal, Outputs
+
+FLOOR = -1e30  # no height lies lower, so that each is a number
+
+
+def _bounded(height: Tensor) -> Tensor:
+    """The margin of a height: rising, in [-3, -1]."""
+    return height / (1 + height.abs()) - 2
 
 
 class Endless(Goal):
@@ -22,8 +29,7 @@ class Endless(Goal):
     def soft(self, outputs: Outputs) -> Tensor: ...
 
     def ways(self, outputs: Outputs) -> Tensor:
-        height = self.soft(outputs)
-        return (height / (1 + height.abs()) - 2)[:, None]
+        return _bounded(self.soft(outputs))[:, None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,8 +47,16 @@ class LargestLoss(Endless):
 
     def soft(self, outputs: Outputs) -> Tensor:
         if type(self.goal).soft is Goal.soft:
-            return torch.logsumexp(self.goal.ways(outputs), -1).clamp(min=-1e30)
+            return torch.logsumexp(self.goal.ways(outputs), -1).clamp(min=FLOOR)
         return self.goal.soft(outputs)
+
+    def uphill(self, outputs: Outputs) -> Climbed | None:
+        found = self.goal.uphill(outputs)
+        if found is None:
+            return None
+        rising = (found.height >= FLOOR)[:, None]
+        height = found.height.clamp(min=FLOOR)
+        return Climbed(_bounded(height), height, found.slope * rising)
 
     def take(self, rows: Tensor | slice) -> LargestLoss:
         return LargestLoss(self.goal.take(rows))

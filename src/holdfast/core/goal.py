@@ -13,7 +13,7 @@ from torch import Tensor
 from holdfast.core.composed import AllOf, AnyOf
 from holdfast.core.data import UNLABELLED
 from holdfast.core.errors import ShapeError
-from holdfast.core.margin import Goal, Outputs, logits, matched
+from holdfast.core.margin import Climbed, Goal, Outputs, logits, matched
 from holdfast.core.positions import Pixels, Refuses
 
 __all__ = [
@@ -114,7 +114,21 @@ class Untargeted(Goal):
         ways = z.gather(1, others) - z.gather(1, own)
         if not self._open:
             return ways
-        return ways.masked_fill((self.y.to(z.device) == UNLABELLED)[:, None], -torch.inf)
+        return ways.masked_fill(self._unlabelled(z), -torch.inf)
+
+    def _unlabelled(self, z: Tensor) -> Tensor:
+        return (self.y.to(z.device) == UNLABELLED)[:, None]
+
+    @torch.no_grad()
+    def uphill(self, outputs: Outputs) -> Climbed:
+        """The ways of one row share its own logit: each pulls at its class by its softmax."""
+        ways, z = self.ways(outputs), logits(outputs)
+        height = torch.logsumexp(ways, -1)
+        pull = (ways - height[:, None]).exp_()
+        pull = pull.masked_fill_(self._unlabelled(z), 0.0) if self._open else pull
+        others, own = _columns(self, self.y, z)
+        slope = torch.zeros_like(z).scatter_(1, others, pull)
+        return Climbed(ways.amax(-1), height, slope.scatter_(1, own, -pull.sum(1, keepdim=True)))
 
     def take(self, rows: Tensor | slice) -> Untargeted:
         return _part(self, "y", rows)
@@ -174,8 +188,7 @@ class AtLeast(Goal):
     sign: int = 1
 
     def ways(self, outputs: Outputs) -> Tensor:
-        z = logits(outputs).flatten(1)
-        z = matched(z, len(self.level), 2, "AtLeast")[:, self.position]
+        z = matched(logits(outputs).flatten(1), len(self.level), 2, "AtLeast")[:, self.position]
         return (self.sign * (z - self.level.to(z)))[:, None]
 
     def take(self, rows: Tensor | slice) -> AtLeast:

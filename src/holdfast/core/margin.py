@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +17,20 @@ Outputs = Tensor | tuple[Tensor, ...]
 def logits(outputs: Outputs) -> Tensor:
     """The logits of a model's outputs: the tensor itself, or the first of a named tuple."""
     return outputs if isinstance(outputs, Tensor) else outputs[0]
+
+
+class Climbed(NamedTuple):
+    """The smooth margin at some outputs.
+
+    Args:
+        margin: `(B,)` the margin itself.
+        height: `(B,)` what is climbed: the logsumexp of the ways, or a rising function of it.
+        slope: `(B, K)` its gradient with respect to the logits.
+    """
+
+    margin: Tensor
+    height: Tensor
+    slope: Tensor
 
 
 class Goal(ABC):
@@ -36,6 +51,14 @@ class Goal(ABC):
     def soft(self, outputs: Outputs) -> Tensor:
         """`(B,)`: softplus of the logsumexp of the ways; for a label exactly the cross-entropy."""
         return F.softplus(torch.logsumexp(self.ways(outputs), -1))
+
+    def uphill(self, outputs: Outputs) -> Climbed | None:
+        """What an ascent of the smooth margin needs, by formula; None where only autograd knows it.
+
+        Args:
+            outputs: of the model; no gradient is taken of them.
+        """
+        return None
 
     def linear(self, classes: int) -> tuple[Tensor, Tensor]:
         """The ways as `C z + c` of the logits z: `(B, W, K)` and `(B, W)`.

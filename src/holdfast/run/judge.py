@@ -16,8 +16,12 @@ from holdfast.run.pieces import Job
 
 def judged(goal: Goal, outputs: Outputs) -> tuple[Tensor, Tensor]:
     """The margin of each row and whether its outputs are finite; the margin is +inf if not."""
+    return finite(goal(outputs).detach(), outputs)
+
+
+def finite(margin: Tensor, outputs: Outputs) -> tuple[Tensor, Tensor]:
+    """Margins as they count, +inf where outputs are not finite, and whether they are."""
     void = (logits(outputs).detach().flatten(1) * 0).sum(1)  # 0, or NaN where one is not finite
-    margin = goal(outputs).detach()
     shown = torch.nan_to_num(margin + void.to(margin), torch.inf, torch.inf, -torch.inf)
     return shown, void == 0
 
