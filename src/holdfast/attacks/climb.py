@@ -132,8 +132,9 @@ def ascend(
         return mean[0], mean[1], mean[2]
     with torch.enable_grad():
         outputs, moved = _reached(model, x, threat, change.detach())
-        known = goal.uphill(outputs) if height is None and climb == "soft" else None
-        top = logits(outputs) if known else (height or CLIMBS[climb])(goal, outputs)
+        climbs = height or CLIMBS[climb]
+        known = goal.uphill(outputs) if climbs is soft else None
+        top = logits(outputs) if known else climbs(goal, outputs)
         if not top.requires_grad:
             raise Unsupported(
                 f"no gradient reaches the change under {threat.spec}",
