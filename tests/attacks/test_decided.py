@@ -33,6 +33,8 @@ class Book:
     def __init__(self, x: Tensor, threat: Threat) -> None:
         self.x, self.threat, count = x, threat, len(x)
         self.call, self.seen, self.slope = 0, x, False
+        self.looks = 0  # all calls, and that in which each row was first won
+        self.won = torch.full((count,), -1)
         self.first = torch.full((count,), -1)  # the call in which the row was first won
         self.last = torch.full((count,), -1)  # the last call in which it was seen
         self.point = x.clone()  # the input that won it
@@ -40,7 +42,7 @@ class Book:
 
     def look(self, x: Tensor) -> None:
         """A call; the same once more straight after is none: the mean of a model that draws."""
-        slope = torch.is_grad_enabled()
+        slope, self.looks = torch.is_grad_enabled(), self.looks + 1
         same = x.shape == self.seen.shape and bool((x == self.seen).all()) and slope == self.slope
         self.call, self.seen, self.slope = self.call + (not same), x, slope
 
@@ -49,16 +51,19 @@ class Book:
         self.judged[rows[verdict]] = True
         self.last[rows[~verdict]] = self.call
         new = won & self._admissible(rows) & (self.first[rows] < 0)
-        self.first[rows[new]] = self.call
+        self.first[rows[new]], self.won[rows[new]] = self.call, self.looks
         if len(self.seen) == len(rows):
             self.point[rows[new]] = self.seen[new].detach()
 
     def _verdict(self, rows: Tensor) -> Tensor:
-        """Rows that are looked at once more at the very point that won them, without a slope."""
-        if torch.is_grad_enabled() or len(self.seen) != len(rows):
+        """Rows that are looked at once more at the very point that won them, without a slope.
+
+        What counts is the model's call: a goal may read the same outputs several times.
+        """
+        if self.slope or len(self.seen) != len(rows):
             return torch.zeros(len(rows), dtype=torch.bool)
         same = ((self.seen - self.point[rows]).abs() <= 1e-9).flatten(1).all(1)
-        return same & (self.first[rows] >= 0) & ~self.judged[rows]
+        return same & (self.won[rows] >= 0) & (self.won[rows] < self.looks) & ~self.judged[rows]
 
     def _admissible(self, rows: Tensor) -> Tensor:
         """Changes that are added may leave the threat on the way: only inside it a row breaks."""
