@@ -24,6 +24,8 @@ import tempfile
 import time
 from pathlib import Path
 
+os.environ["OMP_NUM_THREADS"] = "1"  # a fork behind a process that has used threads would hang
+
 SCENES = {
     "digits, a CNN": ("cnn", "digits"),
     "digits, a linear model": ("linear", "digits"),
