@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
+from tests.operations import Operations
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from holdfast.attacks.climb import ascend
 from holdfast.attacks.pgd import PGD
@@ -21,18 +20,6 @@ from holdfast.threats.norms import L2, LInf
 
 RADIUS = 1e-4  # no row breaks
 Runner = Callable[[nn.Module, Tensor, Tensor, int], Tensor]
-
-
-class Operations(TorchDispatchMode):
-    """Counts the operations that reach torch."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.count: Counter[str] = Counter()
-
-    def __torch_dispatch__(self, op: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.count[str(op)] += op.namespace == "aten"
-        return op(*args, **(kwargs or {}))
 
 
 def world() -> tuple[nn.Module, Tensor, Tensor]:

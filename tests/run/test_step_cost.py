@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from tests.operations import Operations
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 import holdfast
 from holdfast.core.data import Batches
@@ -23,18 +23,6 @@ from holdfast.run.loop import Training
 STEPS, SIZE = 4, 8  # steps of an epoch, rows of a step
 OURS = str(Path(holdfast.__file__).parent)
 PLAN = Training(optimizer=Later("torch:SGD", lr=0.1, momentum=0.9), schedule="constant")
-
-
-class Operations(TorchDispatchMode):
-    """Counts the operations that reach torch."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.count: Counter[str] = Counter()
-
-    def __torch_dispatch__(self, op: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.count[str(op)] += op.namespace == "aten"
-        return op(*args, **(kwargs or {}))
 
 
 def data() -> Batches:
