@@ -76,7 +76,8 @@ class Training:
     Args:
         objective: one loss per row.
         backward: how gradients are made from it.
-        optimizer: made for the parameters that need gradients; always called with a closure.
+        optimizer: made for the parameters that need gradients; always called with a closure. It
+            moves all weights in one pass where torch has one that is right (`run/fused.py`).
         hooks: called at each stage, in this order.
         epochs: passes over the data.
         schedule: form of the learning rate over the run.

@@ -14,6 +14,7 @@ from holdfast.core.dice import Dice
 from holdfast.core.errors import Unsupported
 from holdfast.core.kinds import Backward, Hook
 from holdfast.run import ranks
+from holdfast.run.fused import alike
 from holdfast.run.loop import Training
 from holdfast.run.players import Player
 from holdfast.run.scaler import Scaler
@@ -88,6 +89,7 @@ class Move:
             if finite and not getattr(player.optimizer, "probing", False):
                 for hook in self.hooks:
                     hook.gradients(run)
+            alike(player.optimizer)
             if first and main:
                 self.rows += objective.rows
                 if objective.total is not None:

@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from holdfast.core.errors import ConfigError
 from holdfast.core.kinds import Objective
 from holdfast.run import ranks
+from holdfast.run.fused import made
 from holdfast.run.loop import Training
 from holdfast.run.training import TrainingRun
 
@@ -48,7 +49,7 @@ def seated(
     theirs = {id(p) for group in taken for p in group}
     mine = [p for p in run.parameters() if id(p) not in theirs and p.requires_grad]
     makers = [plan.optimizer, *(turn.optimizer for turn in plan.turns)]
-    run.optimizers = [make(group) for make, group in zip(makers, [mine, *taken], strict=True)]
+    run.optimizers = [made(make, group) for make, group in zip(makers, [mine, *taken], strict=True)]
     for settings in (s for o in run.optimizers for s in o.param_groups):
         settings.setdefault("initial_lr", settings["lr"])
     every = [1, *(turn.every for turn in plan.turns)]
