@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import partial
 from typing import ClassVar, Literal
 
 import torch
@@ -12,6 +12,7 @@ from holdfast.attacks.arms import armed, arms, mixed, towards
 from holdfast.attacks.ascent import cosine
 from holdfast.attacks.climb import margin
 from holdfast.attacks.front import Front
+from holdfast.attacks.leaders import Leaders
 from holdfast.attacks.square import Square
 from holdfast.attacks.tiers import Tier, tier_of
 from holdfast.core.catalog import register, resolve
@@ -23,7 +24,7 @@ from holdfast.core.kinds import Access, Attack, Model, Threat
 from holdfast.run.passes import enter
 
 LATE, BEST = 3, 3  # from this round on, so many losses climb: those that came nearest on the row
-LONGER = 2.5  # times as many steps as a chase has the pursuit of the ways that came nearest
+LONGER = 2.5  # times as many steps as a chase has one that is pursued, those of the chase included
 POLISH, SMALL = 12, 0.33  # steps from the best change, and how long the first is
 AROUND = 0.3  # every second later start lies this share of the way from the best change to a draw
 BLIND = 10  # queries of a model without slopes, in probes
@@ -38,9 +39,9 @@ class AdaptiveEnsemble(Attack):
     One ascent from the input breaks most of what can be broken. What is left of a row's margin
     after it, as a share, does not depend on the scale of the outputs and tells well which rows
     can still fall; passes go there: a few steps towards each of the next ways to win as they rank
-    at the best change (not at the input), and more steps towards those that came nearest; a scout
-    from a random start, then rounds of starts that climb different losses (all ways together, one
-    way, the margin, that of the probabilities, one term of it first) and, later, those that came
+    at the best change (not at the input), and on towards those that came nearest; a scout from a
+    random start, then rounds of starts that climb different losses (all ways together, one way,
+    the margin, that of the probabilities, one term of it first) and, later, those that came
     nearest on the row. Where several ascents of a row have ended alike they have found its top,
     and it is left alone; where all ended apart it goes on, and farther from its boundary too.
     Last, a short random search without gradients looks at rows where slopes led nowhere, since
@@ -117,27 +118,24 @@ def _targets(front: Front, tier: Tier) -> Tensor:
     ranks = front.ranked(rows)
     order = torch.zeros((len(front.x), ranks.shape[1]), dtype=torch.int64, device=rows.device)
     order[rows] = ranks
-    ends, first = front.margin.new_full(order.shape, -torch.inf), 1
-    lengths = cosine(tier.chase, tier.first)
+    most = min(tier.pursuit.sides, order.shape[1] - 1)
+    leaders, first, lengths = Leaders(front.change, most), 1, cosine(tier.chase, tier.first)
     for wave in tier.targets:
         rows, last = front.open(wave.sure, wave.most, wave.ends), first + wave.sides
         if not len(rows) or first >= order.shape[1]:
             break
-        ends[rows, first:last] = _chased(front, rows, order[rows, first:last], lengths).to(ends)
+        ways = order[rows, first:last]
+        starts = [front.threat.take(rows).none(front.x[rows]).detach()] * ways.shape[1]
+        tell = partial(leaders.add, rows, ways)
+        front.strike(rows, starts, towards(ways.T.flatten()), lengths, tell=tell)
         first = last
     rows = front.open(tier.pursuit.sure)
     enter(front.model, "pursuit", len(rows))
-    if len(rows) and order.shape[1] > 1:
-        best = ends[rows].topk(min(tier.pursuit.sides, order.shape[1] - 1), 1).indices
-        lengths = cosine(round(LONGER * tier.chase), tier.first)
-        _chased(front, rows, order[rows].gather(1, best), lengths)
+    if len(rows) and most:
+        lengths = cosine(round(LONGER * tier.chase), tier.first)[tier.chase :]
+        heights = towards(leaders.way[rows].T.flatten())
+        front.strike(rows, list(leaders.change[rows].unbind(1)), heights, lengths)
     return order
-
-
-def _chased(front: Front, rows: Tensor, ways: Tensor, lengths: Sequence[float]) -> Tensor:
-    """`(rows, W)`: margins reached by ascents from the inputs towards each of `(rows, W)` ways."""
-    starts = [front.threat.take(rows).none(front.x[rows]).detach()] * ways.shape[1]
-    return front.strike(rows, starts, towards(ways.T.flatten()), lengths).T
 
 
 def _polish(front: Front, tier: Tier) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -20,6 +20,8 @@ from holdfast.run.passes import broke, enter
 from holdfast.run.search import judged
 
 SIDE_BY_SIDE = 4  # ascents at once, as a multiple of the rows that are given: memory is bounded
+# (which of the rows, `(R, sides)` margins, `(R, sides, ...)` changes that reached them)
+Told = Callable[[slice, Tensor, Tensor], None]
 ALIKE = 0.03  # relative difference up to which two margins count as the same top
 
 
@@ -89,6 +91,7 @@ class Front:
         *,
         fresh: bool = True,
         widest: float = 1.0,
+        tell: Told | None = None,
     ) -> Tensor:
         """Ascents from several starts per row, side by side; a broken row ends all of its own.
 
@@ -100,6 +103,7 @@ class Front:
             lengths: of the steps of each ascent.
             fresh: whether the starts are new, so that where they end tells something.
             widest: multiple of the threat from which the ascents come in.
+            tell: hears of some rows after the other where their ascents ended.
 
         Returns:
             `(sides, rows)`: margins reached.
@@ -117,9 +121,12 @@ class Front:
             ascent(active, torch.cat([start[p] for start in starts]), climbed, lengths, wide=wide)
             ended = active.reached.view(sides, held)
             best = ended.argmax(0) * held + torch.arange(held, device=rows.device)
-            self.take(own, active.best[best], active.reached[best])
+            changes = active.best
+            self.take(own, changes[best], ended.flatten()[best])
             reached = reached.to(ended.dtype)
             reached[:, p] = ended
+            if tell is not None:
+                tell(p, ended.T, changes.view(sides, held, *changes.shape[1:]).transpose(0, 1))
         if not fresh:
             return reached
         ends = self._ends.new_full((len(self.x), sides), -torch.inf)

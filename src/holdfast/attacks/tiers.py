@@ -37,7 +37,7 @@ class Tier:
         steps: of the first ascent.
         targets: waves of ascents towards further ways to win.
         chase: their steps.
-        pursuit: longer ascents towards the ways that came nearest, on rows that may fall.
+        pursuit: the ascents that came nearest go on, on rows that may fall.
         polish: largest share of the margin that may be left for small steps from the best change.
         rounds: waves of random starts.
         run: their steps.
