@@ -17,7 +17,7 @@ from holdfast.certify.linear.coefficients import Bounds
 from holdfast.certify.linear.questions import questions
 from holdfast.certify.linear.reference import Reference
 from holdfast.certify.linear.region import region
-from holdfast.certify.linear.rough import Ready, lower, worthwhile
+from holdfast.certify.linear.rough import Ready, lower, single, worthwhile
 from holdfast.certify.linear.windows import view
 from holdfast.certify.network.bends import Bend
 from holdfast.certify.network.graph import Graph
@@ -133,6 +133,26 @@ def test_measured_from_a_reference_bounds_are_the_same(seed: int) -> None:
         assert torch.allclose(fine, exact, rtol=0, atol=1e-9)
         assert (rough <= fine).all()
         assert (fine - rough).max() < 1e-3 * exact.abs().max()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_rows_of_coordinates_count_like_questions_about_them(dtype: torch.dtype) -> None:
+    bounds, told = known(1), 0
+    for i in bounds.graph.bent:
+        part = Reference(bounds, i).ready(dtype, gaps=True)
+        every = torch.ones_like(part.value, dtype=torch.bool)
+        for some in questions(part, part.graph.output, every, 1):
+            assert isinstance(some.bounds, Ready)
+            a, first = some.coefficients(dtype)
+            if first is None:
+                continue
+            cost = some.bounds.errors[some.start]
+            assert cost is not None and (cost > 0).all()
+            far = lower(some.bounds, some.start, -a, -first)
+            near = single(some.bounds, some.start, some.at, -first)
+            assert all(torch.equal(one, other) for one, other in zip(near, far, strict=True))
+            told += 1
+    assert told
 
 
 def test_the_last_layers_alone_say_less() -> None:

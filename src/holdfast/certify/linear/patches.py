@@ -74,7 +74,7 @@ class Patches:
         return max(prod(node.shape) for node in self.view.graph.nodes)
 
 
-KNOWN: WeakKeyDictionary[Graph, list[Patches | None]] = WeakKeyDictionary()
+KNOWN: WeakKeyDictionary[Graph, Patches | None] = WeakKeyDictionary()
 
 
 def patches(bounds: Ready) -> Patches | None:
@@ -82,8 +82,8 @@ def patches(bounds: Ready) -> Patches | None:
     graph = bounds.graph
     if graph not in KNOWN:
         seen = within(graph, graph.output)
-        KNOWN[graph] = [None if seen is None else _patches(graph, seen)]
-    return KNOWN[graph][0]
+        KNOWN[graph] = None if seen is None else _patches(graph, seen)
+    return KNOWN[graph]
 
 
 def _patches(graph: Graph, seen: View) -> Patches | None:

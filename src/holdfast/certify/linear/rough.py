@@ -99,8 +99,31 @@ def lower(bounds: Ready, start: int, a: Tensor, first: Tensor | None) -> tuple[T
         first: the coefficients on the only parent of `start`, if already known; these and `a`
             may be changed.
     """
-    waiting, nodes = {start: a}, bounds.graph.nodes
-    found = bounds.lost[:, None].repeat(1, a.shape[1])
+    lost = bounds.lost[:, None].repeat(1, a.shape[1])
+    return _lower(bounds, start, lost, {start: a}, first)
+
+
+def single(bounds: Ready, start: int, at: Tensor, first: Tensor) -> tuple[Tensor, Tensor]:
+    """The same for single coordinates of a value: at the value itself one coefficient counts.
+
+    Args:
+        bounds: ready for the type of the coefficients.
+        start: position of the value asked about, with one parent.
+        at: `(B, m)` coordinates.
+        first: `(B, m, ...)` the coefficients on the parent, of a coordinate or its negative; they
+            may be changed.
+    """
+    (parent,), cost = bounds.graph.nodes[start].parents, bounds.errors[start]
+    lost = bounds.lost[:, None].expand(at.shape)
+    own = torch.zeros_like(lost) if cost is None else cost.flatten(1).gather(1, at)
+    return _lower(bounds, parent, lost + own, {parent: first}, None)
+
+
+def _lower(
+    bounds: Ready, start: int, found: Tensor, waiting: dict[int, Tensor], first: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Both ends for coefficients that wait at a value, with what they cost so far."""
+    nodes, dtype = bounds.graph.nodes, waiting[start].dtype
     more = torch.zeros_like(found) if bounds.gaps else torch.full_like(found, torch.inf)
     for i in range(start, -1, -1):
         if i not in waiting:
@@ -126,7 +149,7 @@ def lower(bounds: Ready, start: int, a: Tensor, first: Tensor | None) -> tuple[T
         for parent, part in zip(node.parents, parts, strict=True):
             waiting[parent] = waiting[parent] + part if parent in waiting else part
     sums = SUMMED + 2 * len(nodes) + max(prod(node.shape) for node in nodes) // SUMMED
-    share = 1 + 2 * gamma(sums + 8, torch.finfo(a.dtype).eps / 2)
+    share = 1 + 2 * gamma(sums + 8, torch.finfo(dtype).eps / 2)
     return -found * share, (found + more) * share
 
 

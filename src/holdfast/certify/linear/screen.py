@@ -14,10 +14,11 @@ from torch import Tensor
 from holdfast.certify.linear import patched
 from holdfast.certify.linear.carry import carries, ends
 from holdfast.certify.linear.coefficients import Bounds
+from holdfast.certify.linear.first import rows_of
 from holdfast.certify.linear.patches import Around, patches
 from holdfast.certify.linear.questions import Questions, questions, sites
 from holdfast.certify.linear.reference import Reference
-from holdfast.certify.linear.rough import Ready, lower
+from holdfast.certify.linear.rough import Ready, lower, single
 from holdfast.certify.network.bends import Relu
 from holdfast.certify.network.section import cut
 from holdfast.ops.interval import UNIT, Box, intersect
@@ -151,13 +152,18 @@ def _signed(at: Tensor, sign: Tensor | None) -> tuple[Tensor, Tensor]:
 
 def _whole(some: Questions, bounds: Ready, own: Tensor, fine: bool) -> tuple[Tensor, Tensor]:
     """Ends of questions about whole rows, in float64 if they are fine."""
-    a, first = some.coefficients(torch.float64 if fine else torch.float32)
+    dtype, start = torch.float64 if fine else torch.float32, some.start
+    rows = None if carries(bounds.graph) else rows_of(bounds.graph, start, some.at)
+    if rows is not None:
+        at = torch.cat([some.at, some.at], 1) if fine else some.at
+        return single(bounds, start, at, _times(torch.cat([rows, rows], 1) if fine else rows, own))
+    a, first = some.coefficients(dtype)
     if fine:
         a, first = torch.cat([a, a], 1), None if first is None else torch.cat([first, first], 1)
     a, first = _times(a, own), None if first is None else _times(first, own)
-    return (ends if carries(bounds.graph) else lower)(bounds, some.start, a, first)
+    return (ends if carries(bounds.graph) else lower)(bounds, start, a, first)
 
 
 def _times(a: Tensor, own: Tensor) -> Tensor:
-    """Coefficients `(B, m, ...)` times a sign `(B, m)` each."""
-    return a * own.to(a.dtype).reshape(*own.shape, *[1] * (a.dim() - 2))
+    """Coefficients `(B, m, ...)` times a sign `(B, m)` each, written over them."""
+    return a.mul_(own.to(a.dtype).reshape(*own.shape, *[1] * (a.dim() - 2)))
