@@ -60,7 +60,7 @@ def test_labels_without_an_output_are_refused(folder, capsys):
     rows = Batches(x=torch.rand(6, 1, 6, 6), y=torch.tensor([0, 1, 2, 3, 0, 1]))
     with pytest.raises(ShapeError, match="label 3 names no output, the model has 3"):
         labels_fit(build(), rows)
-    with pytest.raises(ShapeError, match="from -1"):
+    with pytest.raises(ShapeError, match="label -1 names no output"):
         labels_fit(build(), Batches(x=torch.rand(2, 1, 6, 6), y=torch.tensor([-1, 2])))
 
 
