@@ -56,11 +56,11 @@ class School:
 
     def measured(self) -> tuple[Reading, Reading]:
         """Clean accuracy and accuracy under PGD-20 of the rows held out, at most 500."""
-        from holdfast.cli.watching import accuracies
+        from holdfast.cli.watching import standing
         from holdfast.run.reading import proportion
 
         some = self.held.take(slice(0, _MOST))
-        right, kept = accuracies(self.model, some, self.threat, _STEPS, self.seed)
+        right, kept = standing(self.model, some, self.threat, _STEPS, self.seed)
         n, spec = len(some), self.threat.spec
         return (
             proportion("clean.accuracy", right, n, seed=self.seed),
