@@ -145,7 +145,7 @@ def test_the_usual_attack_is_the_ensemble_and_the_last_audit_is_remembered(here,
     )
     assert run(["attack", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
-    assert document["attack"] == "attack:ensemble" or document["attack"]["use"] == "attack:ensemble"
+    assert document["attack"]["use"] == "attack:ensemble"
     assert (document["n"], document["threat"]) == (40, "l2:0.4")
     again = document["command"].split()
     assert run([*again[1:], "--json"]) == 0

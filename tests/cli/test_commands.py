@@ -86,7 +86,7 @@ def test_the_verdict_is_on_standard_output_and_the_rest_is_not(here, capsys):
     assert "4 checks to run" in err and "Worst-case accuracy" in err
     assert "checks to run" not in out
     html = (latest(here) / "report.html").read_text("utf-8")
-    assert html.startswith("<!doctype html>") or html.startswith("<!DOCTYPE html>")
+    assert html.startswith("<!doctype html>")
 
 
 def test_markdown_junit_and_sarif_say_the_same_verdict(here, clean, capsys):
