@@ -33,7 +33,9 @@ class Pixels(Goal):
 
     def __post_init__(self) -> None:
         if not 0 < self.share <= 1:
-            raise ConfigError(f"Pixels: share must lie in (0, 1], got {self.share}")
+            raise ConfigError(
+                f"Pixels: share must lie in (0, 1], got {self.share}", fix="Use share=0.5."
+            )
         object.__setattr__(self, "_top", largest(self.y, "Pixels"))
 
     def ways(self, outputs: Outputs) -> Tensor:

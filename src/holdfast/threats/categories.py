@@ -68,7 +68,8 @@ class Categories(Edits):
             shape = (x.shape[1], self.values, self.values)
             if tuple(self.costs.shape) != shape:
                 raise ShapeError(
-                    f"{self.spec}: costs have the shape {tuple(self.costs.shape)}, not {shape}"
+                    f"{self.spec}: costs have the shape {tuple(self.costs.shape)}, not {shape}",
+                    fix="Give one cost per column and value.",
                 )
             table = self.costs.to(x.device, torch.float64)
             column = torch.arange(x.shape[1], device=x.device)

@@ -62,7 +62,9 @@ def residues(sequence: str) -> Tensor:
         ConfigError: for a letter that stands for none of the twenty.
     """
     if wrong := sorted(set(sequence) - set(RESIDUES)):
-        raise ConfigError(f"residues: {wrong[0]!r} is none of {RESIDUES}")
+        raise ConfigError(
+            f"residues: {wrong[0]!r} is none of {RESIDUES}", fix="Write residues by their letters."
+        )
     return torch.tensor([RESIDUES.index(letter) for letter in sequence])
 
 
