@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
 
 import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
-from tests.cli.world import lay
+from tests.cli.world import copied, lay
 
 from holdfast.cli.front import run
 from holdfast.core.goal import Untargeted
@@ -47,10 +46,7 @@ def world(tmp_path_factory):
 
 @pytest.fixture
 def here(world, tmp_path, monkeypatch):
-    folder = tmp_path / "work"
-    shutil.copytree(world, folder)
-    monkeypatch.chdir(folder)
-    return folder
+    return copied(world, tmp_path, monkeypatch)
 
 
 def test_the_document_is_whole_and_repeats(here, capsys):

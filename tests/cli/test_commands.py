@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 import torch
-from tests.cli.world import WORDS, lay, toml
+from tests.cli.world import WORDS, copied, lay, toml
 
 from holdfast.cli.front import run
 from holdfast.core import catalog
@@ -51,10 +51,7 @@ def audited(tmp_path_factory):
 @pytest.fixture
 def here(audited, tmp_path, monkeypatch):
     """A copy of that folder to work in."""
-    folder = tmp_path / "work"
-    shutil.copytree(audited, folder)
-    monkeypatch.chdir(folder)
-    return folder
+    return copied(audited, tmp_path, monkeypatch)
 
 
 @pytest.fixture
