@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
 
 import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
-from tests.cli.world import lay
+from tests.cli.world import copied, lay
 
 from holdfast.cli.front import run
 from holdfast.core.goal import Untargeted
@@ -47,10 +46,7 @@ def world(tmp_path_factory):
 
 @pytest.fixture
 def here(world, tmp_path, monkeypatch):
-    folder = tmp_path / "work"
-    shutil.copytree(world, folder)
-    monkeypatch.chdir(folder)
-    return folder
+    return copied(world, tmp_path, monkeypatch)
 
 
 def test_the_document_is_whole_and_repeats(here, capsys):
@@ -145,7 +141,7 @@ def test_the_usual_attack_is_the_ensemble_and_the_last_audit_is_remembered(here,
     )
     assert run(["attack", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
-    assert document["attack"] == "attack:ensemble" or document["attack"]["use"] == "attack:ensemble"
+    assert document["attack"]["use"] == "attack:ensemble"
     assert (document["n"], document["threat"]) == (40, "l2:0.4")
     again = document["command"].split()
     assert run([*again[1:], "--json"]) == 0

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import shutil
 
 import numpy as np
 import pytest
-from tests.cli.world import lay, rows
+from tests.cli.world import copied, lay, rows
 
 from holdfast.cli.front import run
 
@@ -76,9 +75,7 @@ def world(tmp_path_factory):
 
 @pytest.fixture
 def here(world, tmp_path, monkeypatch):
-    folder = tmp_path / "work"
-    shutil.copytree(world, folder)
-    monkeypatch.chdir(folder)
+    folder = copied(world, tmp_path, monkeypatch)
     monkeypatch.syspath_prepend(str(folder))
     return folder
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import io
 import json
 import os
-import shutil
 import signal
 import sys
 from pathlib import Path
 
 import pytest
-from tests.cli.world import lay
+from tests.cli.world import copied, lay
 
 from holdfast.cli import resumed
 from holdfast.cli.front import run
@@ -33,9 +32,7 @@ def world(tmp_path_factory):
 
 @pytest.fixture
 def here(world, tmp_path, monkeypatch):
-    folder = tmp_path / "work"
-    shutil.copytree(world, folder)
-    monkeypatch.chdir(folder)
+    folder = copied(world, tmp_path, monkeypatch)
     monkeypatch.setattr(resumed, "WORTH", 0.0)
     monkeypatch.setattr(pieces, "CHUNK", 32)
     return folder

@@ -41,3 +41,21 @@ def test_a_code_belongs_to_one_package() -> None:
 
 def test_a_code_tells_its_family() -> None:
     assert [c for c, _, kind in raised() if not c.startswith(KINDS[kind].family)] == []
+
+
+# Whoever only runs commands, reads files or trains meets errors of these packages.
+ROOMS = ("cli", "compress", "core", "explain", "hooks", "losses", "readers", "recipes", "run",
+         "threats")  # fmt: skip
+
+
+def test_an_error_of_the_front_rooms_says_what_repairs_it() -> None:
+    bare = []
+    for file in (f for room in ROOMS for f in sorted((ROOT / room).rglob("*.py"))):
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            call = node.exc if isinstance(node, ast.Raise) else None
+            if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
+                continue
+            known = KINDS.get(call.func.id)
+            if known is not None and not {"fix", None} & {w.arg for w in call.keywords}:
+                bare.append(f"{file.relative_to(ROOT)}:{node.lineno}")
+    assert bare == []

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 import torch
-from tests.cli.world import WORDS, lay, toml
+from tests.cli.world import WORDS, copied, lay, toml
 
 from holdfast.cli.front import run
 from holdfast.core import catalog
@@ -51,10 +51,7 @@ def audited(tmp_path_factory):
 @pytest.fixture
 def here(audited, tmp_path, monkeypatch):
     """A copy of that folder to work in."""
-    folder = tmp_path / "work"
-    shutil.copytree(audited, folder)
-    monkeypatch.chdir(folder)
-    return folder
+    return copied(audited, tmp_path, monkeypatch)
 
 
 @pytest.fixture
@@ -86,7 +83,7 @@ def test_the_verdict_is_on_standard_output_and_the_rest_is_not(here, capsys):
     assert "4 checks to run" in err and "Worst-case accuracy" in err
     assert "checks to run" not in out
     html = (latest(here) / "report.html").read_text("utf-8")
-    assert html.startswith("<!doctype html>") or html.startswith("<!DOCTYPE html>")
+    assert html.startswith("<!doctype html>")
 
 
 def test_markdown_junit_and_sarif_say_the_same_verdict(here, clean, capsys):

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from tests.cli.world import build, lay, toml
+from tests.cli.world import build, copied, lay, toml
 
 from holdfast.cli.diff import compared, said
 from holdfast.cli.front import run
@@ -50,9 +49,7 @@ def audited(tmp_path_factory):
 
 @pytest.fixture
 def here(audited, tmp_path, monkeypatch):
-    folder = tmp_path / "work"
-    shutil.copytree(audited, folder)
-    monkeypatch.chdir(folder)
+    folder = copied(audited, tmp_path, monkeypatch)
     monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
     return folder
 

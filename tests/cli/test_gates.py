@@ -11,7 +11,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
-from tests.cli.world import WORDS, lay, toml
+from tests.cli.world import WORDS, copied, lay, toml
 
 from holdfast.cli import front
 from holdfast.cli.front import run
@@ -43,9 +43,7 @@ def audited(tmp_path_factory):
 @pytest.fixture
 def here(audited, tmp_path, monkeypatch):
     """A copy of that folder to work in, on no code host."""
-    folder = tmp_path / "work"
-    shutil.copytree(audited, folder)
-    monkeypatch.chdir(folder)
+    folder = copied(audited, tmp_path, monkeypatch)
     for name in ("GITHUB_ACTIONS", "GITHUB_WORKSPACE", "CI_PROJECT_DIR"):
         monkeypatch.delenv(name, raising=False)
     return folder

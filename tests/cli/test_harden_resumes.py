@@ -16,7 +16,7 @@ from tests.cli.world import build, lay, rows
 from torch import nn
 
 from holdfast.cli.front import run
-from holdfast.cli.watching import Teller, Watch, accuracies
+from holdfast.cli.watching import Teller, Watch, standing
 from holdfast.core.data import Batches
 from holdfast.core.dice import Dice
 from holdfast.core.fields import Later
@@ -114,7 +114,7 @@ def test_the_best_epoch_is_handed_over():
     assert memory["best"] == max(scores)
     assert memory["at"] == max(i for i, s in enumerate(scores) if s == max(scores))
     assert same(model, memory["weights"])
-    assert accuracies(model, data, THREAT, 3, 0)[1] == round(max(scores) * 120)
+    assert standing(model, data, THREAT, 3, 0)[1] == round(max(scores) * 120)
     # A rate at which everything breaks: the epoch before is what is left.
     worse = watched(rate=0.0)[3]
     assert worse["at"] == 3  # of equal ones the last
@@ -125,7 +125,7 @@ def test_means_of_weights_are_what_is_measured_and_handed_over():
     model, data, done, memory = watched((ema,))
     assert same(model, memory["weights"])
     assert done.history[-1]["clean"] == memory["clean"] or memory["at"] < 3
-    right = accuracies(model, data, THREAT, 3, 0)[0]
+    right = standing(model, data, THREAT, 3, 0)[0]
     assert right == round(memory["clean"] * 120)
 
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import socket
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
 from tests.cli.world import lay
+from tests.processes import two
 
 from holdfast.cli import company
 from holdfast.cli.front import run
@@ -59,16 +57,7 @@ def launched(
     words: list[str], folder: Path, stop: tuple[int, int] | None = None
 ) -> tuple[int, str, str]:
     """Run a command in two processes; perhaps send them a signal once so many epochs are told."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    more = {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "OMP_NUM_THREADS": "1"}
-    more["GLOO_SOCKET_IFNAME"] = "lo"
-    launch = ["-m", "torch.distributed.run", "--nproc-per-node=2", "--master-addr=127.0.0.1"]
-    with subprocess.Popen(
-        [sys.executable, *launch, f"--master-port={port}", "-m", "holdfast", *words], cwd=folder,
-        text=True, stderr=subprocess.PIPE, stdout=subprocess.PIPE, env=os.environ | more,
-    ) as process:  # fmt: skip
+    with two("-m", "holdfast", *words, folder=folder) as process:
         assert process.stderr is not None and process.stdout is not None
         told: list[str] = []
         if stop is not None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import shutil
 
 import pytest
 import torch
-from tests.cli.world import WORDS, lay, toml
+from tests.cli.world import WORDS, copied, lay, toml
 
 from holdfast.cli.front import run
 from holdfast.cli.history import lineage, spark
@@ -36,10 +35,7 @@ def audited(tmp_path_factory):
 
 @pytest.fixture
 def here(audited, tmp_path, monkeypatch):
-    folder = tmp_path / "work"
-    shutil.copytree(audited, folder)
-    monkeypatch.chdir(folder)
-    return folder
+    return copied(audited, tmp_path, monkeypatch)
 
 
 def test_signs_rise_with_the_values():

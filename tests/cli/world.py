@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
@@ -70,4 +72,12 @@ def lay(folder: Path) -> Path:
     (folder / "net.py").write_text(NET)
     (folder / "all.toml").write_text(toml(*CHECKS))
     (folder / "few.toml").write_text(toml("clean", "slices", "worst-case", "certificates"))
+    return folder
+
+
+def copied(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of a folder that several tests share, and the place where commands run from now on."""
+    folder = tmp_path / "work"
+    shutil.copytree(world, folder)
+    monkeypatch.chdir(folder)
     return folder

@@ -193,12 +193,26 @@ def test_a_sample_is_stratified_fixed_and_independent_of_order():
 
 
 @pytest.mark.parametrize(
-    "spec", ["digit", "nothing.csv", "synthetic:cubes", "synthetic:blobs:many"]
+    "spec",
+    ["digit", "nothing.csv", "synthetic:cubes", "synthetic:blobs:many", "synthetic:blobs:9:many"],
 )
 def test_unknown_names_are_explained(spec):
     with pytest.raises(ConfigError) as caught:
         read_data(spec)
     assert caught.value.code == "E0131" and "blobs" in caught.value.fix
+
+
+def test_settings_of_a_source_stand_behind_its_rows():
+    named = read_data("synthetic:slabs:40:size=7:corrupt=1")
+    assert named.x.shape == (40, 7) and origin(named).name == "synthetic:slabs:size=7:corrupt=1"
+    usual, corrupt = read_data("synthetic:slabs:40"), read_data("synthetic:slabs:corrupt=1")
+    assert usual.x.shape == (40, 20) and corrupt.x.shape == (1000, 20)
+    assert torch.equal(usual.x[:, 1:], corrupt.x[:40, 1:])  # the same draws
+    assert not torch.equal(usual.x[:, 0], corrupt.x[:40, 0])
+    for wrong in ("sise=7", "size=none", "corrupt=2"):
+        with pytest.raises(ConfigError) as caught:
+            read_data(f"synthetic:slabs:40:{wrong}")
+        assert caught.value.code == "E0101" and wrong.split("=")[0] in str(caught.value)
 
 
 def test_empty_and_foreign_files(tmp_path):

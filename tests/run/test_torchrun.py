@@ -1,14 +1,13 @@
 """Two processes under torchrun learn what one process learns."""
 
 import os
-import socket
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from tests.processes import two
 from torch import nn
 from torch.nn import BatchNorm1d
 
@@ -82,16 +81,9 @@ def main() -> None:
 
 
 def test_two_processes_learn_what_one_learns(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    more = {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "OMP_NUM_THREADS": "1"}
-    more["GLOO_SOCKET_IFNAME"] = "lo"
-    launch = ["-m", "torch.distributed.run", "--nproc-per-node=2", "--master-addr=127.0.0.1"]
-    subprocess.run(
-        [sys.executable, *launch, f"--master-port={port}", __file__, str(tmp_path)],
-        env=os.environ | more, check=True, timeout=300,
-    )  # fmt: skip
+    with two(__file__, str(tmp_path), folder=tmp_path) as launched:
+        _, said = launched.communicate(timeout=300)
+    assert launched.returncode == 0, said
     alone = results(tmp_path / "alone", 0)
     for rank in range(2):
         pair = torch.load(tmp_path / f"{rank}.pt", weights_only=True)

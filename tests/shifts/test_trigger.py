@@ -9,10 +9,8 @@ from scipy.fft import dctn
 
 from holdfast.core.catalog import build
 from holdfast.core.data import Batch, Batches
-from holdfast.core.dice import Dice
-from holdfast.core.errors import ConfigError
 from holdfast.measures.outputs.backdoor import attack_success, entanglement
-from holdfast.shifts.poison import flipped, poisoned
+from holdfast.shifts.poison import poisoned
 from holdfast.shifts.trigger import (
     YUV,
     cosines,
@@ -104,16 +102,6 @@ def test_a_backdoor_is_of_other_classes_and_relabels():
     assert torch.equal(found.y[~rows], data().y[~rows])
     none = poisoned(data(), target=1, trigger=trigger, share=0.0)
     assert torch.equal(none.x, data().x) and not none.truth.any()
-
-
-def test_flips_are_wrong_exactly_where_they_say():
-    for share, count in ((0.0, 0), (0.25, 15), (1.0, 60)):
-        found = flipped(data(), share=share, dice=Dice.of(60, 3))
-        assert int(found.truth.sum()) == count
-        assert torch.equal(found.y != data().y, found.truth)
-        assert set(found.y.tolist()) <= {0, 1, 2}
-    with pytest.raises(ConfigError):
-        flipped(data(), share=1.5)
 
 
 def test_success_counts_rows_of_other_classes():

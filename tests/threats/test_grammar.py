@@ -4,11 +4,13 @@ import pytest
 
 from holdfast.core.errors import ConfigError
 from holdfast.threats.affine import Rotation, Translation
+from holdfast.threats.categories import Categories
 from holdfast.threats.grammar import parse, show
 from holdfast.threats.latent import Latent
 from holdfast.threats.norms import L1, L2, LInf
 from holdfast.threats.patch import Patch
 from holdfast.threats.product import Product
+from holdfast.threats.residues import Residues
 from holdfast.threats.shared import Shared
 from holdfast.threats.weights import Weights
 
@@ -41,6 +43,12 @@ def test_every_number_is_read_as_it_was_printed(radius: float) -> None:
     assert parse(LInf(radius=radius).spec) == LInf(radius=radius)
 
 
+def test_a_count_behind_a_budget_may_be_left_out() -> None:
+    assert parse("categories:2") == Categories(budget=2.0, values=8)
+    assert parse("categories:2:3") == Categories(budget=2.0, values=3)
+    assert parse("residues:4") == Residues(budget=4.0, sites=5)
+
+
 def test_spaces_and_capitals_do_not_matter() -> None:
     assert parse(" LInf:8/255 ") == LInf(radius=8 / 255)
 
@@ -53,7 +61,8 @@ def test_spaces_and_capitals_do_not_matter() -> None:
         ("rotation", "rotation:30"), ("latent:0.1", "latent:layer2:0.1"), ("", "linf"),
         ("l2:-1", "greater"), ("rotation:30:sideways", "zeros"), ("rotation:30+", "rotation"),
         ("cyclic:1:0..1..2", "fraction"), ("l2:1:0..1..2", "fraction"), ("frame:2:x", "fraction"),
-        ("patch:2x2:0..", "fraction"),
+        ("patch:2x2:0..", "fraction"), ("categories:1:2:3", "categories:2:8"),
+        ("residues:1:x", "residues:20:5"), ("residues", "residues:20:5"),
     ],
 )  # fmt: skip
 def test_errors_say_how_to_write_it(text: str, hint: str) -> None:

@@ -6,15 +6,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+from holdfast.checks.covered import covered
 from holdfast.core.catalog import entries, entry_of, register, resolve
 from holdfast.core.fields import Part, settings
 from holdfast.core.kinds import Check
 from holdfast.core.records import (
     Cell,
-    Figure,
     Finding,
     Outcome,
-    Reading,
     Report,
     Severity,
     Subject,
@@ -158,21 +157,14 @@ class Lifecycle(Check):
 
     checks: tuple[Part[Check], ...] = ()
 
-    def cost(self, subject: Subject) -> float:
-        """No row passes through the model."""
-        return 0.0
-
     def __call__(self, subject: Subject) -> Iterator[Finding]:
         asked = {e.name for e in entries("check")}
         if self.checks:
             own = [entry_of(type(resolve(c))) for c in self.checks]
             asked = {e.name for e in own if e is not None}
         measured = [i for i in CHECKLIST if i.checks]
-        seen = [i for i in measured if asked & set(i.checks)]
-        rest = [i.name for i in measured if i not in seen]
-        says = f"{len(seen)} of {len(measured)} items of a model's life are looked at by a check"
-        says += f"; not: {', '.join(rest)}." if rest else "."
-        lines: tuple[dict[str, Cell], ...] = tuple(
+        rest = [i.name for i in measured if not asked & set(i.checks)]
+        rows: list[dict[str, Cell]] = [
             {
                 "stage": i.stage, "item": i.name, "notion": i.notion,
                 "answer": ", ".join(c for c in i.checks if c in asked) or (
@@ -180,13 +172,8 @@ class Lifecycle(Check):
                 ),
             }
             for i in CHECKLIST
+        ]  # fmt: skip
+        yield covered(
+            "lifecycle.covered", "items of a model's life", rest, len(measured), rows,
+            figure="lifecycle", title="The life of a model", seed=subject.seed,
         )  # fmt: skip
-        share = len(seen) / len(measured)
-        covered = Reading(
-            name="lifecycle.covered", value=share, low=share, high=share, n=len(measured),
-            bound="exact", seed=subject.seed,
-        )  # fmt: skip
-        figure = Figure(
-            name="lifecycle", kind="table", title="The life of a model", says=says, rows=lines
-        )
-        yield Finding(severity=Severity.INFO, says=says, readings=(covered,), figures=(figure,))

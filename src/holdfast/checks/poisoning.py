@@ -18,7 +18,8 @@ from holdfast.core.records import Cell, Figure, Finding, Reading, Severity, Subj
 from holdfast.measures.outputs.backdoor import attack_success
 from holdfast.run.forward import correct, outputs
 from holdfast.run.reading import proportion
-from holdfast.shifts.poison import flipped, poisoned
+from holdfast.shifts.label_noise import mislabelled
+from holdfast.shifts.poison import poisoned
 
 
 @register("check", cites="dl-security-survey", says="Label flipping and a backdoor, by retraining.")
@@ -31,7 +32,8 @@ class Poisoning(Check):
     of the same training on clean rows. Cost: one training for each share, and one without.
 
     Args:
-        flips: shares of labels that are flipped.
+        flips: chances of a label to be flipped to any other class; the labels of a smaller one
+            are flipped under a larger one too.
         poison: shares of rows that carry the trigger.
         trigger: what they carry.
         target: the class that the trigger shall mean.
@@ -91,7 +93,8 @@ class Poisoning(Check):
         """Accuracy after training on flipped labels."""
         found = [clean]
         for share in self.flips:
-            rows = flipped(learned, share=share, dice=Dice(subject.seed, learned.index, "flips"))
+            dice = Dice(subject.seed, learned.index, "flips")
+            rows = mislabelled(learned, "symmetric", share, dice)
             model = self._taught(subject, rows)
             found.append(self._right(f"poisoning.flips.{share:g}", model, judge, subject.seed))
         shares = (0.0, *self.flips)

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from holdfast.checks.covered import covered
 from holdfast.core.catalog import Entry, entries, entry_of, register, resolve
 from holdfast.core.fields import Part, settings
 from holdfast.core.kinds import Access, Check
 from holdfast.core.papers import papers
-from holdfast.core.records import Cell, Figure, Finding, Reading, Severity, Subject
+from holdfast.core.records import Cell, Finding, Subject
 from holdfast.run.cells import parts
 
 
@@ -128,31 +129,18 @@ class ThreatMap(Check):
 
     checks: tuple[Part[Check], ...] = ()
 
-    def cost(self, subject: Subject) -> float:
-        """No row passes through the model."""
-        return 0.0
-
     def __call__(self, subject: Subject) -> Iterator[Finding]:
         asked: Any = tuple(resolve(c) for c in self.checks)
         found = coverage(asked or None)
-        seen = [c for c in found if c.checks]
         rest = [c.threat.name for c in found if not c.checks]
-        lines: tuple[dict[str, Cell], ...] = tuple(
+        rows: list[dict[str, Cell]] = [
             {
                 "threat": c.threat.name, "phase": c.threat.phase, "asset": c.threat.asset,
                 "checks": ", ".join(c.checks) or "none", "methods": len(c.methods),
             }
             for c in found
+        ]  # fmt: skip
+        yield covered(
+            "threats.covered", "classes of threats", rest, len(found), rows,
+            figure="threat-map", title="Threats by phase and asset", seed=subject.seed,
         )  # fmt: skip
-        says = f"{len(seen)} of {len(found)} classes of threats are looked at by a check"
-        says += f"; not: {', '.join(rest)}." if rest else "."
-        share = len(seen) / len(found)
-        covered = Reading(
-            name="threats.covered", value=share, low=share, high=share, n=len(found),
-            bound="exact", seed=subject.seed,
-        )  # fmt: skip
-        figure = Figure(
-            name="threat-map", kind="table", title="Threats by phase and asset", says=says,
-            rows=lines,
-        )  # fmt: skip
-        yield Finding(severity=Severity.INFO, says=says, readings=(covered,), figures=(figure,))

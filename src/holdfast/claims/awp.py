@@ -7,6 +7,7 @@ from torch import Tensor
 
 from holdfast.attacks.pgd import PGD
 from holdfast.claims.harness import Claim, Trial
+from holdfast.claims.reached import reached
 from holdfast.core.goal import Outputs
 from holdfast.core.kinds import Model
 from holdfast.run.search import search
@@ -65,12 +66,7 @@ def trial(seed: int, mutant: str = "") -> Trial:
     found = search(ATTACK, world.model, world.x, world.goal, threat)
     after = world.model.state_dict()
     same = all(torch.equal(before[k], after[k]) for k in before)
-    over = float((found.margin - truth).max())
-    # A row leaves as soon as it is broken, so the margin itself is compared on the others.
-    off = (found.margin - truth).abs()[~found.broken]
-    gap = float(off.max()) if len(off) else 0.0
-    decided = bool((found.broken == (truth >= 0)).all())
-    return Trial(max(over, gap), 1e-6, same and decided and over <= 1e-9 and gap <= 1e-6)
+    return reached(found, truth, same)
 
 
 CLAIM = Claim(

@@ -8,7 +8,7 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from holdfast.certify.linear.backward import backward
 from holdfast.certify.linear.prepare import Question, prepare
@@ -18,6 +18,7 @@ from holdfast.certify.search.complete import decided
 from holdfast.certify.search.milp import worst_way
 from holdfast.certify.search.signs import Signed
 from holdfast.certify.search.splits import Splits
+from holdfast.claims.deep_nets import deep_net
 from holdfast.claims.harness import Claim, Trial
 from holdfast.core.goal import Untargeted
 from holdfast.threats.norms import LInf
@@ -43,14 +44,7 @@ def _one_half(signed: Signed, parts: Splits) -> tuple[Splits, Tensor]:
 def _question(seed: int) -> Question:
     """A random network of two hidden layers, an input of it and a random radius."""
     g = torch.Generator().manual_seed(seed)
-    layers: list[nn.Module] = []
-    for n, m in ((2, HIDDEN), (HIDDEN, HIDDEN), (HIDDEN, 2)):
-        layer = nn.Linear(n, m).double()
-        with torch.no_grad():
-            layer.weight.copy_(torch.randn(m, n, generator=g, dtype=torch.float64))
-            layer.bias.copy_(0.3 * torch.randn(m, generator=g, dtype=torch.float64))
-        layers += [layer, nn.ReLU()]
-    model = nn.Sequential(*layers[:-1])
+    model = deep_net(g, HIDDEN)
     x = 0.2 + 0.6 * torch.rand(1, 2, generator=g, dtype=torch.float64)
     radius = 0.05 + 0.45 * float(torch.rand((), generator=g))
     with torch.no_grad():

@@ -5,17 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from holdfast.claims.fitted import drawn
 from holdfast.claims.harness import Claim, Trial
-from holdfast.claims.trustworthy_causal_survey import FAST, rows
-from holdfast.core.data import Batch, Batches
-from holdfast.core.dice import Dice
+from holdfast.claims.trustworthy_causal_survey import evenly
+from holdfast.core.data import Batch
 from holdfast.core.kinds import Run
 from holdfast.hooks.group_dro import GroupDRO
-from holdfast.measures.outputs.groups import group_accuracy
 from holdfast.recipes.standard import Standard
 from holdfast.recipes.worst_group import GROUP_DRO
 
@@ -33,16 +29,10 @@ class _Spares(GroupDRO):
 @cache
 def worst(seed: int, kind: str) -> float:
     """Accuracy of the worst pair of label and colour, all pairs being as common."""
-    net = drawn(lambda: nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 2)), seed)
-    data, test = rows(2000, 0.95, seed), rows(2000, 0.5, seed + 50)
     plan = Standard() if kind == "plain" else replace(GROUP_DRO, hooks=(GroupDRO(step=STEP),))
     if kind == "spares-the-worst":
         plan = replace(plan, hooks=(_Spares(step=STEP),))
-    if kind == "forgets-the-groups":
-        data = Batches(x=data.x, y=data.y, size=data.size)
-    replace(plan, optimizer=FAST, epochs=12)(net, data, dice=Dice.of(len(data), seed))
-    with torch.no_grad():
-        return float(group_accuracy(net(test.x), test.y, groups=test.group).worst)
+    return evenly(seed, plan, grouped=kind != "forgets-the-groups")
 
 
 def trial(seed: int, mutant: str = "") -> Trial:

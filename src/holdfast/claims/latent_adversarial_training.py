@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from holdfast.attacks.pgd import PGD
 from holdfast.claims.harness import Claim, Trial
+from holdfast.claims.reached import reached
 from holdfast.core.goal import Outputs, Untargeted
 from holdfast.core.kinds import Model
 from holdfast.run.search import search
@@ -87,11 +88,7 @@ def trial(seed: int, mutant: str = "") -> Trial:
     found = search(ATTACK, model, x, goal, threat)
     with torch.no_grad():
         same = torch.equal(model(x), before)
-    over = float((found.margin - truth).max())
-    off = (found.margin - truth).abs()[~found.broken]
-    gap = float(off.max()) if len(off) else 0.0
-    decided = bool((found.broken == (truth >= 0)).all())
-    return Trial(max(over, gap), 1e-6, same and decided and over <= 1e-9 and gap <= 1e-6)
+    return reached(found, truth, same)
 
 
 CLAIM = Claim(

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from holdfast.certify.search.complete import MILP
 from holdfast.certify.search.milp import Program
+from holdfast.claims.deep_nets import deep_net
 from holdfast.claims.harness import Claim, Trial
 from holdfast.core.goal import Untargeted
 from holdfast.threats.norms import LInf
@@ -36,14 +37,7 @@ def _relaxed(self: Program, low: float, high: float, *, whole: bool = False) -> 
 def _net(seed: int) -> tuple[nn.Sequential, Tensor, int]:
     """A random network of two hidden layers, an input and the class it is given."""
     g = torch.Generator().manual_seed(seed)
-    parts: list[nn.Module] = []
-    for n, m in ((2, HIDDEN), (HIDDEN, HIDDEN), (HIDDEN, 2)):
-        layer = nn.Linear(n, m).double()
-        with torch.no_grad():
-            layer.weight.copy_(torch.randn(m, n, generator=g, dtype=torch.float64))
-            layer.bias.copy_(0.3 * torch.randn(m, generator=g, dtype=torch.float64))
-        parts += [layer, nn.ReLU()]
-    model = nn.Sequential(*parts[:-1])
+    model = deep_net(g, HIDDEN)
     x = 0.3 + 0.4 * torch.rand(1, 2, generator=g, dtype=torch.float64)
     with torch.no_grad():
         return model, x, int(model(x).argmax())

@@ -2,42 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
-from unittest.mock import patch
 
-import torch
-from torch import Tensor, nn
-
+from holdfast.claims.climbs import MUTANTS, climbing
 from holdfast.claims.harness import Claim, Trial
 from holdfast.claims.robust_scene import INNER, THREAT, hardened, robust, rows, small
 from holdfast.core.fields import Later
 from holdfast.objectives.adversarial import AdversarialTraining
 from holdfast.optim.awp import AWP
 
-Climb = Callable[[AWP], list[tuple[nn.Parameter, Tensor]]]
 ROWS, EPOCHS, RADIUS = 200, 150, 0.03
 BASE = Later("torch:Adam", lr=1e-3)
-
-
-def _stays(self: AWP) -> list[tuple[nn.Parameter, Tensor]]:
-    """Bug: forgets to move before the second look."""
-    return []
-
-
-@torch.no_grad()
-def _downhill(self: AWP, climb: Climb = AWP._climb) -> list[tuple[nn.Parameter, Tensor]]:
-    """Bug: looks at better weights nearby, not at worse ones."""
-    moved = climb(self)
-    for p, before in moved:
-        p.copy_(2 * before - p)
-    return moved
-
-
-MUTANTS: dict[str, Climb] = {
-    "": AWP._climb, "forgets-to-move": _stays, "moves-downhill": _downhill,
-}  # fmt: skip
 
 
 @cache
@@ -45,7 +21,7 @@ def _robust(seed: int, optimizer: Later, mutant: str = "") -> tuple[float, float
     """Robust accuracy on the rows that were learned from, and on others."""
     data, test = rows(seed, ROWS)
     model = small(seed, 256, 256)
-    with patch.object(AWP, "_climb", MUTANTS[mutant]):
+    with climbing(AWP, mutant):
         objective = AdversarialTraining(attack=INNER, threat=THREAT)
         hardened(model, data, objective, EPOCHS, optimizer=optimizer, seed=seed)
     return robust(model, replace(data, size=len(data))), robust(model, test)
@@ -69,7 +45,7 @@ CLAIM = Claim(
     left="robust accuracy on learned rows less that on others, with AWP of radius 0.03",
     right="the same without AWP",
     trial=trial,
-    mutants=("forgets-to-move", "moves-downhill"),
+    mutants=MUTANTS,
     seconds=40,
     quick=False,
 )

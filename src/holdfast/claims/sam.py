@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache
-from unittest.mock import patch
 
 import torch
-from torch import Tensor, nn
 
+from holdfast.claims.climbs import MUTANTS, climbing
 from holdfast.claims.digits import accuracy, drawn, net
 from holdfast.claims.harness import Claim, Trial
 from holdfast.core.data import Batches
@@ -16,28 +14,8 @@ from holdfast.core.fields import Later
 from holdfast.optim.sam import SAM
 from holdfast.run.loop import Training
 
-Climb = Callable[[SAM], list[tuple[nn.Parameter, Tensor]]]
 BASE = Later("torch:SGD", lr=0.1, momentum=0.9)
 EPOCHS = 50
-
-
-def _stays(self: SAM) -> list[tuple[nn.Parameter, Tensor]]:
-    """The mutant: forgets to move before the second evaluation."""
-    return []
-
-
-@torch.no_grad()
-def _downhill(self: SAM, climb: Climb = SAM._climb) -> list[tuple[nn.Parameter, Tensor]]:
-    """The mutant: looks at the best weights nearby, not at the worst."""
-    moved = climb(self)
-    for p, before in moved:
-        p.copy_(2 * before - p)
-    return moved
-
-
-MUTANTS: dict[str, Climb] = {
-    "": SAM._climb, "forgets-to-move": _stays, "moves-downhill": _downhill,
-}  # fmt: skip
 
 
 def noisy(seed: int) -> tuple[Batches, Batches]:
@@ -68,7 +46,7 @@ def plain(seed: int) -> float:
 
 def trial(seed: int, mutant: str = "") -> Trial:
     """Test accuracy of SAM, which takes two gradients in each step, and of its base."""
-    with patch.object(SAM, "_climb", MUTANTS[mutant]):
+    with climbing(SAM, mutant):
         flat = learned(seed, Later("optimizer:sam", base=BASE, radius=0.2), EPOCHS)
     return Trial(flat, plain(seed), flat >= plain(seed) + 0.02)
 
@@ -84,7 +62,7 @@ CLAIM = Claim(
     right="test accuracy after its base, the better of as many steps and as many gradients",
     trial=trial,
     seeds=(41, 42, 43, 44, 45),
-    mutants=("forgets-to-move", "moves-downhill"),
+    mutants=MUTANTS,
     seconds=40,
     quick=False,
 )

@@ -5,15 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 
-import torch
-from torch import nn
-
-from holdfast.claims.fitted import drawn
 from holdfast.claims.harness import Claim, Trial
-from holdfast.claims.trustworthy_causal_survey import FAST, Counted, rows
-from holdfast.core.data import Batches
-from holdfast.core.dice import Dice
-from holdfast.measures.outputs.groups import group_accuracy
+from holdfast.claims.trustworthy_causal_survey import Counted, evenly
 from holdfast.recipes.rare import BALANCED
 from holdfast.recipes.standard import Standard
 
@@ -21,16 +14,10 @@ from holdfast.recipes.standard import Standard
 @cache
 def worst(seed: int, kind: str) -> float:
     """Accuracy of the worst pair of label and colour, all pairs being as common."""
-    net = drawn(lambda: nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 2)), seed)
-    data, test = rows(2000, 0.95, seed), rows(2000, 0.5, seed + 50)
     plan = Standard() if kind == "plain" else BALANCED
     if kind == "weighs-large-groups":
         plan = replace(plan, hooks=(Counted(),))
-    if kind == "forgets-the-groups":
-        data = Batches(x=data.x, y=data.y, size=data.size)
-    replace(plan, optimizer=FAST, epochs=12)(net, data, dice=Dice.of(len(data), seed))
-    with torch.no_grad():
-        return float(group_accuracy(net(test.x), test.y, groups=test.group).worst)
+    return evenly(seed, plan, grouped=kind != "forgets-the-groups")
 
 
 def trial(seed: int, mutant: str = "") -> Trial:

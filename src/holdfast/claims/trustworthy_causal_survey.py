@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from statistics import mean
 
@@ -83,6 +84,22 @@ def worst(seed: int, family: str, mutant: str = "") -> tuple[float, float]:
         z = net(test.x)
     right = float((z.argmax(1) == test.y).double().mean())
     return right, group_accuracy(z, test.y, groups=test.group).worst
+
+
+def evenly(seed: int, plan: Standard, *, grouped: bool = True) -> float:
+    """Accuracy of the worst pair of label and colour, all pairs being as common.
+
+    Args:
+        seed: of data and net.
+        plan: trains it on rows where label and colour agree.
+        grouped: whether it is told the groups.
+    """
+    net = drawn(lambda: nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 2)), seed)
+    data, test = rows(2000, 0.95, seed), rows(2000, 0.5, seed + 50)
+    data = data if grouped else Batches(x=data.x, y=data.y, size=data.size)
+    replace(plan, optimizer=FAST, epochs=12)(net, data, dice=Dice.of(len(data), seed))
+    with torch.no_grad():
+        return float(group_accuracy(net(test.x), test.y, groups=test.group).worst)
 
 
 def trial(seed: int, mutant: str = "") -> Trial:

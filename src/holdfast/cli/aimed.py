@@ -38,7 +38,10 @@ def asked(subject: Subject, towards: str | None) -> Question:
     """
     rows, model, threat = subject.batches, subject.model, subject.threats[0]
     if model is None or rows is None or not isinstance(rows.x, Tensor):
-        raise Unsupported("attacks need a model and one tensor of inputs")
+        raise Unsupported(
+            "attacks need a model and one tensor of inputs",
+            fix="Give a model and rows that are numbers.",
+        )
     threat, aim = bind(threat, model), None if towards is None else _class(rows, towards)
     away = rows.y != UNLABELLED
     if aim is not None:

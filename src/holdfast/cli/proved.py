@@ -76,7 +76,10 @@ def prove_rows(
     """
     rows, base, threat = subject.batches, subject.model, subject.threats[0]
     if base is None or rows is None or not isinstance(rows.x, Tensor):
-        raise Unsupported("certificates need a model and one tensor of inputs")
+        raise Unsupported(
+            "certificates need a model and one tensor of inputs",
+            fix="Give a model and rows that are numbers.",
+        )
     rows = rows.take((rows.y != UNLABELLED).nonzero().flatten())
     if not len(rows):
         raise ConfigError("certify: no row has a label", fix="Give rows with labels.", code="E0157")

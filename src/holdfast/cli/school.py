@@ -14,8 +14,9 @@ from holdfast.cli import options as words
 from holdfast.cli.prepare import trainable
 from holdfast.cli.said import given
 from holdfast.core.data import UNLABELLED, Batches
-from holdfast.core.errors import ConfigError, ShapeError, Unsupported
+from holdfast.core.errors import ConfigError, Unsupported
 from holdfast.core.kinds import Threat
+from holdfast.core.labels import named
 from holdfast.core.records import Reading, Subject
 from holdfast.ops.batch import take
 from holdfast.readers.model import ReadModel
@@ -55,11 +56,11 @@ class School:
 
     def measured(self) -> tuple[Reading, Reading]:
         """Clean accuracy and accuracy under PGD-20 of the rows held out, at most 500."""
-        from holdfast.cli.watching import accuracies
+        from holdfast.cli.watching import standing
         from holdfast.run.reading import proportion
 
         some = self.held.take(slice(0, _MOST))
-        right, kept = accuracies(self.model, some, self.threat, _STEPS, self.seed)
+        right, kept = standing(self.model, some, self.threat, _STEPS, self.seed)
         n, spec = len(some), self.threat.spec
         return (
             proportion("clean.accuracy", right, n, seed=self.seed),
@@ -149,20 +150,17 @@ def labels_fit(model: nn.Module, rows: Batches) -> tuple[str, ...]:
     """What is odd about the labels, in words; nothing for most data.
 
     Raises:
-        ShapeError: if a label has no output of the model.
+        ShapeError: if a label is not the number of an output of the model.
     """
     from holdfast.run.forward import outputs
 
     known = rows.y[rows.y != UNLABELLED]
-    if rows.y.is_floating_point() or rows.y.dim() != 1 or not len(known):
+    if not len(known):
         return ()
     count = int(outputs(model, take(rows.x, slice(0, 2))).shape[-1])
-    low, high = int(known.min()), int(known.max())
-    if low < 0 or high >= count:
-        raise ShapeError(
-            f"harden: labels run from {low} to {high}, but the model has {count} outputs",
-            fix="Number the classes from 0, or train a model with more outputs.", code="E0210",
-        )  # fmt: skip
+    named(rows.y, count, "harden")
+    if rows.y.dim() != 1:
+        return ()
     missing = [k for k in range(count) if not bool((known == k).any())]
     if not missing:
         return ()

@@ -7,37 +7,25 @@ import time
 from collections.abc import Callable
 from typing import Any, Literal
 
-import torch
+from torch import nn
 
 from holdfast.core.catalog import build, resolve
 from holdfast.core.data import Batches
 from holdfast.core.dice import Dice
 from holdfast.core.fields import Count, Ingredient, Part, Share, ingredient, settings
-from holdfast.core.goal import Untargeted
 from holdfast.core.kinds import Hook, Run, State, Threat
-from holdfast.core.quiet import quiet
-from holdfast.run import ranks
-from holdfast.run.forward import correct, outputs
-from holdfast.run.search import search
+from holdfast.run.held import accuracies, note, put_back
 from holdfast.threats.norms import LInf
 
 _EVERY, _HOUR = 10.0, 60  # seconds between lines within an epoch; minutes
 
 
-def accuracies(model: Any, rows: Batches, threat: Threat, steps: int, seed: int) -> tuple[int, int]:
-    """How many rows are right, and how many stay right under PGD.
-
-    Several processes share the rows out, and all of them hear the sums.
-    """
-    mine, counts = rows.take(slice(ranks.rank(), None, ranks.world())), torch.zeros(2)
-    if len(mine):
-        x: Any = mine.x
-        attack, dice = build("attack:pgd", steps=steps), Dice(seed, mine.index, "harden")
-        found = search(attack, model, x, Untargeted(mine.y), threat, dice=dice)
-        right = correct(outputs(model, x), mine.y)
-        counts = torch.stack([right.sum(), (~found.broken).sum()]).float()
-    clean, robust = ranks.sum_over_ranks(counts.cpu()).tolist()
-    return int(clean), int(robust)
+def standing(
+    model: nn.Module, rows: Batches, threat: Threat, steps: int, seed: int
+) -> tuple[int, int]:
+    """How many rows are right, and how many stay right under PGD with the same draws each time."""
+    dice = Dice(seed, rows.index, "harden")
+    return accuracies(model, rows, build("attack:pgd", steps=steps), threat, dice)
 
 
 @settings
@@ -77,8 +65,7 @@ class Watch(Hook):
         memory = run.memory(self)
         if memory.get("step") != run.step or not self._foreseen:
             self.look(run, last=True)
-        if "weights" in memory:
-            run.model.load_state_dict(memory["weights"])
+        put_back(run, memory)
 
     @property
     def _foreseen(self) -> bool:
@@ -94,17 +81,13 @@ class Watch(Hook):
         own = {k: v.detach().clone() for k, v in run.model.state_dict().items()}
         try:
             run.model.load_state_dict(state)
-            with quiet(run.model):
-                run.model.eval()
-                counts = accuracies(run.model, rows, resolve(self.threat), self.steps, self.seed)
+            counts = standing(run.model, rows, resolve(self.threat), self.steps, self.seed)
         finally:
             run.model.load_state_dict(own)
         clean, robust = (count / len(rows) for count in counts)
         memory["step"], score = run.step, robust if self.by == "robust" else clean
-        counts_now = run.progress >= self.since and (self._foreseen or last)
-        if counts_now and score >= memory.get("best", -1.0):
-            memory["weights"] = {k: v.detach().clone() for k, v in state.items()}
-            memory |= {"best": score, "at": run.epoch, "clean": clean, "robust": robust}
+        if run.progress >= self.since and (self._foreseen or last):
+            note(memory, score, state, at=run.epoch, clean=clean, robust=robust)
         return clean, robust
 
     def _handed(self, run: Run) -> State:

@@ -38,7 +38,10 @@ class TopKActivations(Rewrite):
         new = copied(model)
         named = dict(new.named_modules())
         if lost := [n for n in self.layers if n not in named]:
-            raise ConfigError(f"top-k: the model has no module {lost[0]!r}")
+            raise ConfigError(
+                f"top-k: the model has no module {lost[0]!r}",
+                fix="Name modules as model.named_modules() does.",
+            )
         found = self.layers or tuple(n for n, m in named.items() if isinstance(m, nn.ReLU) and n)
         if not found:
             raise Unsupported("top-k: no ReLU inside the model", fix="Name layers=(...).")

@@ -88,7 +88,10 @@ def register(
         entry = Entry(kind, own, thing, keys, text, caution)
         taken = _ENTRIES.get(entry.key)
         if not own or (taken is not None and _origin(taken.thing) != _origin(thing)):
-            raise ConfigError(f"register: the name {entry.key!r} is empty or taken")
+            raise ConfigError(
+                f"register: the name {entry.key!r} is empty or taken",
+                fix="Give another name: register(kind, name=...).",
+            )
         _ENTRIES[entry.key] = _BY_ID[id(thing)] = entry
         return thing
 

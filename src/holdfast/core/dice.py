@@ -148,7 +148,10 @@ class Dice:
             ConfigError: unless 1 <= high <= 2**31.
         """
         if not 1 <= high <= 1 << 31:
-            raise ConfigError(f"Dice.integers: high must lie in [1, 2**31], got {high}")
+            raise ConfigError(
+                f"Dice.integers: high must lie in [1, 2**31], got {high}",
+                fix="Draw in several parts, or give a smaller high.",
+            )
 
         def finish(z: Tensor, out: Tensor) -> None:
             out.copy_(shifted(z, 33).mul_(high).bitwise_right_shift_(31))

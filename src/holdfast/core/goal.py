@@ -13,6 +13,7 @@ from torch import Tensor
 from holdfast.core.composed import AllOf, AnyOf
 from holdfast.core.data import UNLABELLED
 from holdfast.core.errors import ShapeError
+from holdfast.core.labels import largest, one_each, within
 from holdfast.core.margin import Climbed, Goal, Outputs, logits, matched
 from holdfast.core.positions import Pixels, Refuses
 
@@ -20,27 +21,6 @@ __all__ = [
     "AllOf", "AnyOf", "AtLeast", "Goal", "Outputs", "Pixels", "Refuses", "Targeted", "Untargeted",
     "logits",
 ]  # fmt: skip
-
-
-def _largest(y: Tensor, who: str, open_label: int | None = None) -> int:
-    """The largest label, looked up once, so that no pass has to ask.
-
-    Raises:
-        ShapeError: for labels that are not whole numbers, one per row, or are negative.
-    """
-    if y.dim() != 1 or y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
-        raise ShapeError(
-            f"{who}: labels must be whole numbers (B,), got {y.dtype} {tuple(y.shape)}",
-            fix="Pass y.long().",
-        )
-    if not len(y):
-        return -1
-    wrong = y < 0 if open_label is None else (y < 0) & (y != open_label)
-    if bool(wrong.any()):
-        raise ShapeError(
-            f"{who}: label {int(y[wrong][0])} is no class", fix="Use -100 where there is no label."
-        )
-    return int(y.max())
 
 
 G = TypeVar("G", bound=Goal)
@@ -70,18 +50,14 @@ def _columns(goal: Untargeted | Targeted, y: Tensor, z: Tensor) -> tuple[Tensor,
     return kept
 
 
-def _within(top: int, classes: int, who: str) -> None:
+def _choice(top: int, classes: int, who: str) -> None:
     """Raise where a label has no logit, or where there is nothing to choose between."""
     if classes < 2:
         raise ShapeError(
             f"{who}: a model with {classes} output cannot be wrong about a class",
             fix="Use AtLeast(level) for a single output.",
         )
-    if top >= classes:
-        raise ShapeError(
-            f"{who}: label {top} has no logit, the model returns {classes}",
-            fix="Check the number of classes and that labels count from 0.",
-        )
+    within(top, classes, who)
 
 
 def _others(y: Tensor, classes: int) -> Tensor:
@@ -104,12 +80,13 @@ class Untargeted(Goal):
     _columns: ClassVar[tuple[Tensor, Tensor] | None] = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_top", _largest(self.y, "Untargeted", UNLABELLED))
+        one_each(self.y, "Untargeted")
+        object.__setattr__(self, "_top", largest(self.y, "Untargeted"))
         object.__setattr__(self, "_open", bool((self.y == UNLABELLED).any()))
 
     def ways(self, outputs: Outputs) -> Tensor:
         z = matched(logits(outputs), len(self.y), 2, "Untargeted")
-        _within(self._top, z.shape[1], "Untargeted")
+        _choice(self._top, z.shape[1], "Untargeted")
         others, own = _columns(self, self.y, z)
         ways = z.gather(1, others) - z.gather(1, own)
         if not self._open:
@@ -134,7 +111,7 @@ class Untargeted(Goal):
         return _part(self, "y", rows)
 
     def linear(self, classes: int) -> tuple[Tensor, Tensor]:
-        _within(self._top, classes, "Untargeted")
+        _choice(self._top, classes, "Untargeted")
         eye = torch.eye(classes, device=self.y.device, dtype=torch.float64)
         known = self.y.clamp(min=0)
         c = torch.zeros(len(known), classes - 1, device=known.device, dtype=torch.float64)
@@ -155,11 +132,12 @@ class Targeted(Goal):
     _columns: ClassVar[tuple[Tensor, Tensor] | None] = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_top", _largest(self.target, "Targeted"))
+        one_each(self.target, "Targeted")
+        object.__setattr__(self, "_top", largest(self.target, "Targeted", unlabelled=False))
 
     def ways(self, outputs: Outputs) -> Tensor:
         z = matched(logits(outputs), len(self.target), 2, "Targeted")
-        _within(self._top, z.shape[1], "Targeted")
+        _choice(self._top, z.shape[1], "Targeted")
         others, own = _columns(self, self.target, z)
         return z.gather(1, own) - z.gather(1, others).amax(1, keepdim=True)
 
@@ -169,7 +147,7 @@ class Targeted(Goal):
     def soft(self, outputs: Outputs) -> Tensor:
         """`(B,)`: minus the cross-entropy to the target: climbing it descends the loss."""
         z = matched(logits(outputs), len(self.target), 2, "Targeted")
-        _within(self._top, z.shape[1], "Targeted")
+        _choice(self._top, z.shape[1], "Targeted")
         return -F.cross_entropy(z, self.target.to(z.device), reduction="none")
 
 

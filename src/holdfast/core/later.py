@@ -81,4 +81,7 @@ def _name(cls: type) -> str:
         return known.key
     if cls.__module__.startswith("torch.optim"):
         return f"torch:{cls.__name__}"
-    raise ConfigError(f"{cls.__name__} is neither in torch.optim nor in the catalogue")
+    raise ConfigError(
+        f"{cls.__name__} is neither in torch.optim nor in the catalogue",
+        fix='Register it: @register("optimizer").',
+    )

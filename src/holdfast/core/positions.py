@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from holdfast.core.data import UNLABELLED
 from holdfast.core.errors import ConfigError, ShapeError
+from holdfast.core.labels import largest, within
 from holdfast.core.margin import Goal, Outputs, logits
 
 
@@ -26,10 +29,14 @@ class Pixels(Goal):
 
     y: Tensor
     share: float = 0.5
+    _top: ClassVar[int] = -1  # follows from y: looked up once, no field
 
     def __post_init__(self) -> None:
         if not 0 < self.share <= 1:
-            raise ConfigError(f"Pixels: share must lie in (0, 1], got {self.share}")
+            raise ConfigError(
+                f"Pixels: share must lie in (0, 1], got {self.share}", fix="Use share=0.5."
+            )
+        object.__setattr__(self, "_top", largest(self.y, "Pixels"))
 
     def ways(self, outputs: Outputs) -> Tensor:
         z, y = logits(outputs), self.y.to(logits(outputs).device)
@@ -38,6 +45,7 @@ class Pixels(Goal):
                 f"Pixels: outputs {tuple(z.shape)} do not match labels {tuple(y.shape)}",
                 fix="The model must return logits (B, ..., K), classes last, for labels (B, ...).",
             )
+        within(self._top, z.shape[-1], "Pixels")
         labels = y.clamp(min=0)[..., None]
         own = z.gather(-1, labels)
         best = z.scatter(-1, labels, -torch.inf).amax(-1, keepdim=True)
@@ -48,7 +56,9 @@ class Pixels(Goal):
         return ranked.gather(1, needed[:, None] - 1)
 
     def take(self, rows: Tensor | slice) -> Pixels:
-        return Pixels(self.y[rows], self.share)
+        taken = copy(self)  # its labels need not be looked through again
+        object.__setattr__(taken, "y", self.y[rows])
+        return taken
 
 
 @dataclass(frozen=True, eq=False)

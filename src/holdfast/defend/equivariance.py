@@ -26,7 +26,7 @@ class View:
     """A turned, enlarged or mirrored picture, and the way back on a map of features.
 
     Args:
-        degrees: of the turn.
+        degrees: of the turn, against the clock.
         scale: above 1 the picture is shown larger.
         mirrored: left for right.
     """

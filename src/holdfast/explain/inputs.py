@@ -35,7 +35,10 @@ def slope(model: Model, x: Tensor, readout: Readout, name: str) -> Tensor:
 
 def _floating(x: object, name: str) -> None:
     if not isinstance(x, Tensor) or not x.is_floating_point():
-        raise Unsupported(f"{name} needs one tensor of floating-point inputs")
+        raise Unsupported(
+            f"{name} needs one tensor of floating-point inputs",
+            fix="Give inputs as one floating-point tensor, rows first.",
+        )
 
 
 def start_of(x: Tensor, baseline: Tensor | None, name: str) -> Tensor:
@@ -48,5 +51,6 @@ def start_of(x: Tensor, baseline: Tensor | None, name: str) -> Tensor:
     except RuntimeError as error:
         raise ShapeError(
             f"{name}: a baseline of shape {tuple(baseline.shape)} does not fit inputs "
-            f"{tuple(x.shape)}"
+            f"{tuple(x.shape)}",
+            fix="Give a baseline like the inputs, or like one row.",
         ) from error

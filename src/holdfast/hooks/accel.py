@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from holdfast.attacks.pgd import PGD
-from holdfast.core.catalog import register, resolve
+from holdfast.core.catalog import register
 from holdfast.core.data import Batches
 from holdfast.core.fields import (
     Count,
@@ -19,7 +19,7 @@ from holdfast.core.fields import (
     settings,
 )
 from holdfast.core.kinds import Attack, Hook, Run, Threat
-from holdfast.hooks.selection import accuracies, held_example, rows_of
+from holdfast.hooks.selection import held_example, rows_of, shares
 from holdfast.threats.norms import LInf
 
 
@@ -65,7 +65,7 @@ class AccelAT(Hook):
 
     def epoch(self, run: Run) -> bool | None:
         held, memory = rows_of(self.held, "AccelAT"), run.memory(self)
-        robust, _ = accuracies(run, held, resolve(self.attack), resolve(self.threat))
+        _, robust = shares(run, held, self.attack, self.threat)
         memory["accuracy"] = [*memory.get("accuracy", []), robust]
         due = reductions(memory["accuracy"], self.window, self.rest, self.least)
         if due and due[-1] == len(memory["accuracy"]) - 1:

@@ -63,7 +63,10 @@ class Augment(Hook):
         if not len(rows):
             return batch
         if not isinstance(batch.x, Tensor):
-            raise Unsupported("Augment changes rows of one tensor of inputs")
+            raise Unsupported(
+                "Augment changes rows of one tensor of inputs",
+                fix="Give inputs as one tensor, rows first.",
+            )
         dice = run.dice.spawn("augment")
         drawn = float(torch.rand((), generator=dice.generator("severity")))
         severity = self.low + (self.high - self.low) * drawn
@@ -139,14 +142,20 @@ class DeepAugment(Hook):
         if not len(rows):
             return batch
         if not isinstance(batch.x, Tensor):
-            raise Unsupported("DeepAugment changes rows of one tensor of inputs")
+            raise Unsupported(
+                "DeepAugment changes rows of one tensor of inputs",
+                fix="Give inputs as one tensor, rows first.",
+            )
         given = batch.x[rows]
         with quiet(self.net), torch.no_grad():
             made = functional_call(self.net, self._weights(run), (given,))
         if made.shape != given.shape and made.dim() == given.dim() == 4:
             made = F.interpolate(made, size=given.shape[2:], mode="bilinear")
         if made.shape != given.shape:
-            raise ShapeError(f"DeepAugment: {tuple(made.shape)} for inputs {tuple(given.shape)}")
+            raise ShapeError(
+                f"DeepAugment: {tuple(made.shape)} for inputs {tuple(given.shape)}",
+                fix="Give a net that returns images like its inputs.",
+            )
         x = batch.x.clone()
         x[rows] = made.clamp(0, 1).to(x)
         return batch._replace(x=x)

@@ -55,7 +55,10 @@ class Generated(Hook):
         if not count:
             return batch
         if not isinstance(batch.x, Tensor):
-            raise Unsupported("Generated replaces rows of one tensor of inputs")
+            raise Unsupported(
+                "Generated replaces rows of one tensor of inputs",
+                fix="Give inputs as one tensor, rows first.",
+            )
         rows = torch.arange(len(batch.index) - count, len(batch.index))
         dice = run.dice.spawn("generated").part(rows)
         made = self.generator(batch.y[rows], dice).to(batch.x)
@@ -90,12 +93,18 @@ class ClassGaussian:
             Unsupported: if inputs are not one tensor, or a class has less than two rows.
         """
         if not isinstance(batches.x, Tensor):
-            raise Unsupported("ClassGaussian needs one tensor of inputs")
+            raise Unsupported(
+                "ClassGaussian needs one tensor of inputs",
+                fix="Give inputs as one tensor, rows first.",
+            )
         flat, means, roots = batches.x.double().flatten(1), [], []
         for label in range(int(batches.y.max()) + 1):
             own = flat[batches.y == label]
             if len(own) < 2:
-                raise Unsupported(f"ClassGaussian: class {label} has {len(own)} rows, needs two")
+                raise Unsupported(
+                    f"ClassGaussian: class {label} has {len(own)} rows, needs two",
+                    fix="Give more rows of this class, or leave it out.",
+                )
             means.append(own.mean(0))
             _, power, right = torch.linalg.svd(own - means[-1], full_matrices=False)
             root = torch.zeros(flat.shape[1], rank, dtype=torch.float64)

@@ -48,7 +48,10 @@ class Memorisation(Hook):
                 fix='Give Memorisation(data=...) with more={"clean": labels}.',
             )
         if self.data.more["clean"].shape != self.data.y.shape:
-            raise ShapeError("memorisation: as many clean labels as noisy ones are needed")
+            raise ShapeError(
+                "memorisation: as many clean labels as noisy ones are needed",
+                fix="Give one clean label per row, in their order.",
+            )
         memory = run.memory(self)
         memory.setdefault("noisy", [])
         memory.setdefault("clean", [])

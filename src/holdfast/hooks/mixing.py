@@ -29,9 +29,15 @@ def mixable(batch: Batch, name: str) -> Tensor:
     """
     x, y = batch.x, batch.y
     if not isinstance(x, Tensor) or not x.is_floating_point():
-        raise Unsupported(f"{name} mixes rows of one floating-point tensor of inputs")
+        raise Unsupported(
+            f"{name} mixes rows of one floating-point tensor of inputs",
+            fix="Give inputs as one floating-point tensor, rows first.",
+        )
     if y.dim() != (2 if y.is_floating_point() else 1):
-        raise Unsupported(f"{name} mixes one label per row, got labels {tuple(y.shape)}")
+        raise Unsupported(
+            f"{name} mixes one label per row, got labels {tuple(y.shape)}",
+            fix="Give one class per row, or shares of the classes.",
+        )
     return x
 
 

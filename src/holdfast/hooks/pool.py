@@ -62,7 +62,9 @@ class Pool:
             Unsupported: for other inputs, or if a label up to the largest has no row.
         """
         if not isinstance(batches.x, Tensor):
-            raise Unsupported("Pool needs one tensor of inputs")
+            raise Unsupported(
+                "Pool needs one tensor of inputs", fix="Give inputs as one tensor, rows first."
+            )
         count = torch.bincount(batches.y[batches.y >= 0])
         if not len(count) or bool((count == 0).any()):
             raise Unsupported("Pool: a label has no row", fix="Give rows of every class.")

@@ -27,7 +27,10 @@ def layers_of(model: nn.Module) -> dict[str, nn.Linear | nn.Conv2d]:
     """
     found = {n: m for n, m in model.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)}
     if not found or any(isinstance(m, nn.Conv2d) and m.groups > 1 for m in found.values()):
-        raise Unsupported("projections need linear layers or convolutions of one group")
+        raise Unsupported(
+            "projections need linear layers or convolutions of one group",
+            fix="Name other layers, or freeze this one.",
+        )
     return found
 
 
@@ -35,7 +38,10 @@ def _columns(layer: nn.Linear | nn.Conv2d, h: Tensor, last: float) -> Tensor:
     """`(d + 1, m)`: what the weights of a layer are multiplied with, and `last` for its bias."""
     if isinstance(layer, nn.Conv2d):
         if layer.padding_mode != "zeros" or isinstance(layer.padding, str):
-            raise Unsupported("projections need convolutions padded with zeros")
+            raise Unsupported(
+                "projections need convolutions padded with zeros",
+                fix="Name other layers, or pad with zeros.",
+            )
         patches = F.unfold(h, layer.kernel_size, layer.dilation, layer.padding, layer.stride)
         flat = patches.transpose(1, 2).flatten(0, 1)
     else:
@@ -171,7 +177,10 @@ def _project(layer: nn.Linear | nn.Conv2d, basis: Tensor, name: str) -> None:
     slope: Tensor = layer.weight.grad  # type: ignore[assignment]
     flat = slope.flatten(1)
     if len(basis) != flat.shape[1] + 1:
-        raise ShapeError(f"Projected: the basis of {name!r} has {len(basis)} rows")
+        raise ShapeError(
+            f"Projected: the basis of {name!r} has {len(basis)} rows",
+            fix="Make the bases from this model.",
+        )
     bias = None if layer.bias is None else layer.bias.grad
     both = torch.cat([flat, flat.new_zeros(len(flat), 1) if bias is None else bias[:, None]], 1)
     left = both - (both @ basis) @ basis.T

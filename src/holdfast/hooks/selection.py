@@ -12,10 +12,8 @@ from holdfast.core.catalog import register, resolve
 from holdfast.core.data import Batches
 from holdfast.core.errors import ConfigError
 from holdfast.core.fields import Ingredient, Part, Share, ingredient, settings
-from holdfast.core.goal import Untargeted
 from holdfast.core.kinds import Attack, Hook, Run, Threat
-from holdfast.core.quiet import quiet
-from holdfast.run.search import search
+from holdfast.run.held import accuracies, note, put_back
 from holdfast.threats.norms import LInf
 
 
@@ -29,9 +27,9 @@ class RobustSelection(Hook):
 
     Each epoch adds `clean`, `fast` (one step) and `robust` (the strong attack) accuracy to the
     history. Robust accuracy often peaks long before the end: the run ends with the weights of
-    its best epoch, and the memory's `gap` says how much the last epoch had lost. A catastrophic
-    collapse, where robust accuracy falls below a share of its best while the one-step attack
-    succeeds no more often than before, stops the run.
+    its best epoch, of equal ones the last, and the memory's `gap` says how much the last epoch
+    had lost. A catastrophic collapse, where robust accuracy falls below a share of its best
+    while the one-step attack succeeds no more often than before, stops the run.
 
     Held-out rows must not be those that the result is reported on.
 
@@ -60,24 +58,20 @@ class RobustSelection(Hook):
 
     def epoch(self, run: Run) -> bool | None:
         held, memory = rows_of(self.held, "RobustSelection"), run.memory(self)
-        robust, clean = accuracies(run, held, resolve(self.attack), resolve(self.threat))
-        fast, _ = accuracies(run, held, resolve(self.fast), resolve(self.threat))
+        clean, robust = shares(run, held, self.attack, self.threat)
+        _, fast = shares(run, held, self.fast, self.threat)
         history = getattr(run, "history", [])
         if history:
             history[-1].update(clean=clean, fast=fast, robust=robust)
         for name, value in (("fast", fast), ("robust", robust)):
             memory[name] = [*memory.get(name, []), value]
         memory["gap"] = max(memory["robust"]) - robust
-        if robust > memory.get("best", -1.0):
-            state = run.model.state_dict()
-            memory["weights"] = {name: w.detach().clone() for name, w in state.items()}
-            memory["best"], memory["at"] = robust, run.epoch
+        note(memory, robust, run.model.state_dict(), at=run.epoch)
         return collapsed(memory["fast"], memory["robust"], self.collapse)
 
     def end(self, run: Run) -> None:
-        weights = run.memory(self).get("weights")
-        if self.keep == "best" and weights is not None:
-            run.model.load_state_dict(weights)
+        if self.keep == "best":
+            put_back(run, run.memory(self))
 
 
 def collapsed(fast: Sequence[float], robust: Sequence[float], share: float) -> bool:
@@ -93,20 +87,13 @@ def collapsed(fast: Sequence[float], robust: Sequence[float], share: float) -> b
     return robust[-1] < share * max(robust[:-1]) and fast[-1] >= fast[-2]
 
 
-def accuracies(run: Run, held: Batches, attack: Attack, threat: Threat) -> tuple[float, float]:
-    """Robust and clean accuracy on held-out rows; the model and its mode are left as found."""
-    device = next((p.device for p in run.model.parameters()), torch.device("cpu"))
-    counts = torch.zeros(2, dtype=torch.float64)
-    with quiet(run.model):
-        run.model.eval()
-        for batch in held:
-            x, y = batch.x.to(device), batch.y.to(device)  # type: ignore[union-attr]
-            dice = run.dice.spawn("held").keyed(batch.index)
-            found = search(attack, run.model, x, Untargeted(y), threat, dice=dice)
-            right = torch.stack([(~found.broken).sum(), (found.clean < 0).sum()])
-            counts += right.double().cpu()
-    robust, clean = (counts / max(len(held), 1)).tolist()
-    return robust, clean
+def shares(
+    run: Run, held: Batches, attack: Part[Attack], threat: Part[Threat]
+) -> tuple[float, float]:
+    """Clean and attacked accuracy on held-out rows, with draws of their own in each epoch."""
+    dice = run.dice.spawn("held")
+    right, kept = accuracies(run.model, held, resolve(attack), resolve(threat), dice)
+    return right / len(held), kept / len(held)
 
 
 def rows_of(held: Batches | None, who: str) -> Batches:

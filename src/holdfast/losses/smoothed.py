@@ -43,7 +43,9 @@ def label_smoothing(
     losses = -logits(outputs).log_softmax(-1)
     classes = losses.shape[-1]
     if spread not in ("all", "others"):
-        raise ConfigError(f"label_smoothing: spread is all or others, got {spread!r}")
+        raise ConfigError(
+            f"label_smoothing: spread is all or others, got {spread!r}", fix='Use spread="all".'
+        )
     given = amount if spread == "all" else amount * classes / max(classes - 1, 1)
     if amount < 0 or not given < 1:
         raise ConfigError(

@@ -52,7 +52,7 @@ def divergence(logp: Tensor, logq: Tensor) -> Tensor:
 
 def goal_of(y: Tensor) -> Goal:
     """What an adversary wants, from labels of rows or positions, or from label shares."""
-    if y.is_floating_point():
+    if y.is_floating_point() and y.dim() > 1:
         y = y.argmax(-1)
     return Untargeted(y) if y.dim() == 1 else Pixels(y)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from holdfast.core.catalog import entries, find
+from holdfast.core.catalog import build, entries
 from holdfast.core.data import Batches
 from holdfast.core.dice import Dice
 from holdfast.core.errors import ConfigError
@@ -28,26 +28,35 @@ SYNTHETIC_ROWS = 1000
 
 
 def _synthetic(spec: str, seed: int) -> Batches:
-    """`synthetic:NAME` or `synthetic:NAME:ROWS`."""
-    name, _, count = spec.partition(":")
-    if count and not count.isdigit():
+    """`synthetic:NAME`, behind it the number of rows and settings, as `:500:noise=0.1`."""
+    name, *words = spec.split(":")
+    count = words.pop(0) if words and "=" not in words[0] else str(SYNTHETIC_ROWS)
+    if not count.isdigit():
         raise ConfigError(
             f"synthetic:{spec}: {count!r} is no number of rows",
             fix=f"Write synthetic:{name}:1000.",
             code="E0131",
         )
-    rows = int(count) if count else SYNTHETIC_ROWS
     known = [e.name for e in entries("source")]
     if name not in known:
         raise ConfigError(
             f"there is no synthetic source {name!r}", fix=f"Choose of {', '.join(known)}.",
             code="E0131",
         )  # fmt: skip
-    made: Batches = find(f"source:{name}").thing(rows, Dice.of(rows, seed, "source"))
+    values: dict[str, str] = {}
+    for word in words:
+        key, sign, values[key] = word.partition("=")
+        if not sign:
+            raise ConfigError(
+                f"synthetic:{spec}: {word!r} is no setting",
+                fix=f"Write synthetic:{name}:1000:NAME=VALUE; `holdfast show source:{name}`.",
+                code="E0131",
+            )
+    rows = int(count)
+    made: Batches = build(f"source:{name}", **values)(rows, Dice.of(rows, seed, "source"))
     table = isinstance(made.x, torch.Tensor) and made.x.dim() == 2  # in [0, 1]: stays as it is
-    return marked(
-        made, name=f"synthetic:{name}", form="tensor" if table else "images", inner=made.truth
-    )
+    own = ":".join([f"synthetic:{name}", *words])
+    return marked(made, name=own, form="tensor" if table else "images", inner=made.truth)
 
 
 def _entry(spec: str) -> Batches:
@@ -111,10 +120,10 @@ def read_data(
     holds bytes; other numbers stay as they are. `Batches.truth` is the `Origin` of the rows.
 
     Args:
-        spec: `digits`, `breast-cancer`, `synthetic:NAME[:ROWS]`, a published benchmark such as
-            `imagenet-c:FOLDER` (docs/data.md), a folder `root/class/x.png` or of idx files,
-            `.npz`, safetensors, idx(.gz), CSV, TSV, Parquet, Arrow, JSON lines, `.txt` with a
-            prompt a line, a folder with `dataset_info.json`, `module:function` or
+        spec: `digits`, `breast-cancer`, `synthetic:NAME[:ROWS][:SETTING=VALUE]...`, a published
+            benchmark such as `imagenet-c:FOLDER` (docs/data.md), a folder `root/class/x.png` or
+            of idx files, `.npz`, safetensors, idx(.gz), CSV, TSV, Parquet, Arrow, JSON lines,
+            `.txt` with a prompt a line, a folder with `dataset_info.json`, `module:function` or
             `file.py:function` returning `(x, y)` or `Batches`; in Python also these themselves.
         target: the column of the class in a table, or the tensor with the labels.
         limit: at most so many rows, a stratified sample that is the same each time.

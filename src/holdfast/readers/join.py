@@ -22,6 +22,7 @@ from holdfast.readers.origin import marked, origin
 from holdfast.readers.split import halves, limited, row_keys
 
 LEAST_TO_SPLIT = 200
+_Models = tuple[Any, dict[str, Any], Callable[[int], Any] | None]
 
 
 def split(batches: Batches, seed: int = 0) -> tuple[Batches, Batches]:
@@ -128,23 +129,18 @@ def subject(
     measured = limited(measured, limit)
     sampled = len(measured) < whole or len(rows) < origin(rows).total
     facts: dict[str, Any] = {}
-    inner = read.model
-    others = dict(others or {})
+    models: _Models = read.model, dict(others or {}), make or read.make
     if origin(rows).form == "table" and pool is not None and isinstance(pool.x, Tensor):
         low, high = table_range(pool.x)
         measured, clipped = scaled(measured, low, high)
         trusted = None if trusted is None else scaled(trusted, low, high)[0]
-        inner, own = _units(inner, low, high), make or read.make
-        others = {k: _units(m, low, high) for k, m in others.items()}
-        make = None if own is None else (lambda s: _units(own(s), low, high))
+        models = _wrapped(lambda m: _units(m, low, high), models)
         facts["units"] = _ranges(origin(rows).columns, low, high)
         facts["clipped"] = clipped
     known = origin(rows).known
     if known and rows.classes != known:  # a reference may have numbered them anew
         kept = tuple(known.index(c) for c in rows.classes)
-        inner, base = Among(inner, kept), make or read.make
-        others = {k: Among(m, kept) for k, m in others.items()}
-        make = None if base is None else (lambda s: Among(base(s), kept))
+        models = _wrapped(lambda m: Among(m, kept), models)
     if size is not None:
         measured = replace(measured, size=size)
         trusted = None if trusted is None else replace(trusted, size=size)
@@ -152,15 +148,22 @@ def subject(
         facts["reading"] = read.about["reading"]
     named = {"name": read.about["name"], "model": _identity(read), "sampled": sampled}
     return Subject(
-        model=inner,
+        model=models[0],
         batches=measured,
         trusted=trusted,
-        others=others,
-        make=make or read.make,
+        others=models[1],
+        make=models[2],
         threats=tuple(threats),
         seed=seed,
         about=named | {"data": _data(measured, trusted, origin(rows).name)} | facts,
     )
+
+
+def _wrapped(wrap: Callable[[Any], Any], models: _Models) -> _Models:
+    """The model, the others, and what builds it anew, all of them wrapped alike."""
+    model, others, make = models
+    anew = None if make is None else (lambda seed: wrap(make(seed)))
+    return wrap(model), {k: wrap(m) for k, m in others.items()}, anew
 
 
 def _units(model: Model, low: Tensor, high: Tensor) -> Affine:

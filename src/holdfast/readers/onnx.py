@@ -111,7 +111,10 @@ class OnnxNetwork(nn.Module):
         """All rows at once."""
         found = self._pass(x, len(x))
         if found.dim() < 2 or len(found) != len(x):
-            raise Unsupported("an ONNX network that does not keep its rows apart")
+            raise Unsupported(
+                "an ONNX network that does not keep its rows apart",
+                fix="Export it with a free first dimension (dynamic_axes).",
+            )
         return found
 
     def _pass(self, x: Tensor, rows: int) -> Tensor:
@@ -123,7 +126,10 @@ class OnnxNetwork(nn.Module):
             values[""] = None
         found = values.get(self.exit)
         if not isinstance(found, Tensor):
-            raise Unsupported("the outputs of the ONNX network do not depend on its input")
+            raise Unsupported(
+                "the outputs of the ONNX network do not depend on its input",
+                fix="Export the network itself, not its constants.",
+            )
         return found
 
     def _constant(self, name: str, step: Step) -> Value:

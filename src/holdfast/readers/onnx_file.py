@@ -87,7 +87,9 @@ def read_file(path: Path, *, max_bytes: int = MAX_BYTES) -> OnnxFile:
         raise refused(path, "is no ONNX network: it names no operator set or no output")
     constants = {t.name: array(onnx, t, path) for t in graph.initializer}
     if graph.sparse_initializer:
-        raise Unsupported("sparse weights of an ONNX network", code="E0320")
+        raise Unsupported(
+            "sparse weights of an ONNX network", code="E0320", fix="Save it with dense weights."
+        )
     entry, shape, dtype, leading = _input(graph, constants)
     if len(graph.output) > 1:
         names = ", ".join(o.name for o in graph.output)
@@ -145,7 +147,11 @@ def _step(onnx: Any, node: Any, place: int, version: int, path: Path) -> Step:
         elif isinstance(value, onnx.TensorProto):
             value = array(onnx, value, path)
         elif isinstance(value, onnx.GraphProto):
-            raise Unsupported(f"ONNX node {name!r} holds a graph of its own", code="E0321")
+            raise Unsupported(
+                f"ONNX node {name!r} holds a graph of its own",
+                code="E0321",
+                fix="Export it without branches and loops.",
+            )
         elif not isinstance(value, int | float):
             value = list(value)
         attributes[attribute.name] = value

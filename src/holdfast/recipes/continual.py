@@ -65,7 +65,10 @@ class Continual:
             Unsupported: if inputs are not one tensor.
         """
         if not isinstance(batches.x, Tensor):
-            raise Unsupported("recipe continual: needs inputs as one tensor")
+            raise Unsupported(
+                "recipe continual: needs inputs as one tensor",
+                fix="Give inputs as one tensor, rows first.",
+            )
         own = dice_or(dice, len(batches))
         group = torch.zeros_like(batches.index) if batches.group is None else batches.group
         bases: dict[str, Tensor] = {}

@@ -48,10 +48,10 @@ def _rows(batches: Batches, bias: bool) -> tuple[Tensor, Tensor]:
     """Inputs as float64 rows, with a column of ones for the bias, and labels as signs."""
     kept = batches.y != -100
     if not isinstance(batches.x, Tensor) or not bool(kept.any()):
-        raise ShapeError("recipe convex: needs at least one labelled row of one tensor")
+        raise ShapeError("recipe convex: no labelled row of one tensor", fix="Give labelled rows.")
     x, y = batches.x[kept.to(batches.x.device)].flatten(1).double().cpu(), batches.y[kept].cpu()
     if not bool(torch.isfinite(x).all()) or bool(((y != 0) & (y != 1)).any()):
-        raise ShapeError("recipe convex: inputs must be finite and labels 0 or 1")
+        raise ShapeError("recipe convex: inputs are finite, labels 0 or 1", fix="Leave others out.")
     return torch.cat([x, x.new_ones(len(x), int(bias))], 1), 2.0 * y.double() - 1
 
 
@@ -122,7 +122,8 @@ class Convex:
         x, sign = _rows(batches, first.bias is not None)
         if x.shape[1] - int(first.bias is not None) != first.in_features:
             raise ShapeError(
-                f"recipe convex: rows do not fit a layer of {first.in_features} inputs"
+                f"recipe convex: rows do not fit a layer of {first.in_features} inputs",
+                fix="Give a net whose first layer takes these inputs.",
             )
         gates, units = self._patterns(x, threat.radius, first, own)
         made, start = program(

@@ -53,7 +53,10 @@ def with_head(model: nn.Module, classes: int, *, seed: int = 0) -> nn.Module:
     made = deepcopy(model)
     names = [n for n, m in made.named_modules() if isinstance(m, nn.Linear)]
     if not names or not names[-1]:
-        raise Unsupported("with_head needs a net whose last linear layer can be replaced")
+        raise Unsupported(
+            "with_head needs a net whose last linear layer can be replaced",
+            fix="Give a net that ends in torch.nn.Linear.",
+        )
     old = made.get_submodule(names[-1])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

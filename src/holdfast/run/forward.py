@@ -8,6 +8,7 @@ from torch import Tensor
 from holdfast.core.data import Batches
 from holdfast.core.goal import logits
 from holdfast.core.kinds import Model
+from holdfast.core.labels import named, one_each
 from holdfast.core.quiet import quiet
 from holdfast.ops.batch import Inputs, chunks, rows, take
 
@@ -33,7 +34,13 @@ def labelled(batches: Batches) -> Tensor:
 
 
 def correct(logit: Tensor, y: Tensor) -> Tensor:
-    """`(B,)` bool: strictly the largest logit is the label's; a tie or a NaN is not correct."""
+    """`(B,)` bool: strictly the largest logit is the label's; a tie or a NaN is not correct.
+
+    Raises:
+        ShapeError: where a label is not the number of an output.
+    """
+    one_each(y, "accuracy")
+    named(y, logit.shape[1], "accuracy")
     known = y.clamp(min=0)[:, None]
     own = logit.gather(1, known)
     rest = logit.scatter(1, known, -torch.inf).amax(1, keepdim=True)

@@ -118,7 +118,7 @@ def _doubts(model: Model, trusted: Batches) -> list[Tensor]:
 def _quantile(parts: list[Tensor], rate: float, name: str) -> float:
     """The split-conformal quantile: never between two scores, never of too few."""
     if not 0 < rate < 1:
-        raise ConfigError(f"Guard.{name} must lie in (0, 1), got {rate}")
+        raise ConfigError(f"Guard.{name} must lie in (0, 1), got {rate}", fix="Use 0.05.")
     scores = torch.cat(parts) if parts else torch.empty(0)
     if conformal_rank(len(scores), rate) > len(scores):
         raise ConfigError(

@@ -38,15 +38,18 @@ def mode_findings(model: Model) -> list[Finding]:
     ]
 
 
-def _form(z: Tensor, y: Tensor) -> str:
-    """What is wrong with the shape of the outputs, empty if nothing is."""
+def _form(z: Tensor, y: Tensor) -> tuple[str, str]:
+    """What is wrong with the shape of the outputs, and what to do; empty if nothing is."""
     if z.dim() != 2 or len(z) != len(y):
-        return f"The model returns shape {tuple(z.shape)} for {len(y)} rows, not (rows, classes)."
+        says = f"The model returns shape {tuple(z.shape)} for {len(y)} rows, not (rows, classes)."
+        return says, "Return logits (rows, classes)."
     if z.shape[1] == 1:
-        return "The model returns one number per row; two classes need two logits."
+        says = "The model returns one number per row; two classes need two logits."
+        return says, "Return torch.cat([-z, z], 1) / 2."
     if len(y) and int(y.max()) >= z.shape[1]:
-        return f"Labels go up to {int(y.max())}, but the model knows {z.shape[1]} classes."
-    return ""
+        says = f"Labels go up to {int(y.max())}, but the model knows {z.shape[1]} classes."
+        return says, "Number the classes from 0, or take a model with more outputs."
+    return "", ""
 
 
 def _failure(says: str, advice: str) -> Finding:
@@ -67,10 +70,8 @@ def output_findings(model: Model, x: Inputs, y: Tensor, z: Tensor, again: Tensor
         z: outputs of the rows.
         again: outputs of the same rows, computed a second time.
     """
-    wrong = _form(z, y)
+    wrong, advice = _form(z, y)
     if wrong:
-        single = z.dim() == 2 and z.shape[1] == 1
-        advice = "Return torch.cat([-z, z], 1) / 2." if single else "Return logits (rows, classes)."
         return [_failure(wrong, advice)]
     if not bool(z.isfinite().all()):
         count = int((~z.isfinite().all(1)).sum())

@@ -12,6 +12,7 @@ from torch import nn
 from holdfast.core.catalog import resolve
 from holdfast.core.data import Batch, Batches
 from holdfast.core.dice import Dice
+from holdfast.core.labels import blamed
 from holdfast.run import ranks
 from holdfast.run.checkpoint import placed
 from holdfast.run.form import form, laid
@@ -54,6 +55,10 @@ class Steps:
                 if not self._resume():
                     self._epochs(clock)
                     self._finish(clock)
+        except RuntimeError as error:
+            if "device-side assert" not in str(error):
+                raise
+            raise blamed(self.batches.y, "training") from error
         finally:
             self.training.model.eval()
             for p in self.training.parameters():

@@ -66,35 +66,6 @@ def poisoned(
     return replace(batches, x=_put(batches.x, rows, changed.x), y=y, truth=mask)
 
 
-def flipped(batches: Batches, *, share: float, dice: Dice | None = None) -> Batches:
-    """A data set of which some rows have a wrong label, drawn evenly from the other classes.
-
-    Args:
-        batches: labelled rows; classes are those of the labels.
-        share: of the labelled rows whose label is changed.
-        dice: of rows and labels.
-
-    Returns:
-        The rows in their order; `truth` is `(n,)` bool, which labels are wrong.
-
-    Raises:
-        ConfigError: for a share outside [0, 1], or less than two classes.
-    """
-    known = batches.y != UNLABELLED
-    classes = int(batches.y[known].max()) + 1 if bool(known.any()) else 0
-    if not 0 <= share <= 1 or (share > 0 and classes < 2):
-        raise ConfigError(f"flipped: share {share} of labels of {classes} classes")
-    own = dice if dice is not None else Dice.of(len(batches))
-    rows = _drawn(known, round(share * int(known.sum())), own)
-    y = batches.y.clone()
-    if len(rows):
-        step = 1 + own.part(rows).spawn("label").integers(classes - 1)
-        y[rows] = (y[rows] + step) % classes
-    mask = torch.zeros(len(batches), dtype=torch.bool)
-    mask[rows] = True
-    return replace(batches, y=y, truth=mask)
-
-
 def _drawn(free: Tensor, count: int, dice: Dice) -> Tensor:
     """`count` of the free rows, or all of them, in order."""
     places = free.nonzero().flatten()

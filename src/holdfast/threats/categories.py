@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from holdfast.core.catalog import register
-from holdfast.core.errors import ConfigError, ShapeError
+from holdfast.core.errors import ShapeError
 from holdfast.core.fields import Count, Ingredient, NonNegative, ingredient, settings
 from holdfast.threats.edits import Edits
-from holdfast.threats.number import read, shown
-from holdfast.threats.tokens import numbers
+from holdfast.threats.number import shown
+from holdfast.threats.tokens import budgeted
 
 
 @register("threat", name="categories", cites="universal-robust-embeddings")
@@ -48,14 +48,8 @@ class Categories(Edits):
     @classmethod
     def parsed(cls, words: list[str], text: str) -> Categories:
         """From the words behind the name: budget and number of values."""
-        if not 1 <= len(words) <= 2:
-            raise ConfigError(
-                f"threat {text!r}: categories takes a budget and a number of values",
-                fix="Write categories:2:8.",
-                code="E0140",
-            )
-        values = numbers(words[1:], text, 1, 1, "categories:2:8") or [8]
-        return cls(budget=read(words[0], text), values=values[0])
+        budget, values = budgeted(words, text, "values", "categories:2:8", cls.values)
+        return cls(budget=budget, values=values)
 
     def where(self, x: Tensor) -> Tensor:
         return torch.arange(x.shape[1], device=x.device).expand(x.shape)
@@ -74,7 +68,8 @@ class Categories(Edits):
             shape = (x.shape[1], self.values, self.values)
             if tuple(self.costs.shape) != shape:
                 raise ShapeError(
-                    f"{self.spec}: costs have the shape {tuple(self.costs.shape)}, not {shape}"
+                    f"{self.spec}: costs have the shape {tuple(self.costs.shape)}, not {shape}",
+                    fix="Give one cost per column and value.",
                 )
             table = self.costs.to(x.device, torch.float64)
             column = torch.arange(x.shape[1], device=x.device)

@@ -169,7 +169,8 @@ class Embedding(Latent):
             return change.new_ones(())
         if self.where.shape != change.shape[:-1]:
             raise ShapeError(
-                f"{self.spec}: {tuple(self.where.shape)} flags for changes {tuple(change.shape)}"
+                f"{self.spec}: {tuple(self.where.shape)} flags for changes {tuple(change.shape)}",
+                fix="Give one flag per row and token.",
             )
         return self.where.to(change)[..., None]
 

@@ -12,8 +12,8 @@ from holdfast.core.catalog import register
 from holdfast.core.errors import ConfigError
 from holdfast.core.fields import Natural, NonNegative, settings
 from holdfast.threats.edits import Edits
-from holdfast.threats.number import read, shown
-from holdfast.threats.tokens import numbers
+from holdfast.threats.number import shown
+from holdfast.threats.tokens import budgeted
 
 RESIDUES = "ARNDCQEGHILKMFPSTWYV"
 # BLOSUM62 (Henikoff and Henikoff 1992), lower triangle in the order of RESIDUES.
@@ -62,7 +62,9 @@ def residues(sequence: str) -> Tensor:
         ConfigError: for a letter that stands for none of the twenty.
     """
     if wrong := sorted(set(sequence) - set(RESIDUES)):
-        raise ConfigError(f"residues: {wrong[0]!r} is none of {RESIDUES}")
+        raise ConfigError(
+            f"residues: {wrong[0]!r} is none of {RESIDUES}", fix="Write residues by their letters."
+        )
     return torch.tensor([RESIDUES.index(letter) for letter in sequence])
 
 
@@ -92,14 +94,8 @@ class Residues(Edits):
     @classmethod
     def parsed(cls, words: list[str], text: str) -> Residues:
         """From the words behind the name: budget and sites."""
-        if not 1 <= len(words) <= 2:
-            raise ConfigError(
-                f"threat {text!r}: residues takes a budget and a number of sites",
-                fix="Write residues:20:5.",
-                code="E0140",
-            )
-        sites = numbers(words[1:], text, 0, 1, "residues:20:5") or [5]
-        return cls(budget=read(words[0], text), sites=sites[0])
+        budget, sites = budgeted(words, text, "sites", "residues:20:5", cls.sites)
+        return cls(budget=budget, sites=sites)
 
     def where(self, x: Tensor) -> Tensor:
         return torch.arange(x.shape[1], device=x.device).expand(x.shape)

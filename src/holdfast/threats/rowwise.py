@@ -37,7 +37,10 @@ class Rowwise(Onward):
                 fix="Use a threat that adds a change of bounded length, such as linf:8/255.",
             )
         if factors.dim() != 1 or bool((factors < 0).any()):
-            raise ShapeError("Rowwise: factors must be (B,) and not negative")
+            raise ShapeError(
+                "Rowwise: factors must be (B,) and not negative",
+                fix="Give one factor per row, 0 or more.",
+            )
         self.threat, self.factors = threat, factors
         self.low, self.high = threat.low, threat.high
         self.groups = [
@@ -51,7 +54,10 @@ class Rowwise(Onward):
     def _each(self, x: Tensor, part: Callable[[Threat, Tensor], Tensor]) -> Tensor:
         """`part(threat, rows)` of every group, put together."""
         if len(self.factors) != len(x):
-            raise ShapeError(f"Rowwise: {len(self.factors)} factors for {len(x)} rows")
+            raise ShapeError(
+                f"Rowwise: {len(self.factors)} factors for {len(x)} rows",
+                fix="Give one factor per row.",
+            )
         found: Tensor | None = None
         for threat, rows in self.groups:
             mine = part(threat, rows)

@@ -11,6 +11,7 @@ from holdfast.core.catalog import register
 from holdfast.core.errors import ConfigError
 from holdfast.core.fields import Count, Ingredient, Natural, ingredient, settings
 from holdfast.threats.edits import Edits
+from holdfast.threats.number import read
 
 
 def numbers(words: list[str], text: str, least: int, most: int, example: str) -> list[int]:
@@ -25,6 +26,29 @@ def numbers(words: list[str], text: str, least: int, most: int, example: str) ->
             f"threat {text!r}: whole numbers belong here", fix=f"Write {example}.", code="E0140"
         )
     return [int(w) for w in words]
+
+
+def budgeted(words: list[str], text: str, what: str, example: str, usual: int) -> tuple[float, int]:
+    """A budget, and behind it a whole number that may be left out.
+
+    Args:
+        words: behind the name of the threat.
+        text: the whole of it.
+        what: the number counts.
+        example: how to write it.
+        usual: the number where it is left out.
+
+    Raises:
+        ConfigError: for other words.
+    """
+    if not 1 <= len(words) <= 2:
+        name = example.partition(":")[0]
+        raise ConfigError(
+            f"threat {text!r}: {name} takes a budget and a number of {what}",
+            fix=f"Write {example}.",
+            code="E0140",
+        )
+    return read(words[0], text), (numbers(words[1:], text, 0, 1, example) or [usual])[0]
 
 
 @register("threat", name="substitutions", cites="textfooler")

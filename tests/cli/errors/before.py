@@ -173,6 +173,7 @@ _BEYOND = (
     "import torch\nfrom holdfast.core.data import Batches\n\n\ndef data():\n"
     "    return Batches(x=torch.rand(60, 1, 6, 6), y=torch.arange(60) % 8)\n"
 )
+_FRACTIONS = _BEYOND.replace("% 8", "/ 30")
 _SMALL = NET.replace("12", "7")
 _OR = "(and " + " ".join(["(or (<= Y_0 0) (<= Y_1 0) (>= Y_2 9))"] * 12) + ")"
 _NARROW = rows(60)[0][..., :5].numpy()
@@ -218,6 +219,7 @@ AROUND: dict[str, Around] = {
     "E0210": Around(lambda f: mine(f, _BEYOND)),
     "E0303": Around(lambda f: mine(f, "def model():\n    return lambda x: x.flatten(1)[:, :3]\n")),
     "E0211": Around(lambda f: (f / "wide.py").write_text(_WIDE)),
+    "E0212": Around(lambda f: mine(f, _FRACTIONS)),
     "E0310": Around(lambda f: mine(f, ending("x.tan()"))),
     "E0313": Around(lambda f: mine(f, ending("x.sigmoid()"))),
     "E0320": Around(_two_outputs),

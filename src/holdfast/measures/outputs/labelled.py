@@ -10,6 +10,7 @@ from torch import Tensor
 from holdfast.core.data import UNLABELLED
 from holdfast.core.errors import ShapeError
 from holdfast.core.goal import Outputs, logits
+from holdfast.core.labels import named
 
 
 class Labelled(NamedTuple):
@@ -61,11 +62,7 @@ def labelled(outputs: Outputs, y: Tensor) -> Labelled:
             fix="The classes come last: logits (B, K) for labels (B,).",
         )
     flat, labels = z.reshape(-1, z.shape[-1]).double(), y.detach().to(z.device).reshape(-1).long()
+    named(y, flat.shape[1], "labels beside outputs")
     known = labels != UNLABELLED
     flat, labels = flat[known], labels[known]
-    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < flat.shape[1]:
-        raise ShapeError(
-            f"labels reach from {int(labels.min())} to {int(labels.max())}, "
-            f"but there are {flat.shape[1]} classes"
-        )
     return Labelled(flat, labels, flat.isfinite().all(1))

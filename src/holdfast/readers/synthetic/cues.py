@@ -57,10 +57,16 @@ def cued(
         )
     x, y = batches.x, batches.y
     if not isinstance(x, Tensor) or x.dim() != 4 or y.dim() != 1 or not x.is_floating_point():
-        raise Unsupported("cued: needs images (B, C, H, W) with one class each")
+        raise Unsupported(
+            "cued: needs images (B, C, H, W) with one class each",
+            fix="Give images (B, C, H, W) and y (B,).",
+        )
     count = max(len(batches.classes), int(y.max()) + 1 if len(y) else 0)
     if count < 2 or bool((y < 0).any()):
-        raise Unsupported(f"cued: needs a label for every image and two classes, found {count}")
+        raise Unsupported(
+            f"cued: needs a label for every image and two classes, found {count}",
+            fix="Leave out rows without a label, and give two classes.",
+        )
     keyed = dice_or(dice, len(y)).spawn(f"cue-{cue}")
     own = keyed.uniform(dtype=torch.float64) < agree
     shown = torch.where(own, y, (y + 1 + keyed.integers(count - 1)) % count)

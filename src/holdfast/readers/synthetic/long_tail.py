@@ -39,7 +39,7 @@ def long_tailed(
         )
     y = batches.y
     if y.dim() != 1 or y.is_floating_point():
-        raise Unsupported("long_tailed: needs one class per row")
+        raise Unsupported("long_tailed: needs one class per row", fix="Give whole numbers y (B,).")
     order = dice_or(dice, len(y)).spawn("long-tail").uniform(dtype=torch.float64)
     kept = torch.zeros(len(y), dtype=torch.bool)
     labels = y[y >= 0].unique().tolist()

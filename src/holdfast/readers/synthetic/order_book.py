@@ -37,7 +37,8 @@ def trend_labels(mid: Tensor, horizon: int, theta: float) -> Tensor:
     """
     if horizon < 1 or theta < 0:
         raise ConfigError(
-            f"trend_labels: needs horizon >= 1 and theta >= 0, got {horizon}, {theta}"
+            f"trend_labels: needs horizon >= 1 and theta >= 0, got {horizon}, {theta}",
+            fix="Use horizon=10 and theta=0.002.",
         )
     out = torch.full(mid.shape, UNLABELLED)
     steps = mid.shape[-1]
@@ -170,7 +171,10 @@ def order_book(
         ConfigError: for a history shorter than the horizon.
     """
     if history < horizon:
-        raise ConfigError(f"order-book: history {history} is shorter than the horizon {horizon}")
+        raise ConfigError(
+            f"order-book: history {history} is shorter than the horizon {horizon}",
+            fix="Use a longer history, or a shorter horizon.",
+        )
     wild = regime == "turbulent"
     books, mid = simulated(
         dice, history + horizon, levels, signal * (0.25 if wild else 1), volatility * (1 + wild)

@@ -51,10 +51,15 @@ def two(batches: Batches, labels: tuple[int, int]) -> tuple[Tensor, Tensor]:
         ConfigError: if one of the labels does not occur.
     """
     if not isinstance(batches.x, Tensor) or batches.x.dim() != 4:
-        raise Unsupported("stacked blocks need images (B, C, H, W)")
+        raise Unsupported(
+            "stacked blocks need images (B, C, H, W)", fix="Give images (B, C, H, W)."
+        )
     places = [(batches.y == label).nonzero().flatten() for label in labels]
     if not all(len(p) for p in places):
-        raise ConfigError(f"stacked blocks: labels {labels} do not both occur")
+        raise ConfigError(
+            f"stacked blocks: labels {labels} do not both occur",
+            fix="Name two classes that the rows have.",
+        )
     y = torch.cat([torch.full((len(p),), k) for k, p in enumerate(places)])
     return batches.x[torch.cat(places)], y
 

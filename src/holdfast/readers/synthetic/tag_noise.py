@@ -46,7 +46,9 @@ def sentences(n: int, dice: Dice, *, length: int = 12, informative: float = 0.8)
         informative: chance that a cue tells the type.
     """
     if length < 10:
-        raise ConfigError(f"sentences: length must be at least 10, got {length}")
+        raise ConfigError(
+            f"sentences: length must be at least 10, got {length}", fix="Use length=20."
+        )
     x = dice.integers(FILLERS, (length,))
     y, names = torch.zeros_like(x), torch.full_like(x, -1)
     for k, first in enumerate((0, length // 2)):
@@ -99,7 +101,10 @@ def noisy(tags: Tensor, kind: NoiseKind, rate: float, dice: Dice, *, types: int 
     """
     count = types or int((tags.clamp(min=0).max() + 1) // 2 if tags.numel() else 0)
     if not 0 <= rate <= 1 or (kind == "wrong type" and count < 2 and rate > 0):
-        raise ConfigError(f"noisy: rate {rate} of {kind!r} errors of {count} types")
+        raise ConfigError(
+            f"noisy: rate {rate} of {kind!r} errors of {count} types",
+            fix="A rate lies in [0, 1], and there are two types at least.",
+        )
     length = tags.shape[1]
     draws = dice.uniform((length, 4), dtype=torch.float64).tolist()
     out = []
@@ -151,7 +156,10 @@ def from_matrix(tags: Tensor, table: Tensor, dice: Dice) -> Tensor:
     """
     classes = len(table)
     if tags.numel() and int(tags.max()) >= classes:
-        raise ShapeError(f"from_matrix: tag {int(tags.max())} but a table of {classes} tags")
+        raise ShapeError(
+            f"from_matrix: tag {int(tags.max())} but a table of {classes} tags",
+            fix="Give a table with one row and one column per tag.",
+        )
     kind = torch.arange(classes)
     inner = (kind > 0) & (kind % 2 == 0)
     may = ~inner[None] | (kind[:, None] == kind) | (kind[:, None] == kind - 1)
