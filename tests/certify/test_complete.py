@@ -8,6 +8,7 @@ from itertools import pairwise
 import pytest
 import torch
 from scipy.optimize import linprog
+from tests.certify.searches import decides_like_enumeration
 from torch import nn
 
 from holdfast.certify.linear.alive import living
@@ -149,23 +150,7 @@ def test_mixed_integer_programs_refuse_what_is_round() -> None:
 
 @pytest.mark.parametrize("signs", [False, True])
 def test_both_kinds_of_splits_decide_like_enumeration(signs: bool) -> None:
-    for seed in range(3):
-        world = TinyReLU.make(seed=seed, rows=2)
-        graph = read(world.model, world.x)
-        c, constant = world.goal.linear(graph.nodes[graph.output].shape[0])
-        for radius in (0.1, 0.3):
-            worst = world.worst(radius)
-            for i, x in enumerate(world.x):
-                ways = [(-c[i, w : w + 1], constant[i, w : w + 1]) for w in range(c.shape[1])]
-                low, high = (x - radius).clamp(0, 1), (x + radius).clamp(0, 1)
-                end = time.monotonic() + 30
-                found = prove(graph, low, high, ways, deadline=end, attack=False, signs=signs)
-                assert found.answer == ("sat" if worst[i] > 0 else "unsat")
-                if found.answer == "sat":
-                    z = graph(found.witness[None])[0]
-                    assert any(bool((a @ z <= b).all()) for a, b in ways)
-                else:
-                    assert 0 < found.least <= -float(worst[i]) + 1e-9
+    decides_like_enumeration(signs=signs)
 
 
 def test_conjunctions_are_refuted_by_mixtures() -> None:

@@ -8,13 +8,13 @@ from itertools import pairwise
 
 import pytest
 import torch
+from tests.certify.searches import decides_like_enumeration, tells_close_levels_apart
 from torch import nn
 
 from holdfast.certify.linear.region import Region
 from holdfast.certify.network.simplify import simplified
 from holdfast.certify.reading.reader import read
 from holdfast.certify.search import branch_relu
-from holdfast.certify.search.branch import prove
 from holdfast.certify.search.branch_relu import ReluSplits
 from holdfast.certify.search.branching import divided
 from holdfast.certify.search.given import LEVEL, Given, alone, given
@@ -22,7 +22,6 @@ from holdfast.certify.search.signs import Signed
 from holdfast.certify.search.splits import Splits
 from holdfast.certify.search.unsafe import Unsafe
 from holdfast.ops.interval import Box
-from holdfast.testing.worlds import TinyReLU
 
 INPUTS, COUNT = 6, 14
 LATER = 60.0
@@ -135,34 +134,13 @@ def test_a_search_by_contradiction_decides_like_enumeration(monkeypatch, soon: f
     monkeypatch.setattr(branch_relu, "dense", lambda graph: False)
     monkeypatch.setattr(branch_relu, "SOON", soon)
     monkeypatch.setattr(branch_relu, "given", watched)
-    for seed in range(3):
-        world = TinyReLU.make(seed=seed, rows=2)
-        graph = read(world.model, world.x)
-        c, constant = world.goal.linear(graph.nodes[graph.output].shape[0])
-        for radius in (0.1, 0.3):
-            worst = world.worst(radius)
-            for i, x in enumerate(world.x):
-                ways = [(-c[i, w : w + 1], constant[i, w : w + 1]) for w in range(c.shape[1])]
-                low, high = (x - radius).clamp(0, 1), (x + radius).clamp(0, 1)
-                end = time.monotonic() + LATER
-                found = prove(graph, low, high, ways, deadline=end, attack=False, signs=True)
-                assert found.answer == ("sat" if worst[i] > 0 else "unsat")
-                if found.answer == "unsat":
-                    assert 0 < found.least <= -float(worst[i]) + 1e-9
+    decides_like_enumeration(signs=True)
+    assert bool(called) or soon > 0
 
 
 @pytest.mark.parametrize(("model", "inputs", "gap"), [(net(1), INPUTS, 0.03), (Images(), 9, 0.05)])
 def test_close_levels_are_told_apart(monkeypatch, model, inputs: int, gap: float) -> None:
     monkeypatch.setattr(branch_relu, "dense", lambda graph: False)
     monkeypatch.setattr(branch_relu, "SOON", 0.0)
-    graph = read(model, torch.rand(2, inputs).double())
-    low, high = torch.zeros(inputs).double(), torch.ones(inputs).double()
-    z = model(torch.rand(40000, inputs).double()).detach()
-    least = float((z[:, 0] - z[:, 1]).min())
-    for level, answer in ((least - gap, "unsat"), (least + 0.002, "sat")):
-        rows = [(torch.tensor([[1.0, -1.0]]), torch.tensor([level]))]
-        end = time.monotonic() + LATER
-        found = prove(graph, low, high, rows, deadline=end, attack=False, signs=True)
-        assert found.answer == answer
-        if answer == "unsat":
-            assert 0 < found.least <= (LEVEL if found.domains else gap)
+    found = tells_close_levels_apart(model, inputs, gap)
+    assert found.least <= (LEVEL if found.domains else gap)

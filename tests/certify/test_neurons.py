@@ -8,13 +8,13 @@ from itertools import pairwise
 
 import pytest
 import torch
+from tests.certify.searches import tells_close_levels_apart
 from torch import nn
 
 from holdfast.certify.linear.region import Region
 from holdfast.certify.network.simplify import simplified
 from holdfast.certify.reading.reader import read
 from holdfast.certify.search import branch_relu
-from holdfast.certify.search.branch import prove
 from holdfast.certify.search.branch_relu import ReluSplits
 from holdfast.certify.search.neurons import Ends, strengthened
 from holdfast.certify.search.unsafe import Unsafe
@@ -96,7 +96,7 @@ def test_ends_never_fall_and_end_at_the_least_value() -> None:
 
 
 def test_a_search_that_begins_anew_with_such_bounds_decides_the_same(monkeypatch) -> None:
-    model, called = net(0), []
+    called = []
 
     def watched(*args):
         called.append(True)
@@ -104,15 +104,5 @@ def test_a_search_that_begins_anew_with_such_bounds_decides_the_same(monkeypatch
 
     monkeypatch.setattr(branch_relu, "EARLY", 0.0)
     monkeypatch.setattr(branch_relu, "strengthened", watched)
-    graph = read(model, torch.rand(2, INPUTS).double())
-    low, high = torch.zeros(INPUTS).double(), torch.ones(INPUTS).double()
-    z = model(torch.rand(40000, INPUTS).double()).detach()
-    least = float((z[:, 0] - z[:, 1]).min())
-    for level, answer in ((least - 0.05, "unsat"), (least + 0.002, "sat")):
-        rows = [(torch.tensor([[1.0, -1.0]]), torch.tensor([level]))]
-        end = time.monotonic() + LATER
-        found = prove(graph, low, high, rows, deadline=end, attack=False, signs=True)
-        assert found.answer == answer
-        if answer == "unsat":
-            assert 0 < found.least <= least - level
+    tells_close_levels_apart(net(0), INPUTS, 0.05)
     assert called
