@@ -84,7 +84,7 @@ def test_rows_that_leave_take_few_operations() -> None:
             active.goal.ways(outputs[: len(active)])
         counts.append(seen.count.total())
     assert len(active) == len(x) - 1
-    assert counts[1] - counts[0] == 15, seen.count
+    assert counts[1] - counts[0] == 11, seen.count
 
 
 class Doubled(LInf):
