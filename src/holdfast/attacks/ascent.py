@@ -8,9 +8,9 @@ from math import cos, pi
 import torch
 from torch import Tensor
 
-from holdfast.attacks.active import Active
+from holdfast.attacks.active import Active, cut
 from holdfast.attacks.climb import Height, ascend
-from holdfast.ops.batch import chunks, fit, portion, select
+from holdfast.ops.batch import fit, portion, select
 from holdfast.threats.onward import onward
 
 Heights = Callable[[int, Tensor], Height]  # (step, positions of the active rows) -> what is climbed
@@ -105,10 +105,10 @@ def _slopes(
         return margin, gradient
     seen = [
         ascend(
-            active.model, active.x[p], active.goal.take(p), active.threat.take(p), change[p],
-            height=heights(step, active.index[p]), samples=samples,
+            active.model, x, goal, threat, change[p], height=heights(step, active.index[p]),
+            samples=samples,
         )
-        for p in chunks(len(active), portion(active.x))
+        for p, x, goal, threat in active.parts()
     ]  # fmt: skip
     return torch.cat([s[0] for s in seen]), torch.cat([s[2] for s in seen])
 
@@ -126,7 +126,7 @@ def _moved(
     """The next point: after a projected steepest step, where it is the only one."""
     x, threat = active.x, active.threat if factor == 1 else active.threat.scaled(factor)
     if not once:
-        return onward(threat, x, change, gradient, length).detach()
+        return cut(onward(threat, x, change, gradient, length))
     step = threat.steepest(x, change, gradient)
     return threat.project(x, change.add(step, alpha=length)).detach()
 

@@ -12,7 +12,7 @@ from holdfast.attacks.contest import other, own, probability
 from holdfast.core.errors import Unsupported
 from holdfast.core.goal import Goal, Outputs, logits
 from holdfast.core.kinds import Model, Threat
-from holdfast.run.judge import finite, judged
+from holdfast.run.judge import counted
 from holdfast.threats.ball import adds
 
 Climb = Literal["soft", "margin", "dlr", "probability", "own", "other"]
@@ -131,7 +131,7 @@ def ascend(
         mean = [torch.stack(parts).mean(0) for parts in zip(*passes, strict=True)]
         return mean[0], mean[1], mean[2]
     with torch.enable_grad():
-        outputs, moved = _reached(model, x, threat, change.detach())
+        outputs, moved = _reached(model, x, threat, change)
         climbs = height or CLIMBS[climb]
         known = goal.uphill(outputs) if climbs is soft else None
         top = logits(outputs) if known else climbs(goal, outputs)
@@ -148,9 +148,9 @@ def ascend(
             fix="Use a score attack (attack:square), or a model that is differentiable.",
         )
     with torch.no_grad():
-        reached, _ = finite(known.margin, outputs) if known else judged(goal, outputs)
-    climbed = known.height if known else top.detach()
-    return reached, climbed, gradient.contiguous().nan_to_num_(0.0, 0.0, 0.0)
+        climbed = known.height if known else top.detach()
+        reached = known.margin if known else climbed if climbs is margin else goal(outputs)
+        return counted(reached, outputs), climbed, gradient.contiguous().nan_to_num_(0.0, 0.0, 0.0)
 
 
 def _reached(model: Model, x: Tensor, threat: Threat, change: Tensor) -> tuple[Outputs, Tensor]:
@@ -162,5 +162,5 @@ def _reached(model: Model, x: Tensor, threat: Threat, change: Tensor) -> tuple[O
     if adds(threat) and change.dtype == x.dtype and change.shape == x.shape:
         point = threat.apply(x, change).detach().requires_grad_()
         return model(point), point
-    moved = change.requires_grad_()
+    moved = change.detach().requires_grad_()
     return threat.through(model, x, moved), moved

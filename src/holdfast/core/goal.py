@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from copy import copy
 from dataclasses import dataclass
 from typing import ClassVar, TypeVar
 
@@ -23,14 +22,14 @@ __all__ = [
 ]  # fmt: skip
 
 
-G = TypeVar("G", bound=Goal)
+G = TypeVar("G", "Untargeted", "Targeted")
 
 
 def _part(goal: G, name: str, rows: Tensor | slice) -> G:
     """A goal with some of its labels, which need not be looked through again."""
-    taken = copy(goal)
-    object.__setattr__(taken, name, getattr(goal, name)[rows])
-    object.__setattr__(taken, "_columns", None)
+    taken, kept = object.__new__(type(goal)), goal._columns
+    own = {name: getattr(goal, name)[rows], "_columns": kept and (kept[0][rows], kept[1][rows])}
+    taken.__dict__.update(goal.__dict__, **own)
     return taken
 
 
@@ -96,16 +95,17 @@ class Untargeted(Goal):
     def _unlabelled(self, z: Tensor) -> Tensor:
         return (self.y.to(z.device) == UNLABELLED)[:, None]
 
-    @torch.no_grad()
     def uphill(self, outputs: Outputs) -> Climbed:
         """The ways of one row share its own logit: each pulls at its class by its softmax."""
-        ways, z = self.ways(outputs), logits(outputs)
-        height = torch.logsumexp(ways, -1)
-        pull = (ways - height[:, None]).exp_()
+        z = logits(outputs).detach()
+        ways = self.ways(z)
+        height = torch.logsumexp(ways, -1, keepdim=True)
+        pull = (ways - height).exp_()
         pull = pull.masked_fill_(self._unlabelled(z), 0.0) if self._open else pull
         others, own = _columns(self, self.y, z)
-        slope = torch.zeros_like(z).scatter_(1, others, pull)
-        return Climbed(ways.amax(-1), height, slope.scatter_(1, own, -pull.sum(1, keepdim=True)))
+        slope = torch.empty_like(z).scatter_(1, others, pull)  # all columns but one, which follows
+        slope.scatter_(1, own, pull.sum(1, keepdim=True).neg_())
+        return Climbed(ways.amax(-1), height.squeeze(-1), slope)
 
     def take(self, rows: Tensor | slice) -> Untargeted:
         return _part(self, "y", rows)

@@ -49,10 +49,10 @@ def select(x: Inputs, positions: Tensor) -> Inputs:
         x: inputs, rows first.
         positions: `(n,)` int64, none of them negative.
     """
+    if isinstance(x, Tensor):
+        return x.index_select(0, positions.to(x.device)) if x.is_contiguous() else x[positions]
     if isinstance(x, Mapping):
         return {name: select(value, positions) for name, value in x.items()}
-    if isinstance(x, Tensor) and x.is_contiguous():
-        return x.index_select(0, positions.to(x.device))
     return take(x, positions)
 
 
@@ -88,6 +88,7 @@ def portion(x: Tensor) -> int:
     All of them, but on a CPU no more than keep what a layer makes of them in its caches: layers
     that outgrow these take up to twice the time.
     """
-    if x.device.type != "cpu" or not len(x):
-        return max(len(x), 1)
-    return max(LEAST, NEAR // max(x[0].numel(), 1))
+    count = x.shape[0]
+    if x.device.type != "cpu" or not count:
+        return max(count, 1)
+    return max(LEAST, NEAR // max(x.numel() // count, 1))

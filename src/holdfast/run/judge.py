@@ -21,9 +21,22 @@ def judged(goal: Goal, outputs: Outputs) -> tuple[Tensor, Tensor]:
 
 def finite(margin: Tensor, outputs: Outputs) -> tuple[Tensor, Tensor]:
     """Margins as they count, +inf where outputs are not finite, and whether they are."""
-    void = (logits(outputs).detach().flatten(1) * 0).sum(1)  # 0, or NaN where one is not finite
-    shown = torch.nan_to_num(margin + void.to(margin), torch.inf, torch.inf, -torch.inf)
-    return shown, void == 0
+    void = _void(outputs)
+    return _shown(margin, void), void == 0
+
+
+def counted(margin: Tensor, outputs: Outputs) -> Tensor:
+    """Margins as they count, +inf where outputs are not finite."""
+    return _shown(margin, _void(outputs))
+
+
+def _void(outputs: Outputs) -> Tensor:
+    """`(B,)`: 0, or NaN where an output is not finite."""
+    return (logits(outputs).detach().flatten(1) * 0).sum(1)
+
+
+def _shown(margin: Tensor, void: Tensor) -> Tensor:
+    return torch.nan_to_num(margin + void.to(margin), torch.inf, torch.inf, -torch.inf)
 
 
 def worked(attack: Attack, model: Model, name: str, job: Job) -> Piece:

@@ -13,6 +13,7 @@ from holdfast.core.errors import Unsupported
 from holdfast.core.kinds import Threat
 from holdfast.ops.geometry import norm, room
 from holdfast.threats.number import box, number_and_range, ordered, shown
+from holdfast.threats.standing import Standing, shared_walls, walls
 
 A = TypeVar("A", bound="Additive")
 
@@ -54,6 +55,7 @@ class Additive(Threat):
     name: ClassVar[str]
     order: ClassVar[float]
     radius: float
+    _standing: ClassVar[Standing | None] = None  # of the inputs it was told of: no field
 
     def __post_init__(self) -> None:
         ordered(self.low, self.high)
@@ -75,7 +77,36 @@ class Additive(Threat):
         return torch.zeros_like(continuous(x, self))
 
     def apply(self, x: Tensor, change: Tensor) -> Tensor:
-        return within(x + change, x.clamp(max=self.low), x.clamp(min=self.high))
+        kept = self._standing
+        if kept is not None and kept.knows(x, change):
+            return within(x + change, *kept.walls)
+        return within(x + change, *walls(x, self.low, self.high))
+
+    def at(self: A, x: Tensor) -> A:
+        """The same threat, which knows what it asks of these very inputs in every step."""
+        told = Standing(x, shared_walls(x, self.low, self.high), self._room(x, x.dtype))
+        return self._stood(told)
+
+    def staying(self: A, rows: Tensor | slice, x: Tensor) -> A:
+        """The same for some of the inputs it knows, which are `x`."""
+        taken, kept = self.take(rows), self._standing
+        return taken if kept is None else taken._stood(kept.take(rows, x))
+
+    def _stood(self: A, standing: Standing) -> A:
+        told = object.__new__(type(self))
+        told.__dict__.update(self.__dict__, _standing=standing)
+        return told
+
+    def _room(self, x: Tensor, kind: torch.dtype) -> tuple[Tensor, Tensor]:
+        """How far each coordinate may go down and up, in changes of some type."""
+        return room(x, self.low, self.high)
+
+    def _free(self, x: Tensor, change: Tensor) -> tuple[Tensor, Tensor]:
+        """The room of a change: as kept for inputs that are known."""
+        kept = self._standing
+        if kept is not None and kept.knows(x, change):
+            return kept.room
+        return self._room(x, change.dtype)
 
     def size(self, x: Tensor, change: Tensor) -> Tensor:
         down, up = room(x, self.low, self.high)
@@ -93,6 +124,19 @@ class Additive(Threat):
     def _radii(self, x: Tensor) -> Tensor:
         kind = torch.float32 if x.device.type == "mps" else torch.float64
         return torch.full((len(x),), self.radius, dtype=kind, device=x.device)
+
+
+def at(threat: Threat, x: Tensor) -> Threat:
+    """A threat that knows the inputs it is asked about again and again, where that saves it work.
+
+    Its answers are the same numbers, about these inputs and all others.
+    """
+    return threat.at(x) if isinstance(threat, Additive) else threat
+
+
+def staying(threat: Threat, rows: Tensor | slice, x: Tensor) -> Threat:
+    """The threat of some of the inputs that it knows, which are `x`."""
+    return threat.staying(rows, x) if isinstance(threat, Additive) else threat.take(rows)
 
 
 def adds(threat: Threat) -> bool:
@@ -116,12 +160,12 @@ class Curved(Ball):
     """A ball that is not a box itself: where box and ball meet must be computed."""
 
     def project(self, x: Tensor, change: Tensor) -> Tensor:
-        down, up = room(x, self.low, self.high)
+        down, up = self._free(x, change)
         clean = torch.nan_to_num(change, nan=0.0)
         return self._nearest(clean, self._radii(x), down, up)
 
     def steepest(self, x: Tensor, change: Tensor, gradient: Tensor) -> Tensor:
-        down, up = room(x, self.low, self.high)
+        down, up = self._free(x, change)
         clean = torch.nan_to_num(gradient, nan=0.0)
         return self._steepest(
             clean, self._radii(x), (down - change).clamp(max=0), (up - change).clamp(min=0)

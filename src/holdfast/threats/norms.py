@@ -53,9 +53,12 @@ class LInf(Ball):
         return self.project(x, torch.where(window(x, share, dice), corner, change))
 
     def project(self, x: Tensor, change: Tensor) -> Tensor:
-        r = rounded(self.radius, change.dtype)
-        down, up = (self.low - x).clamp_(-r, 0), (self.high - x).clamp_(0, r)
+        down, up = self._free(x, change)
         return torch.clamp(change, down, up).nan_to_num_(nan=0.0)  # 0 is always admissible
+
+    def _room(self, x: Tensor, kind: torch.dtype) -> tuple[Tensor, Tensor]:
+        r = rounded(self.radius, kind)
+        return (self.low - x).clamp_(-r, 0), (self.high - x).clamp_(0, r)
 
     def steepest(self, x: Tensor, change: Tensor, gradient: Tensor) -> Tensor:
         return gradient.sign().mul_(self.radius)  # the sign of what is no number is 0
@@ -97,7 +100,7 @@ class L2(Curved):
 
     def along(self, x: Tensor, change: Tensor, gradient: Tensor) -> Tensor:
         """One radius of the gradient's part that can still move; what leaves is projected back."""
-        down, up = room(x, self.low, self.high)
+        down, up = self._free(x, change)
         g = torch.nan_to_num(gradient, nan=0.0)
         return even_l2(g, self.radius, down - change, up - change)
 
@@ -153,7 +156,7 @@ class L1(Curved, Onward):
 
         There are two thirds as many of them as the radius would fill up from the input.
         """
-        down, up = room(x, self.low, self.high)
+        down, up = self._free(x, change)
         clean = torch.nan_to_num(gradient, nan=0.0)
         return even_l1(change, clean, EVEN, self.radius, down, up)
 
@@ -162,7 +165,7 @@ class L1(Curved, Onward):
 
         The length is that of what comes in; what goes for it is not counted.
         """
-        down, up = room(x, self.low, self.high)
+        down, up = self._free(x, change)
         clean, moved = torch.nan_to_num(gradient, nan=0.0), length * self.radius
         return self.project(x, exchange_l1(change, clean, moved, HALF, self.radius, down, up))
 

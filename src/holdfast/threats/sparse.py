@@ -85,7 +85,7 @@ class L0(Additive):
 
     def project(self, x: Tensor, change: Tensor) -> Tensor:
         clean = torch.nan_to_num(change, nan=0.0)
-        return project_l0(clean, self._counts(x), *room(x, self.low, self.high))
+        return project_l0(clean, self._counts(x), *self._free(x, change))
 
     def steepest(self, x: Tensor, change: Tensor, gradient: Tensor) -> Tensor:
         """The gradient, so long that a small share of it moves the best positions to their faces.
