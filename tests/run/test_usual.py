@@ -28,7 +28,9 @@ def test_a_check_takes_its_own_time_and_that_of_the_model():
     assert dear == pytest.approx(2 * small + one.model * many / 2)
     plain, bent = (usual.seconds("check:envelope", many, Speed(0, 0.3, n)) for n in (0, 4))
     one = usual.USUAL["check:envelope"]
-    assert bent - plain == pytest.approx(4 * (one.each + many * one.bends * 0.1))
+    assert bent - plain == pytest.approx(4 * one.each)
+    steep = usual.seconds("check:envelope", many, Speed(0, 0.6))
+    assert steep - plain == pytest.approx(many * one.slopes * 0.1)
     assert usual.seconds("check:of-a-stranger", 1000, Speed(0.5), values=64, slow=9.0) == 500.0
     assert usual.seconds("check:of-a-stranger", 0.0, Speed(0.0, 0.0)) > 0
 
