@@ -13,13 +13,19 @@ from holdfast.core.catalog import entries, find
 from holdfast.core.data import Batches
 from holdfast.core.errors import Unsupported
 from holdfast.run import bounds, usual
-from holdfast.run.bounds import WAYS, Bound, Bounds
+from holdfast.run.bounds import SHARED, TRIED, WAYS, Bound, Bounds
 from holdfast.run.pace import Pace
 from holdfast.run.plan import plan
 from holdfast.run.speed import Speed
+from holdfast.run.statements import CERTIFIED_AT_ONCE
 from holdfast.threats.norms import LInf
 
 FAST = Speed(1e-6, 1e-6, 1)
+
+
+def row(tried: int) -> float:
+    """What a row of three seconds takes among many, after so many were tried."""
+    return 3.0 * (tried / CERTIFIED_AT_ONCE) ** SHARED
 
 
 class Slow:
@@ -58,8 +64,8 @@ def asked(certifier, **settings):
 def test_a_call_and_a_row_are_told_apart_and_the_first_call_is_not_believed(now):
     one = Slow(now)
     about = subject(batches=rows(300), threats=(LInf(radius=0.1),))
-    assert bounds.timed(one, about) == pytest.approx(Bound(2.0, 3.0))
-    assert one.asked == list(bounds.TRIED)
+    assert bounds.timed(one, about) == pytest.approx(Bound(2.0, row(64)))
+    assert one.asked == list(TRIED)
 
 
 def test_a_certifier_is_asked_once_about_as_many_rows_as_time_allows(now, monkeypatch):
@@ -67,19 +73,21 @@ def test_a_certifier_is_asked_once_about_as_many_rows_as_time_allows(now, monkey
     one, other = Slow(now), Slow(now)
     about = Bounds(subject(batches=rows(300), threats=(LInf(radius=0.1),)), FAST)
     both = asked(None, certifiers=(one, other, one))
-    assert about.seconds(both) == pytest.approx(3 * 2 * (2 * 2.0 + 200 * 3.0))
-    assert about.seconds(asked(one)) == pytest.approx(2 * (2 * 2.0 + 200 * 3.0))
+    assert about.seconds(both) == pytest.approx(3 * 2 * (2 * 2.0 + 200 * row(4)))
+    assert about.seconds(asked(one)) == pytest.approx(2 * (2 * 2.0 + 200 * row(4)))
     assert one.asked == other.asked == [1, 1, 4]
     monkeypatch.setattr(bounds, "LONG", 10.0)
     single = Slow(now)
-    assert bounds.timed(single, about.subject) == Bound(0.0, 105.0) and single.asked == [1]
+    assert bounds.timed(single, about.subject).row == pytest.approx(35 * row(1))
+    assert single.asked == [1]
 
 
 def test_work_grows_with_rows_radii_and_threats(now):
     few = subject(batches=rows(60), threats=(LInf(radius=0.1), LInf(radius=0.2)))
     about, one = Bounds(few, FAST), Slow(now)
-    assert about.seconds(asked(one)) == pytest.approx(2 * 2 * (2.0 + 60 * 3.0))
-    assert about.seconds(asked(one, radii=(1.0,), limit=10)) == pytest.approx(2 * (2.0 + 30.0))
+    assert about.seconds(asked(one)) == pytest.approx(2 * 2 * (2.0 + 60 * row(16)))
+    fewer = asked(one, radii=(1.0,), limit=10)
+    assert about.seconds(fewer) == pytest.approx(2 * (2.0 + 10 * row(16)))
     assert about.seconds(Says()) == 0.0
     assert Bounds(replace(few, batches=None), FAST).seconds(asked(one)) == 0.0
 

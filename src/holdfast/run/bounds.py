@@ -21,6 +21,7 @@ from holdfast.run.statements import CERTIFIED_AT_ONCE
 
 TRIED = (1, 1, 4, 16, 64)  # rows; the first call loads what a certifier imports
 LOOK, LONG = 0.05, 1.0  # seconds of a call behind which no more rows are tried, and none at all
+SHARED = 0.15  # power of their number by which a row takes less among many: they share operations
 WAYS = 16.0  # passes through the model and back that a bound of a row takes, for each bend
 
 
@@ -29,7 +30,7 @@ class Bound(NamedTuple):
 
     Args:
         call: seconds of a call, however many rows it is about.
-        row: further seconds of each row.
+        row: further seconds of each row, where as many as usual are asked about at once.
     """
 
     call: float = 0.0
@@ -96,7 +97,7 @@ def timed(certifier: Certifier, subject: Subject) -> Bound:
                 break
     (_, one), (most, many) = done[min(1, len(done) - 1)], done[-1]
     row = max(many - one, 0.0) / (most - 1) if most > 1 else one
-    return Bound(max(one - row, 0.0), row)
+    return Bound(max(one - row, 0.0), row * (most / CERTIFIED_AT_ONCE) ** SHARED)
 
 
 def _asked(certifier: Certifier, subject: Subject, few: Any) -> Tensor:
