@@ -98,7 +98,9 @@ class Pace:
 
     def meet(self, subject: Subject) -> None:
         """Take in what follows from a subject, and how long its rows take on this machine."""
-        self.slow, self.speed = usual.slowness(), timed(subject)
+        before = usual.slowness()
+        self.speed = timed(subject)
+        self.slow = min(before, usual.slowness())  # of two moments the quieter one
         self.values, self.pictured = usual.values(subject), usual.pictured(subject)
         self.about = form(subject)
         self.bounds, self.dense = Bounds(subject, self.speed), Dense(subject)
@@ -125,4 +127,6 @@ class Pace:
         return self._asked[cell.key]
 
     def _guess(self, cell: Cell) -> Guess:
-        return self.rates.guess(cell.name, self._nominal(cell), self._question(cell))
+        guess = self.rates.guess(cell.name, self._nominal(cell), self._question(cell))
+        known = cell.name in usual.USUAL
+        return guess._replace(doubt=min(guess.doubt, usual.DOUBT)) if known else guess

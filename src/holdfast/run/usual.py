@@ -20,6 +20,7 @@ from holdfast.run.speed import BACK, Speed, typical
 REFERENCE = 9e-6  # seconds of a round that `slowness` counts as 1
 ROUNDS, TRIES = 50, 40
 MANY = 1e4  # passes that the table is for
+DOUBT = 0.25  # how far off, in logarithms, checks of the table are one by one
 LEAST = 1e-3  # seconds of a check that sees at once that it has nothing to ask
 
 
