@@ -54,6 +54,11 @@ def test_a_row_is_timed_there_and_back_and_the_first_pass_is_not_believed(now):
     assert all(p.requires_grad and p.grad is None for p in model.parameters())
 
 
+def test_neither_the_fastest_try_nor_a_disturbed_one_is_typical():
+    assert speed.typical([9.0]) == 9.0 and speed.typical([5.0, 2.0, 9.0]) == 2.0
+    assert speed.typical([3.0, 1.0, 9.0, 50.0, 4.0, 3.5, 70.0, 8.0]) == 3.5
+
+
 def test_what_has_no_way_back_counts_its_passes(now):
     model = Turns(now, black=True)
     told = speed.timed(Subject(model=model, batches=ROWS))

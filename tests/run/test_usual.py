@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import io
+from dataclasses import replace
 
 import pytest
 import torch
@@ -28,7 +29,9 @@ def test_a_check_takes_its_own_time_and_that_of_the_model():
     assert dear == pytest.approx(2 * small + one.model * many / 2)
     plain, bent = (usual.seconds("check:envelope", many, Speed(0, 0.3, n)) for n in (0, 4))
     one = usual.USUAL["check:envelope"]
-    assert bent - plain == pytest.approx(4 * (one.each + many * one.bends * 0.1))
+    assert bent - plain == pytest.approx(4 * one.each)
+    steep = usual.seconds("check:envelope", many, Speed(0, 0.6))
+    assert steep - plain == pytest.approx(many * one.slopes * 0.1)
     assert usual.seconds("check:of-a-stranger", 1000, Speed(0.5), values=64, slow=9.0) == 500.0
     assert usual.seconds("check:of-a-stranger", 0.0, Speed(0.0, 0.0)) > 0
 
@@ -120,3 +123,23 @@ def test_a_processor_that_is_lost_while_clocks_are_read_does_not_turn_time_back(
         patch.setattr(builtins, "open", lambda *_, **__: io.StringIO(next(said)))
         patch.setattr("time.perf_counter", iter([10.0, 13.0]).__next__)
         assert load.clock() == pytest.approx(10.0)
+
+
+def test_a_check_of_the_table_tells_more_of_a_run_than_one_of_a_stranger():
+    (stranger,) = plan((Says(dear=10.0),), subject())
+    factors = []
+    for cell in (stranger, replace(stranger, name="check:calibration")):
+        pace = Pace(speed=Speed(1.0))
+        pace.learn(Done(cell, Outcome(check=cell.name), alone=2 * pace._guess(cell).seconds))
+        factors.append(pace.factor)
+    assert 1.0 < factors[0] < factors[1] < 2.0
+
+
+def test_the_machine_is_taken_at_its_quieter_moment(monkeypatch):
+    told = iter([3.0, 2.0, 2.0, 5.0])
+    monkeypatch.setattr(usual, "slowness", lambda: next(told))
+    pace = Pace()
+    pace.meet(subject())
+    assert pace.slow == 2.0
+    pace.meet(subject())
+    assert pace.slow == 2.0 and next(told, None) is None

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from holdfast.core.records import Subject
 from holdfast.run import usual
 from holdfast.run.alike import form, question
+from holdfast.run.bounds import Bounds
+from holdfast.run.dense import Dense
 from holdfast.run.perform import Done
 from holdfast.run.plan import Cell
 from holdfast.run.rates import FIXED, Guess, Rates
@@ -49,7 +51,10 @@ class Pace:
     said: float = 0.0
     ends: float = 0.0  # when all cells are finished, and until when that is believed
     believed: float = 0.0
+    bounds: Bounds | None = None  # what certifiers and detectors take on the subject that was met
+    dense: Dense | None = None
     _asked: dict[str, str] = field(default_factory=dict)
+    _worked: dict[str, float] = field(default_factory=dict)
 
     def one(self, cell: Cell) -> float:
         """Seconds of a cell."""
@@ -93,14 +98,28 @@ class Pace:
 
     def meet(self, subject: Subject) -> None:
         """Take in what follows from a subject, and how long its rows take on this machine."""
-        self.slow, self.speed = usual.slowness(), timed(subject)
+        before = usual.slowness()
+        self.speed = timed(subject)
+        self.slow = min(before, usual.slowness())  # of two moments the quieter one
         self.values, self.pictured = usual.values(subject), usual.pictured(subject)
         self.about = form(subject)
+        self.bounds, self.dense = Bounds(subject, self.speed), Dense(subject)
+        self._worked.clear()
 
     def _nominal(self, cell: Cell) -> float:
-        return usual.seconds(
-            cell.name, cell.cost, self.speed, self.values, self.slow, self.pictured
-        )
+        own = usual.seconds(cell.name, cell.cost, self.speed, self.values, self.slow, self.pictured)
+        return own + self._beside(cell)
+
+    def _beside(self, cell: Cell) -> float:
+        """Seconds that a cell works beside its passes: on bounds, and on features."""
+        if cell.key not in self._worked:
+            work, share = 0.0, usual.BOUNDED.get(cell.name, 0.0)
+            if self.bounds is not None and share:
+                work += share * self.bounds.seconds(cell.check)
+            if self.dense is not None:
+                work += self.dense.seconds(cell.check, cell.cost)
+            self._worked[cell.key] = work
+        return self._worked[cell.key]
 
     def _question(self, cell: Cell) -> str:
         if cell.key not in self._asked:
@@ -108,4 +127,6 @@ class Pace:
         return self._asked[cell.key]
 
     def _guess(self, cell: Cell) -> Guess:
-        return self.rates.guess(cell.name, self._nominal(cell), self._question(cell))
+        guess = self.rates.guess(cell.name, self._nominal(cell), self._question(cell))
+        known = cell.name in usual.USUAL
+        return guess._replace(doubt=min(guess.doubt, usual.DOUBT)) if known else guess

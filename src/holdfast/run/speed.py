@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from holdfast.run.bends import bends
 from holdfast.run.load import clock
 
 TRIES = 3  # of each kind of pass, and more for so many seconds, fewer behind so many
-LOOK, LONG = 0.05, 1.0
+LOOK, LONG = 0.1, 1.0
 BACK = 3.0  # passes that a forward and a backward pass count as where nobody can time them
 LEAST = 1e-9
 
@@ -38,13 +38,13 @@ class Speed(NamedTuple):
 
 
 def timed(subject: Subject) -> Speed:
-    """Seconds of a row forward, and forward and back: the best of several passes of a batch.
+    """Seconds of a row forward, and forward and back: what is typical of several passes of a batch.
 
     A way back is no fixed multiple of the way there: a small convolution with strides takes ten
     times as long, a matrix twice. Time in which others had the processor does not count: that is
     the load, not the model.
 
-    Cost: three passes of each kind of a batch, more of them for a twentieth of a second, and
+    Cost: three passes of each kind of a batch, more of them for a tenth of a second, and
     fewer where they take longer than a second.
     """
     if subject.model is None or subject.batches is None or not len(subject.batches):
@@ -52,23 +52,33 @@ def timed(subject: Subject) -> Speed:
     batch: Any = next(iter(subject.batches))
     model, count = subject.model, max(len(batch.y), 1)
     with quiet(model):
-        forward = max(_best(lambda: _there(model, batch.x)) / count, LEAST)
+        forward = max(_tried(lambda: _there(model, batch.x)) / count, LEAST)
         slopes, found = BACK * forward, 0
         with suppress(Exception):  # whatever prevents slopes, a check will say it
             _back(model, batch.x[:1])
-            slopes = _best(lambda: _back(model, batch.x)) / count
+            slopes = _tried(lambda: _back(model, batch.x)) / count
             found = bends(model, batch.x[:1])
     return Speed(forward, max(slopes, forward), found)
 
 
-def _best(work: Callable[[], object]) -> float:
-    """Seconds of the fastest of several tries."""
-    best, tries, begun = float("inf"), 0, time.perf_counter()
-    while (spent := time.perf_counter() - begun) < LOOK or (tries < TRIES and spent < LONG):
+def typical(took: Sequence[float]) -> float:
+    """The time that a quarter of the tries stayed below.
+
+    The fastest of them had the machine to itself, which work that takes minutes has not; the
+    slower half was disturbed.
+    """
+    return sorted(took)[len(took) // 4]
+
+
+def _tried(work: Callable[[], object]) -> float:
+    """Seconds of work that is tried several times."""
+    took: list[float] = []
+    begun = time.perf_counter()
+    while (spent := time.perf_counter() - begun) < LOOK or (len(took) < TRIES and spent < LONG):
         start = clock()
         work()
-        best, tries = min(best, clock() - start), tries + 1
-    return best
+        took.append(clock() - start)
+    return typical(took)
 
 
 def _there(model: Model, x: Any) -> Any:
