@@ -89,6 +89,19 @@ def test_an_exchanged_weight_is_moved_right() -> None:
     assert not optimizer.param_groups[0]["fused"]
 
 
+@pytest.mark.parametrize("make", MAKERS, ids=repr)
+def test_weights_that_join_later_are_moved_right(make: Later) -> None:
+    """A weight without a gradient in the first steps, as where a layer is frozen for a while."""
+    given, plain = weights(), weights()
+    optimizer, other = made(make, given), make(plain)
+    for some in (slice(0, 2), slice(0, 0), slice(None)):
+        for own, one in ((given, optimizer), (plain, other)):
+            one.zero_grad()
+            moved(one, own[some], lambda g: g)
+    for a, b in zip(given, plain, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
+
+
 class Words(nn.Module):
     """Few words, and gradients only for those that were read."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import chain
 
 import torch
 from torch import nn
@@ -47,21 +46,20 @@ def alike(optimizer: Optimizer) -> None:
     """Before a single pass: lay gradients in memory as their weights lie.
 
     Gradients that autograd has summed lie so already. Where a weight was exchanged for one that
-    lies otherwise, or a gradient is sparse, the optimizer goes on tensor by tensor.
+    lies otherwise, where a gradient is sparse, and where some weights have none (torch's pass
+    wants the memory of all of them or of none), the optimizer goes on tensor by tensor.
     """
     if not optimizer.defaults.get("fused"):
         return
-    for p in chain.from_iterable(group["params"] for group in optimizer.param_groups):
-        gradient = p.grad
-        if gradient is None:
-            continue
-        dense = gradient.layout is torch.strided and p.is_contiguous()
-        if not dense or p.dtype not in _EXACT:
-            return _one_by_one(optimizer)
+    weights = [p for group in optimizer.param_groups for p in group["params"]]
+    gradients = [p.grad for p in weights]
+    if all(g is None for g in gradients):
+        return
+    for p, gradient in zip(weights, gradients, strict=True):
+        dense = gradient is not None and gradient.layout is torch.strided
+        if gradient is None or not (dense and p.is_contiguous() and p.dtype in _EXACT):
+            for settings in (optimizer.defaults, *optimizer.param_groups):
+                settings["fused"] = False
+            return
         if not gradient.is_contiguous():
             p.grad = gradient.contiguous()
-
-
-def _one_by_one(optimizer: Optimizer) -> None:
-    for settings in (optimizer.defaults, *optimizer.param_groups):
-        settings["fused"] = False
