@@ -40,8 +40,8 @@ def test_inputs_that_are_no_numbers_are_refused(bad: float) -> None:
 
 
 @pytest.mark.parametrize(("y", "says"), [
-    (Y + 3, "no logit"), (Y - 1, "no class"), (Y[:3], "do not match"), (Y.float(), "whole"),
-    (torch.cat([Y, Y]), "do not match"), (Y[:, None], "whole"),
+    (Y + 3, "names no output"), (Y - 1, "names no output"), (Y[:3], "do not match"),
+    (Y.float(), "whole"), (torch.cat([Y, Y]), "do not match"), (Y[:, None], "one per row"),
 ])  # fmt: skip
 def test_labels_that_do_not_fit_are_refused(y: torch.Tensor, says: str) -> None:
     with pytest.raises(ShapeError, match=says):
@@ -96,12 +96,12 @@ def scene_of(key: str):  # type: ignore[no-untyped-def]
 def test_every_attack_says_what_is_wrong_with_labels(key: str) -> None:
     method, model, x, _, y, threat = scene_of(key)
     for goal, says in (
-        (Untargeted(y + 100), "no logit"), (Targeted(y + 100), "no logit"),
+        (Untargeted(y + 100), "names no output"), (Targeted(y + 100), "names no output"),
         (Untargeted(y[:-1]), "do not match"), (Targeted(torch.cat([y, y])), "do not match"),
     ):  # fmt: skip
         with pytest.raises(ShapeError, match=says):
             search(method, model, x, goal, threat)
-    with pytest.raises((ShapeError, RuntimeError), match=r"no logit|out of bounds"):
+    with pytest.raises((ShapeError, RuntimeError), match=r"names no output|out of bounds"):
         method(model, x, Untargeted(y + 100), threat)  # without the judge it is no worse
 
 

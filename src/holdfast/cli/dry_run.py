@@ -27,14 +27,14 @@ def foretold(audit: Audit) -> dict[str, Any]:
     pace = Pace(rates=Rates.of_machine(), workers=workers)
     pace.meet(audit.subject)
     rows: list[dict[str, Any]] = []
-    left = []
+    left: list[float] = []  # seconds of those to run, asked for once: the load of a machine changes
     for cell in cells:
         found = known is not None and not cell.skipped and known.get(cell.key) is not None
         state = "not applicable" if cell.skipped else "finished" if found else "to run"
-        left += [cell] if state == "to run" else []
+        left += [pace.one(cell)] if state == "to run" else []
         rows.append({
             "check": cell.name, "state": state, "passes": round(cell.cost),
-            "seconds": pace.one(cell) if state == "to run" else 0.0,
+            "seconds": left[-1] if state == "to run" else 0.0,
             "reason": cell.skipped.partition("\n")[0],
         })  # fmt: skip
     batches = audit.subject.batches
@@ -42,7 +42,7 @@ def foretold(audit: Audit) -> dict[str, Any]:
         "suite": audit.suite.name, "command": audit.command, "budget": audit.budget,
         "rows": 0 if batches is None else len(batches),
         "threats": [t.spec for t in audit.subject.threats],
-        "seconds": pace.all(left), "checks": rows,
+        "seconds": pace.together(left), "checks": rows,
     }  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from holdfast.core.records import Subject
@@ -67,7 +67,10 @@ class Pace:
 
     def all(self, cells: Iterable[Cell]) -> float:
         """Seconds until all these cells are finished."""
-        each = [self.one(cell) for cell in cells if not cell.skipped]
+        return self.together([self.one(cell) for cell in cells if not cell.skipped])
+
+    def together(self, each: Sequence[float]) -> float:
+        """Seconds until cells that take so long are all finished."""
         return max([sum(each) / max(self.workers, 1), *each]) if each else 0.0
 
     def left(self, cells: Iterable[Cell]) -> float:
