@@ -12,9 +12,11 @@ from tests.run.doubles import Says, subject
 from holdfast.core.catalog import entries, find
 from holdfast.core.data import Batches
 from holdfast.core.errors import Unsupported
+from holdfast.core.records import Outcome
 from holdfast.run import bounds, usual
 from holdfast.run.bounds import SHARED, TRIED, WAYS, Bound, Bounds
 from holdfast.run.pace import Pace
+from holdfast.run.perform import Done
 from holdfast.run.plan import plan
 from holdfast.run.speed import Speed
 from holdfast.run.statements import CERTIFIED_AT_ONCE
@@ -118,6 +120,19 @@ def test_a_forecast_counts_the_bounds_that_a_check_asks_for(monkeypatch):
     without.speed, without.slow, without.values = pace.speed, pace.slow, pace.values
     without.pictured = pace.pictured
     assert pace.one(cell) - without.one(cell) == pytest.approx(1000 * usual.BOUNDED[cell.name])
+
+
+def test_a_question_that_was_answered_before_is_not_timed_again(monkeypatch):
+    check = find("check:certificates").thing(limit=8)
+    about = subject(batches=rows(20), threats=(LInf(radius=0.1),))
+    (cell,) = plan((check,), about)
+    pace = Pace()
+    pace.meet(about)
+    pace.learn(Done(cell, Outcome(check=cell.name, seconds=7.0), alone=7.0))
+    again = Pace(rates=pace.rates)
+    again.meet(about)
+    monkeypatch.setattr(Bounds, "seconds", lambda self, check: pytest.fail("bounds were timed"))
+    assert again.one(cell) == pytest.approx(7.0)
 
 
 def test_only_checks_with_certifiers_are_said_to_bound():

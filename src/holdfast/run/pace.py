@@ -110,6 +110,9 @@ class Pace:
         self._worked.clear()
 
     def _nominal(self, cell: Cell) -> float:
+        """What is usual; a question that is known is not looked into again, which takes time."""
+        if known := self.rates.nominal(cell.name, self._question(cell)):
+            return known
         own = usual.seconds(cell.name, cell.cost, self.speed, self.values, self.slow, self.pictured)
         return own + self._beside(cell)
 

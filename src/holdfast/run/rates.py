@@ -93,6 +93,11 @@ class Rates:
         ratio = math.exp(sum(map(math.log, ratios)) / len(ratios))
         return Guess(max(ratio * (nominal + FIXED) - FIXED, LEAST), NEAR)
 
+    def nominal(self, name: str, about: str) -> float:
+        """Seconds that this question was said to take usually; 0 if it was never seen."""
+        seen = self._seen.get(name, []) if about else []
+        return next((s.nominal for s in reversed(seen) if s.about == about), 0.0)
+
     def most(self, name: str, usual: float) -> float:
         """The longest of the last times; the usual one where nothing is known."""
         seen = [s.seconds for s in self._seen.get(name, [])[-5:]]
