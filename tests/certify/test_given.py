@@ -131,7 +131,7 @@ def test_a_search_by_contradiction_decides_like_enumeration(monkeypatch, soon: f
         called.append(len(parts.pull))
         return given(signed, parts, until)
 
-    monkeypatch.setattr(branch_relu, "dense", lambda graph: False)
+    monkeypatch.setattr("holdfast.certify.search.rooted.dense", lambda graph: False)
     monkeypatch.setattr(branch_relu, "SOON", soon)
     monkeypatch.setattr(branch_relu, "given", watched)
     decides_like_enumeration(signs=True)
@@ -140,7 +140,7 @@ def test_a_search_by_contradiction_decides_like_enumeration(monkeypatch, soon: f
 
 @pytest.mark.parametrize(("model", "inputs", "gap"), [(net(1), INPUTS, 0.03), (Images(), 9, 0.05)])
 def test_close_levels_are_told_apart(monkeypatch, model, inputs: int, gap: float) -> None:
-    monkeypatch.setattr(branch_relu, "dense", lambda graph: False)
+    monkeypatch.setattr("holdfast.certify.search.rooted.dense", lambda graph: False)
     monkeypatch.setattr(branch_relu, "SOON", 0.0)
     found = tells_close_levels_apart(model, inputs, gap)
     assert found.least <= (LEVEL if found.domains else gap)
