@@ -7,7 +7,7 @@ from itertools import product
 
 import pytest
 import torch
-from tests.certify.test_given import begun, net
+from tests.certify.test_given import begun, inside, net
 from torch import Tensor, nn
 
 from holdfast.certify.linear import hull as hulls
@@ -18,6 +18,7 @@ from holdfast.certify.network.local import Local
 from holdfast.certify.network.simplify import simplified
 from holdfast.certify.reading.reader import read
 from holdfast.certify.search.branching import divided
+from holdfast.certify.search.given import Given
 from holdfast.certify.search.shares import Shares, chords, neurons_of, outgrown, shaped
 from holdfast.ops.interval import Box
 from holdfast.ops.linear import relu_lines
@@ -159,6 +160,28 @@ def test_chosen_planes_bound_no_worse_and_stay_below_every_point() -> None:
             assert (half.bound[0, 0] <= seen).all()
             met += int(held.sum())
     assert met > 1000
+
+
+@torch.no_grad()
+def test_inputs_that_reach_the_alternative_stay_in_boxes_bounded_with_planes() -> None:
+    gained, met = 0.0, 0
+    for seed in range(3):
+        signed, part, points = begun(seed, 0.02)
+        own, part = shaped(signed, part, LATER)
+        halves, _ = divided(own, part)
+        (p,) = halves.pull
+        for row in range(len(halves)):
+            half = halves.take(slice(row, row + 1)).clone()
+            held = inside(own, half, 0, points)
+            wide = float((half.high[p] - half.low[p]).sum())
+            remains = Given(own, half, p).told()
+            assert remains or not bool(held.any())
+            seen = replace(own.graph, output=p)(points[held])
+            if remains:
+                assert (seen >= half.low[p]).all() and (seen <= half.high[p]).all()
+            gained += wide - float((half.high[p] - half.low[p]).sum())
+            met += int(held.sum())
+    assert met > 300 and gained > 1
 
 
 @torch.no_grad()
