@@ -18,6 +18,7 @@ from holdfast.certify.search import branch_relu
 from holdfast.certify.search.branch_relu import ReluSplits
 from holdfast.certify.search.branching import divided
 from holdfast.certify.search.given import LEVEL, Given, alone, given
+from holdfast.certify.search.shares import shaped
 from holdfast.certify.search.signs import Signed
 from holdfast.certify.search.splits import Splits
 from holdfast.certify.search.unsafe import Unsafe
@@ -131,7 +132,7 @@ def test_a_search_by_contradiction_decides_like_enumeration(monkeypatch, soon: f
         called.append(len(parts.pull))
         return given(signed, parts, until)
 
-    monkeypatch.setattr(branch_relu, "dense", lambda graph: False)
+    monkeypatch.setattr("holdfast.certify.search.rooted.dense", lambda graph: False)
     monkeypatch.setattr(branch_relu, "SOON", soon)
     monkeypatch.setattr(branch_relu, "given", watched)
     decides_like_enumeration(signs=True)
@@ -140,7 +141,17 @@ def test_a_search_by_contradiction_decides_like_enumeration(monkeypatch, soon: f
 
 @pytest.mark.parametrize(("model", "inputs", "gap"), [(net(1), INPUTS, 0.03), (Images(), 9, 0.05)])
 def test_close_levels_are_told_apart(monkeypatch, model, inputs: int, gap: float) -> None:
-    monkeypatch.setattr(branch_relu, "dense", lambda graph: False)
+    monkeypatch.setattr("holdfast.certify.search.rooted.dense", lambda graph: False)
     monkeypatch.setattr(branch_relu, "SOON", 0.0)
+    own = []
+
+    def watched(*args):
+        own.append(shaped(*args))
+        return own[-1]
+
+    monkeypatch.setattr(branch_relu, "shaped", watched)
+    monkeypatch.setattr("holdfast.certify.search.shares.OUTGROWN", 1)
     found = tells_close_levels_apart(model, inputs, gap)
     assert found.least <= (LEVEL if found.domains else gap)
+    # Planes were chosen for the whole and for parts.
+    assert len(own) > 2 and all(signed.hulls for signed, _ in own)

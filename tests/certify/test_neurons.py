@@ -103,6 +103,6 @@ def test_a_search_that_begins_anew_with_such_bounds_decides_the_same(monkeypatch
         return strengthened(*args)
 
     monkeypatch.setattr(branch_relu, "EARLY", 0.0)
-    monkeypatch.setattr(branch_relu, "strengthened", watched)
+    monkeypatch.setattr("holdfast.certify.search.rooted.strengthened", watched)
     tells_close_levels_apart(net(0), INPUTS, 0.05)
     assert called

@@ -96,6 +96,8 @@ def backward(
             state.affine(i, node, a, size, first if i == start else None)
         elif relax:
             state.bend(node, a, size, planes[i])
+            if i in bounds.hulls:
+                state.over(i, a)
         else:
             state.stop(i, a)
     return state.finish(a.new_zeros(*a.shape[:2], *bounds.graph.nodes[0].shape))

@@ -9,6 +9,7 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor
 
+from holdfast.certify.linear.hull import Hull
 from holdfast.certify.linear.region import Region
 from holdfast.certify.network.bends import Planes, Relu
 from holdfast.certify.network.graph import Graph, Node
@@ -31,6 +32,8 @@ class Bounds:
             result of the operation; None where nothing is rounded.
         overflow: `(B,)` bool, rows on which a value may leave the range of its type.
         masses: `(B, ...)` per node, sums of absolute terms in each coordinate; may be left out.
+        hulls: by position of a ReLU, planes above it that are taken where its sign is open: then
+            its plane above has their offset, and the slope zero.
     """
 
     graph: Graph
@@ -41,6 +44,12 @@ class Bounds:
     errors: list[Tensor | None]
     overflow: Tensor
     masses: list[Tensor] = field(default_factory=list)
+    hulls: dict[int, Hull] = field(default_factory=dict, kw_only=True)
+
+    def meant(self, i: int) -> tuple[int, ...]:
+        """The values that a node's planes speak of: its parents, and what its neurons see."""
+        parents = self.graph.nodes[i].parents
+        return (*parents, self.hulls[i].over) if i in self.hulls else parents
 
     def take(self, rows: Index) -> Bounds:
         """What is known of a selection of rows."""
@@ -126,6 +135,19 @@ class Carried:
             low = planes.below_offset
             self.offset, high = self.offset + dot(a, low), high - low
         self.offset = self.offset + dot(down, high)
+
+    def over(self, i: int, a: Tensor) -> None:
+        """Hand coefficients of a ReLU to what its neurons see, by the planes that lie above.
+
+        They pass the neurons by, whose own roundings, and ours, are those of their coefficients.
+        """
+        hull, nodes = self.bounds.hulls[i], self.bounds.graph.nodes
+        (p,) = nodes[i].parents
+        low, high = self.bounds.boxes[p]
+        down = a.clamp(max=0) * ((low < 0) & (high > 0))[:, None]
+        self.charge(p, nodes[p], down, total(down))
+        (found,) = hull.slopes.back(down.flatten(0, 1))
+        self.give(hull.over, found.unflatten(0, a.shape[:2]), None)
 
     def stop(self, i: int, a: Tensor) -> None:
         """Bound what reaches a bend by its box."""

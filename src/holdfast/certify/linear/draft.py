@@ -52,6 +52,8 @@ class Draft:
         self.passed: dict[int, Passed] = {}
         self.values: dict[int, Tensor] = {}  # at the minimum, of the planes taken
         self.minima, self.last = Minima.of(bounds.region), torch.empty(0)
+        self.hulls = {i: hull.single for i, hull in bounds.hulls.items()}
+        self.parents = [bounds.meant(i) for i in range(len(self.nodes))]
         for i in (i for i in bounds.planes if i <= start):
             bend, boxes = self._bend(i)
             own = [part.float() for part in bend.start(boxes)]
@@ -96,10 +98,8 @@ class Draft:
         """
         found = copy(self)
         found.free, found.last = [few(v) for v in self.free], few(self.last)
-        found.passed = {
-            i: Passed(few(p.a), few(p.positive), [few(s) for s in p.slopes])
-            for i, p in self.passed.items()
-        }
+        found.passed = {i: Passed(few(p.a), few(p.positive), [few(s) for s in p.slopes])
+                        for i, p in self.passed.items()}  # fmt: skip
         if rows is not None:
             if len(self.fixed) < len(self.slots):  # boxes of other bends than ReLUs are needed
                 found.bounds = self.bounds.take(rows)
@@ -131,25 +131,28 @@ class Draft:
                     parts = [p.unflatten(0, lead) for p in op.back(a.flatten(0, 1))]
                 if op.bias is not None:
                     offset = offset + a.flatten(2) @ op.bias.expand(node.shape).flatten()
-            for parent, part in zip(node.parents, parts, strict=True):
+            for parent, part in zip(self.parents[i], parts, strict=True):
                 waiting[parent] = waiting[parent] + part if parent in waiting else part
         self.last = a
         return offset + self.minima.value(a)
 
     def _through(self, i: int, a: Tensor) -> tuple[list[Tensor], Tensor]:
         """Coefficients behind a bend, and what its planes add."""
-        positive, down = a.sign().clamp_(min=0), a.clamp(max=0)
+        positive, down, extra = a.sign().clamp_(min=0), a.clamp(max=0), []
         if i in self.fixed:
-            _, above, offset = self.fixed[i]
+            open_, above, offset = self.fixed[i]
             slopes = [torch.lerp(above, self.free[self.slots[i]][0], positive)]
             more = (down.flatten(2) @ offset.flatten(2).mT).squeeze(2)
+            if i in self.hulls:
+                part = self.hulls[i].back((down * open_).flatten(0, 1))[0]
+                extra = [part.unflatten(0, a.shape[:2])]
         else:
             own = [v.double() for v in self.free[self.slots[i]]]
-            below, low, above_, high = _float(self._planes(i, own))
+            below, low, above_, high = self._planes(i, own).each(Tensor.float)
             slopes = [torch.lerp(n, p, positive) for n, p in zip(above_, below, strict=True)]
             more = (down * high + (a - down) * low).flatten(2).sum(2)
         self.passed[i] = Passed(a, positive, slopes)
-        return [a * slope for slope in slopes], more
+        return [a * slope for slope in slopes] + extra, more
 
     def up(self, *, whole: bool = False) -> list[Tensor]:
         """The slope of each bound of the last pass down in each choice, of the shape of `free`.
@@ -161,19 +164,17 @@ class Draft:
         values = self.values = {0: self.minima.where(self.last)}
         lead = self.last.shape[:2]
         for i in range(1, last + 1):
-            node, op = self.nodes[i], self.operators[i]
-            if any(p not in values for p in node.parents):
+            if any(p not in values for p in self.parents[i]):
                 continue
-            ins = [values[p] for p in node.parents]
+            ins = [values[p] for p in self.parents[i]]
             if i not in self.slots:
+                op = self.operators[i]
                 value = op.linear([v.flatten(0, 1) for v in ins]).unflatten(0, lead)
                 values[i] = value if op.bias is None else value + op.bias
             elif i in self.passed:
                 values[i] = self._turned(i, ins, found)
-        return [
-            torch.zeros_like(v) if not g.numel() else g
-            for g, v in zip(found, self.free, strict=True)
-        ]
+        pairs = zip(found, self.free, strict=True)
+        return [g if g.numel() else torch.zeros_like(v) for g, v in pairs]
 
     def _turned(self, i: int, ins: list[Tensor], found: list[Tensor]) -> Tensor:
         """The value of the planes that were taken; the slopes in the choices go to `found`."""
@@ -181,10 +182,13 @@ class Draft:
         if i in self.fixed:
             open_, _, offset = self.fixed[i]
             found[at.start] = past.a.clamp(min=0).mul_(ins[0]).mul_(open_)
+            if i in self.hulls:
+                reach = self.hulls[i].linear([ins[1].flatten(0, 1)])
+                offset = torch.addcmul(offset, open_, reach.unflatten(0, past.a.shape[:2]))
             return torch.addcmul(offset - past.positive * offset, past.slopes[0], ins[0])
         own = [v.double().requires_grad_(True) for v in self.free[at]]
         with torch.enable_grad():
-            below, low, above, high = _float(self._planes(i, own))
+            below, low, above, high = self._planes(i, own).each(Tensor.float)
             under = sum((s * v for s, v in zip(below, ins, strict=True)), low)
             over = sum((s * v for s, v in zip(above, ins, strict=True)), high)
             value = torch.lerp(over, under, past.positive)
@@ -193,8 +197,3 @@ class Draft:
         for k, (g, v) in enumerate(zip(slopes, own, strict=True)):
             found[at.start + k] = torch.zeros_like(v).float() if g is None else g.float()
         return value.detach()
-
-
-def _float(planes: Planes) -> tuple[list[Tensor], Tensor, list[Tensor], Tensor]:
-    below, low, above, high = planes
-    return [s.float() for s in below], low.float(), [s.float() for s in above], high.float()

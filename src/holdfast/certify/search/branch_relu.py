@@ -9,32 +9,21 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from holdfast.certify.linear.bounds import propagate
-from holdfast.certify.linear.coefficients import Bounds
-from holdfast.certify.linear.refine import Slopes
-from holdfast.certify.linear.region import Region, through
-from holdfast.certify.network.graph import Graph
 from holdfast.certify.search.branching import divided
-from holdfast.certify.search.dense import dense, lively, sides
 from holdfast.certify.search.given import LEVEL, alone, given
-from holdfast.certify.search.neurons import strengthened
-from holdfast.certify.search.pairs import margins
-from holdfast.certify.search.signs import Signed
+from holdfast.certify.search.rooted import Rooted
+from holdfast.certify.search.shares import outgrown, shaped
 from holdfast.certify.search.splits import Splits
 from holdfast.certify.search.stack import Pace, pop
-from holdfast.certify.search.tree import Tree
 from holdfast.certify.search.tried import lowest, probe
-from holdfast.certify.search.unsafe import Unsafe
 
 Answer = Literal["unsat", "sat", "unknown"]
 LEAST, MOST = 2, 256  # parts bounded together
-ROOT_STEPS, FIRST_STEPS, STEPS = 8, 40, 10  # evaluations: of each neuron, of the root, of a part
-ROOT_SHARE = 0.2  # of the time, at most, for the bounds of neurons
-# Of the time: for a first search, of dense layers or not; of what is left for neurons one by one.
-EARLY, SOON, EACH = 0.1, 0.02, 0.45
+FIRST_STEPS, STEPS = 40, 10  # evaluations: of the root, of a part
+EARLY, SOON = 0.1, 0.02  # of the time, for a first search: of dense layers or not
 
 
-class ReluSplits:
+class ReluSplits(Rooted):
     """Splits a neuron whose sign is open into the cases "not positive" and "not negative".
 
     In each case its ReLU is linear, and the condition itself enters the bound with a multiplier
@@ -49,22 +38,9 @@ class ReluSplits:
 
     What a first search leaves open is searched anew, unless a proof is recorded: dense layers once
     every open neuron has been bounded by a branch and bound of its own, since gains in early layers
-    multiply; others one alternative at a time, by contradiction (`given.py`).
+    multiply; others one alternative at a time, by contradiction (`given.py`), with planes above
+    the first neurons that are chosen for parts, every few splits anew (`shares.py`).
     """
-
-    signed: Signed
-
-    def __init__(
-        self, graph: Graph, unsafe: Unsafe, region: Region, deadline: float, record: bool
-    ) -> None:
-        self.graph, self.unsafe, self.deadline = graph, unsafe, deadline
-        self.region, self.network = region, through(graph, region)
-        self.witness: Tensor | None = None
-        self.tree = Tree(graph, unsafe, region.box) if record else None
-        self.proof = None if self.tree is None else self.tree.proof
-        self.domains = 0
-        self.stuck = False
-        self.least = torch.inf
 
     def run(self, most: int | None = None) -> Answer:
         """Search until all parts are closed, a counterexample is found or time is up."""
@@ -83,7 +59,18 @@ class ReluSplits:
         for j in whole.open[0].nonzero().flatten().tolist():
             if answer == "unsat":
                 self.signed, one = alone(every, whole.bound, j)
-                answer = self.searched(one, most, self.deadline)
+                answer = self.deeper(one, most, self.deadline)
+        return answer
+
+    def deeper(self, parts: Splits, most: int | None, until: float) -> Answer:
+        """Search parts one by one, each with planes above its neurons that are its own."""
+        answer: Answer = "unsat"
+        every = self.signed
+        for row in range(len(parts)):
+            if answer == "unsat":
+                self.signed, one = shaped(every, parts.take(slice(row, row + 1)), until)
+                answer = self.searched(one, most, until)
+        self.signed = every
         return answer
 
     def spent(self, most: int | None, until: float) -> bool:
@@ -99,10 +86,16 @@ class ReluSplits:
             batch = pop(stack, pace.size, Splits.join)
             if self.spent(most, until):
                 return "unknown"
-            if not len(batch := given(self.signed, batch, self.deadline)):
+            batch = given(self.signed, batch, self.deadline)
+            if bool((old := outgrown(self.signed, batch)).any()):
+                answer = self.deeper(batch.take(old), most, until)
+                if answer != "unsat":
+                    return answer
+                batch = batch.take(~old)
+            if not len(batch):
                 continue
             pace.start()
-            left = self.bounded(batch, FIRST_STEPS if first else STEPS)
+            left = self.bounded(batch, FIRST_STEPS if first and not self.signed.hulls else STEPS)
             if self.witness is not None:
                 return "sat"
             if self.stuck:
@@ -112,47 +105,6 @@ class ReluSplits:
             pace.stop()
             first = False
         return "unsat"
-
-    def rooted(self) -> Splits | None:
-        """The whole region, with what its bounds say about the alternatives."""
-        region = self.region
-        bounds = propagate(self.graph, region, "crown", until=self.deadline)
-        rows, renew = margins(bounds, self.unsafe), self.tree is None and dense(self.graph)
-        chosen: dict[int, dict[int, Tensor]] = {}
-        if self.tree is not None:
-            self.tree.at_root(rows[0] > 0, bounds, chosen)
-        if not bool((rows > 0).all()):
-            known, now = dict(enumerate(bounds.boxes)), time.monotonic()
-            bounds = propagate(
-                self.graph, region, "crown", known, steps=ROOT_STEPS,
-                chosen=chosen if self.tree is not None or renew else None,
-                until=now + ROOT_SHARE * max(0.0, self.deadline - now),
-            )  # fmt: skip
-            before, rows = rows, torch.maximum(rows, margins(bounds, self.unsafe))
-            if self.tree is not None:
-                self.tree.at_root((rows > 0)[0] & ~(before > 0)[0], bounds, chosen)
-        if bool(bounds.overflow.any()):
-            return None
-        parts = self.begun(bounds, sides(chosen) if renew else None, rows)
-        if self.tree is None or not bool(parts.open.any()):
-            return parts
-        return replace(parts, node=torch.tensor([self.tree.based(chosen)]))
-
-    def begun(self, bounds: Bounds, slopes: dict[int, Slopes] | None, rows: Tensor) -> Splits:
-        """The whole region; where slopes are given, without neurons that never fire."""
-        if slopes is not None:
-            bounds, slopes = lively(bounds, slopes)
-        renew = slopes is not None
-        self.signed = Signed(bounds.graph, bounds, self.unsafe, renew=renew, slopes=slopes)
-        return self.signed.whole(rows)
-
-    def strengthened(self, rows: Tensor) -> Splits:
-        """The whole region, after every open neuron has been bounded on parts of its own."""
-        now, signed = time.monotonic(), self.signed
-        until = now + EACH * (self.deadline - now)
-        bounds, slopes = strengthened(signed.root, signed.slopes or {}, until)
-        rows = torch.maximum(rows, margins(bounds, self.unsafe))
-        return self.begun(bounds, slopes if signed.renew else None, rows)
 
     def bounded(self, batch: Splits, steps: int) -> Splits:
         """Bound a batch; what stays open of it."""

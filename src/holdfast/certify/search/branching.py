@@ -162,6 +162,7 @@ def halves_of(signed: Signed, parts: Splits, index: Tensor) -> Splits:
     """`(2 N)`: each part with a neuron (counted over all ReLUs) not positive, then not negative."""
     both, count, start = Splits.join([parts, parts]), len(parts), 0
     both.age.add_(1)
+    both.depth.add_(1)
     for p in signed.relus.values():
         shape = both.signs[p].shape
         # Clones, as flattening alone may give a view or not.

@@ -83,7 +83,7 @@ class Ends:
             wide(whole.signs), wide(whole.low), wide(whole.high),
             {i: torch.cat([side[unit] for side in slopes[i]])[:, None] for i in whole.slopes},
             {q: v[0][:, None] for q, v in whole.betas.items()},
-            none.long(), {}, none.long(),
+            none.long(), {}, none.long(), none.long(),
         )  # fmt: skip
         self.leaves = Leaves(parts, torch.arange(2 * m))
         self.count = 2 * m

@@ -12,6 +12,7 @@ from torch import Tensor
 from holdfast.certify.linear.backward import backward
 from holdfast.certify.linear.bounds import propagate
 from holdfast.certify.linear.coefficients import Bounds
+from holdfast.certify.linear.hull import Hull
 from holdfast.certify.linear.refine import Slopes
 from holdfast.certify.linear.region import Region
 from holdfast.certify.network.bends import Planes
@@ -47,6 +48,7 @@ class Signed:
         self.graph, self.root, self.unsafe, self.slopes = graph, root, unsafe, slopes
         self.relus = {i: n.parents[0] for i, n in enumerate(graph.nodes) if n.is_relu}
         self.renew = renew
+        self.hulls: dict[int, Hull] = {}  # planes above ReLUs that hold on the whole region
         self.mixtures = Mixtures(unsafe)
         seen: dict[int, Tensor] = {}
         asked = unsafe.c.reshape(1, -1, *graph.nodes[graph.output].shape)
@@ -65,7 +67,7 @@ class Signed:
             slopes[i] = self.root.planes[i].below[0][:, None].expand(1, count, *shape).clone()
         mix = torch.zeros(1, count, self.mixtures.most, dtype=torch.float64)
         none = torch.zeros(1, dtype=torch.long)
-        return Splits(bound, mix, signs, low, high, slopes, betas, none, {}, none)
+        return Splits(bound, mix, signs, low, high, slopes, betas, none, {}, none, none)
 
     def region(self, count: int) -> Region:
         """The region, for several parts."""
@@ -104,13 +106,18 @@ class Signed:
         planes = {i: p.take(none) for i, p in self.root.planes.items() if i not in self.relus}
         for i, p in self.relus.items():
             lines = relu_lines(boxes[p])
-            zero = torch.zeros_like(lines.upper_offset)
-            planes[i] = Planes((lines.lower_slope,), zero, (lines.upper_slope,), lines.upper_offset)
+            above, offset = lines.upper_slope, lines.upper_offset
+            if i in self.hulls:
+                open_ = (boxes[p].low < 0) & (boxes[p].high > 0)
+                above = above.masked_fill(open_, 0.0)
+                offset = torch.where(open_, self.hulls[i].offset, offset)
+            planes[i] = Planes((lines.lower_slope,), torch.zeros_like(offset), (above,), offset)
         errors = [None if e is None else e.expand(n, *e.shape[1:]) for e in self.root.errors]
         peaks = [p.expand(n) for p in self.root.peaks]
         return Bounds(
-            self.graph, self.region(n), boxes, planes, peaks, errors, self.root.overflow.expand(n)
-        )
+            self.graph, self.region(n), boxes, planes, peaks, errors,
+            self.root.overflow.expand(n), hulls=self.hulls,
+        )  # fmt: skip
 
     def pairs(self, parts: Splits, rows: Tensor, which: Tensor) -> Pairs:
         """Parts `rows` with alternatives `which`; slopes, multipliers and mixtures are copies."""

@@ -26,6 +26,7 @@ class Splits:
         pull: by position of the value, `(N, 2, *shape)`: multipliers of the alternative, with which
             lower and upper ends were bounded last; 0 where none were.
         age: `(N,)` splits since neurons were bounded anew.
+        depth: `(N,)` splits since planes above neurons were chosen.
     """
 
     bound: Tensor
@@ -38,6 +39,7 @@ class Splits:
     node: Tensor
     pull: dict[int, Tensor]
     age: Tensor
+    depth: Tensor
 
     def __len__(self) -> int:
         return len(self.bound)
