@@ -117,11 +117,11 @@ class Active:
 
     def _unbroken(self, margin: Tensor) -> Tensor:
         """Positions of the rows that stay: neither they nor a member of their family is broken."""
-        won = margin >= 0
+        safe = margin < 0  # a margin is a number
         if self.family is not None:
-            lost = torch.zeros(self._families, dtype=torch.int64, device=won.device)
-            won = lost.index_add(0, self.family, won.long())[self.family] > 0
-        return (~won).nonzero().flatten()
+            lost = torch.zeros(self._families, dtype=torch.int64, device=safe.device)
+            safe = lost.index_add(0, self.family, (~safe).long())[self.family] == 0
+        return safe.nonzero().flatten()
 
     def margins(self, change: Tensor) -> Tensor:
         """`(A,)`: margins of the active rows under a change, without gradient."""

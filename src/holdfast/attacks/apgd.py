@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from holdfast.attacks.active import Active
-from holdfast.attacks.climb import CLIMBS, ascend, ranked, scaled_way
+from holdfast.attacks.climb import CLIMBS, ascend
 from holdfast.attacks.climber import Climber, windows
+from holdfast.attacks.ways import ranked, scaled_way
 from holdfast.core.catalog import register
 from holdfast.core.dice import Dice
 from holdfast.core.fields import Count, Decay, Positive, Share, settings

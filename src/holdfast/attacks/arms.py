@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from holdfast.attacks.ascent import Heights
-from holdfast.attacks.climb import Height, margin, soft, way
+from holdfast.attacks.climb import Height, margin, soft
 from holdfast.attacks.contest import other, own, probability
+from holdfast.attacks.ways import way
 from holdfast.core.goal import Goal, Outputs, Targeted, Untargeted
 
 ARMS = ("mixed", "margin", "first way", "other", "probability", "own")

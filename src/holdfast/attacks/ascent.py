@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from holdfast.attacks.active import Active, cut
-from holdfast.attacks.climb import Height, ascend
+from holdfast.attacks.climb import Height, slopes
 from holdfast.ops.batch import fit, portion, select
 from holdfast.threats.onward import onward
 
@@ -98,19 +98,19 @@ def _slopes(
 ) -> tuple[Tensor, Tensor]:
     """Margins and gradients of all active rows, as many at once as the caches hold."""
     if active.coupled or len(active) <= portion(active.x):
-        margin, _, gradient = ascend(
+        margin, gradient, _ = slopes(
             active.model, active.x, active.goal, active.threat, change,
             height=heights(step, active.index), samples=samples,
         )  # fmt: skip
         return margin, gradient
     seen = [
-        ascend(
+        slopes(
             active.model, x, goal, threat, change[p], height=heights(step, active.index[p]),
             samples=samples,
         )
         for p, x, goal, threat in active.parts()
     ]  # fmt: skip
-    return torch.cat([s[0] for s in seen]), torch.cat([s[2] for s in seen])
+    return torch.cat([s[0] for s in seen]), torch.cat([s[1] for s in seen])
 
 
 def _counted(active: Active, change: Tensor, margin: Tensor, factor: float) -> Tensor:

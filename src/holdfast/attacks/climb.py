@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -50,40 +50,24 @@ def dlr(goal: Goal, outputs: Outputs) -> Tensor:
     return goal(outputs) / (top[:, 0] - top[:, 2] + _TINY)
 
 
-def way(goal: Goal, outputs: Outputs, chosen: Tensor) -> Tensor:
-    """`(B,)`: one chosen way to win of each row."""
-    return goal.ways(outputs).gather(1, chosen[:, None]).squeeze(1)
-
-
-def scaled_way(goal: Goal, outputs: Outputs, chosen: Tensor) -> Tensor:
-    """`(B,)`: one chosen way to win of each row, scaled as in the targeted DLR loss.
-
-    With fewer than four classes the scale is undefined and it is the plain way.
-    """
-    z = logits(outputs).flatten(1)
-    ahead = way(goal, outputs, chosen)
-    if z.shape[1] < 4:
-        return ahead
-    top = z.topk(4, 1).values
-    return ahead / (top[:, 0] - (top[:, 2] + top[:, 3]) / 2 + _TINY)
-
-
-def ranked(
-    model: Model, x: Tensor, goal: Goal, threat: Threat, change: Tensor, count: int | None = None
-) -> Tensor:
-    """`(B, at most count)`: positions of the ways to win at a change, the nearest first.
-
-    Cost: one forward per row.
-    """
-    with torch.no_grad():
-        ways = goal.ways(threat.through(model, x, change))
-    return ways.sort(dim=1, descending=True, stable=True).indices[:, :count]
-
-
 CLIMBS: dict[str, Height] = {
     "soft": soft, "margin": margin, "dlr": dlr, "probability": probability,
     "own": own, "other": other,
 }  # fmt: skip
+
+
+class Slopes(NamedTuple):
+    """A forward and a backward pass at a change.
+
+    Args:
+        margin: `(B,)`, +inf for a non-finite output.
+        gradient: of what is climbed, in the form of the change, zero where it is not finite.
+        height: computes `(B,)` what is climbed.
+    """
+
+    margin: Tensor
+    gradient: Tensor
+    height: Callable[[], Tensor]
 
 
 def ascend(
@@ -97,6 +81,22 @@ def ascend(
     height: Height | None = None,
     samples: int = 1,
 ) -> tuple[Tensor, Tensor, Tensor]:
+    """`slopes`, with the heights: margins, what is climbed `(B,)`, and its gradient."""
+    found = slopes(model, x, goal, threat, change, climb=climb, height=height, samples=samples)
+    return found.margin, found.height(), found.gradient
+
+
+def slopes(
+    model: Model,
+    x: Tensor,
+    goal: Goal,
+    threat: Threat,
+    change: Tensor,
+    *,
+    climb: str = "soft",
+    height: Height | None = None,
+    samples: int = 1,
+) -> Slopes:
     """One forward and one backward pass at a change, or the mean over several of them.
 
     Only the gradient with respect to the change is computed: parameters get none.
@@ -111,10 +111,6 @@ def ascend(
         height: what is climbed, instead of a name; sees all rows at once.
         samples: passes whose margins, heights and gradients are averaged, for a model that draws.
 
-    Returns:
-        Margins `(B,)` (+inf for a non-finite output), what is climbed `(B,)`, and its gradient
-        in the form of the change, zero where it is not finite.
-
     Raises:
         Unsupported: if no gradient reaches the change, or it is made of whole numbers.
     """
@@ -123,34 +119,45 @@ def ascend(
             f"changes of {threat.spec} are whole numbers and have no gradient",
             fix="Use an attack on tokens (attack:gcg) or a score attack.",
         )
-    if samples > 1:
-        passes = [
-            ascend(model, x, goal, threat, change, climb=climb, height=height)
-            for _ in range(samples)
-        ]
-        mean = [torch.stack(parts).mean(0) for parts in zip(*passes, strict=True)]
-        return mean[0], mean[1], mean[2]
+    climbs = height or CLIMBS[climb]
+    found = [_passed(model, x, goal, threat, change, climbs) for _ in range(samples)]
+    if samples == 1:
+        return found[0]
+    return Slopes(
+        torch.stack([each.margin for each in found]).mean(0),
+        torch.stack([each.gradient for each in found]).mean(0),
+        lambda: torch.stack([each.height() for each in found]).mean(0),
+    )
+
+
+def _passed(
+    model: Model, x: Tensor, goal: Goal, threat: Threat, change: Tensor, climbs: Height
+) -> Slopes:
+    """One pass there and back."""
     with torch.enable_grad():
         outputs, moved = _reached(model, x, threat, change)
-        climbs = height or CLIMBS[climb]
         known = goal.uphill(outputs) if climbs is soft else None
         top = logits(outputs) if known else climbs(goal, outputs)
         if not top.requires_grad:
-            raise Unsupported(
-                f"no gradient reaches the change under {threat.spec}",
-                fix="Use a score attack (attack:square), or a model that is differentiable.",
-            )
+            raise _severed("no gradient reaches the change", threat)
         pull = known.slope if known else torch.ones_like(top)
         (gradient,) = torch.autograd.grad(top, moved, pull, allow_unused=True)
     if gradient is None:
-        raise Unsupported(
-            f"the outputs do not depend on the change under {threat.spec}",
-            fix="Use a score attack (attack:square), or a model that is differentiable.",
-        )
+        raise _severed("the outputs do not depend on the change", threat)
+    gradient = gradient.contiguous().nan_to_num_(0.0, 0.0, 0.0)
+    if known:
+        return Slopes(counted(known.margin, outputs), gradient, known.height)
+    climbed = top.detach()
     with torch.no_grad():
-        climbed = known.height if known else top.detach()
-        reached = known.margin if known else climbed if climbs is margin else goal(outputs)
-        return counted(reached, outputs), climbed, gradient.contiguous().nan_to_num_(0.0, 0.0, 0.0)
+        margins = counted(climbed if climbs is margin else goal(outputs), outputs)
+    return Slopes(margins, gradient, lambda: climbed)
+
+
+def _severed(says: str, threat: Threat) -> Unsupported:
+    return Unsupported(
+        f"{says} under {threat.spec}",
+        fix="Use a score attack (attack:square), or a model that is differentiable.",
+    )
 
 
 def _reached(model: Model, x: Tensor, threat: Threat, change: Tensor) -> tuple[Outputs, Tensor]:

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from holdfast.attacks.active import Active
 from holdfast.attacks.ascent import Heights, ascent
-from holdfast.attacks.climb import CLIMBS, Height, margin, ranked, way
+from holdfast.attacks.climb import CLIMBS, Height, margin
 from holdfast.attacks.contest import at, between, contestants
+from holdfast.attacks.ways import ranked, way
 from holdfast.core.catalog import register
 from holdfast.core.dice import Dice
 from holdfast.core.fields import Count, Decay, Natural, settings

@@ -8,10 +8,10 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from holdfast.attacks.climb import ranked
 from holdfast.attacks.minimum_norm import MinimumNorm
 from holdfast.attacks.smallest import Rows, Smallest
 from holdfast.attacks.tangent import nearest_way, shortest
+from holdfast.attacks.ways import ranked
 from holdfast.core.catalog import register
 from holdfast.core.fields import Count, NonNegative, settings
 from holdfast.core.kinds import Access

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from holdfast.attacks.active import Active
-from holdfast.attacks.climb import Climb, ascend
+from holdfast.attacks.climb import Climb, slopes
 from holdfast.core.catalog import register
 from holdfast.core.dice import Dice
 from holdfast.core.fields import Count, Natural, Positive, settings
@@ -134,7 +134,7 @@ class Directional(Attack):
         if not len(at):
             return
         goal, threat = active.goal.take(at), active.threat.take(at)
-        _, _, slope = ascend(
+        _, slope, _ = slopes(
             active.model, active.x[at], goal, threat, state.change[at], climb=self.climb
         )
         state.slope[at] = slope

@@ -7,10 +7,10 @@ from typing import ClassVar, Literal
 
 from torch import Tensor
 
-from holdfast.attacks.climb import ranked
 from holdfast.attacks.minimum_norm import MinimumNorm
 from holdfast.attacks.smallest import Rows, Smallest
 from holdfast.attacks.tangent import from_clean, lengths, nearest_way, shortest
+from holdfast.attacks.ways import ranked
 from holdfast.core.catalog import register
 from holdfast.core.fields import Count, Decay, NonNegative, Share, settings
 from holdfast.core.kinds import Access

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from holdfast.attacks.active import Active
 from holdfast.attacks.ascent import Heights, ascent, narrowing
-from holdfast.attacks.climb import Height, ranked
+from holdfast.attacks.climb import Height
+from holdfast.attacks.ways import ranked
 from holdfast.core.dice import Dice
 from holdfast.core.goal import Goal, logits
 from holdfast.core.kinds import Attack, Model, Threat

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from holdfast.attacks.active import Active
-from holdfast.attacks.climb import Climb, ascend
+from holdfast.attacks.climb import Climb, slopes
 from holdfast.core.catalog import register
 from holdfast.core.dice import Dice
 from holdfast.core.errors import Unsupported
@@ -93,7 +93,7 @@ class PatchAttack(Attack):
         """One start and its steps, on the rows that are still active."""
         change = self._start(active)
         for _ in range(self.steps):
-            margin, _, gradient = ascend(
+            margin, gradient, _ = slopes(
                 active.model, active.x, active.goal, active.threat, change, climb=self.climb
             )
             stay = active.see(change, margin)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from holdfast.attacks.active import Active
-from holdfast.attacks.climb import Climb, ascend
+from holdfast.attacks.climb import Climb, slopes
 from holdfast.attacks.look_ahead import Path, ahead, kept
 from holdfast.attacks.surrogates import fused, read, still, through
 from holdfast.attacks.views import Copy, blurred, partners
@@ -170,7 +170,7 @@ class Transfer(Attack):
                 return
             extra = path.mixed[:, number] if path.mixed.shape[1] else None
             copy = Copy(extra, 0.5**scale, self.diversity, self.least, active.dice)
-            margin, _, slope = ascend(
+            margin, slope, _ = slopes(
                 through(part, copy), active.x, active.goal, active.threat, path.point,
                 climb=self.climb,
             )  # fmt: skip

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from holdfast.attacks.active import Active
-from holdfast.attacks.climb import ascend
+from holdfast.attacks.climb import slopes
 from holdfast.attacks.replay import Course, Replay
 from holdfast.attacks.shared_rows import SharedRows
 from holdfast.core.catalog import register
@@ -154,7 +154,7 @@ class SGA(Attack):
             for _ in range(self.inner):
                 if not len(active):
                     return active.best
-                margin, _, gradient = ascend(
+                margin, gradient, _ = slopes(
                     active.model, active.x, active.goal, active.threat, ahead, climb=self.climb
                 )
                 stay = active.see(ahead, margin)

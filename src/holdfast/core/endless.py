@@ -54,9 +54,9 @@ class LargestLoss(Endless):
         found = self.goal.uphill(outputs)
         if found is None:
             return None
-        rising = (found.height >= FLOOR)[:, None]
-        height = found.height.clamp(min=FLOOR)
-        return Climbed(_bounded(height), height, found.slope * rising)
+        free = found.height()
+        height = free.clamp(min=FLOOR)
+        return Climbed(_bounded(height), found.slope * (free >= FLOOR)[:, None], lambda: height)
 
     def take(self, rows: Tensor | slice) -> LargestLoss:
         return LargestLoss(self.goal.take(rows))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, TypeVar
 
 import torch
@@ -84,8 +85,7 @@ class Untargeted(Goal):
         object.__setattr__(self, "_open", bool((self.y == UNLABELLED).any()))
 
     def ways(self, outputs: Outputs) -> Tensor:
-        z = matched(logits(outputs), len(self.y), 2, "Untargeted")
-        _choice(self._top, z.shape[1], "Untargeted")
+        z = self._matched(outputs)
         others, own = _columns(self, self.y, z)
         ways = z.gather(1, others) - z.gather(1, own)
         if not self._open:
@@ -97,15 +97,28 @@ class Untargeted(Goal):
 
     def uphill(self, outputs: Outputs) -> Climbed:
         """The ways of one row share its own logit: each pulls at its class by its softmax."""
-        z = logits(outputs).detach()
-        ways = self.ways(z)
-        height = torch.logsumexp(ways, -1, keepdim=True)
-        pull = (ways - height).exp_()
-        pull = pull.masked_fill_(self._unlabelled(z), 0.0) if self._open else pull
-        others, own = _columns(self, self.y, z)
-        slope = torch.empty_like(z).scatter_(1, others, pull)  # all columns but one, which follows
-        slope.scatter_(1, own, pull.sum(1, keepdim=True).neg_())
-        return Climbed(ways.amax(-1), height.squeeze(-1), slope)
+        z = self._matched(outputs).detach()
+        own = self._own(z)
+        ways = (z - z.gather(1, own)).scatter_(1, own, -torch.inf)  # its own class is no way
+        if self._open:
+            ways.masked_fill_(self._unlabelled(z), -torch.inf)
+        most = ways.amax(-1, keepdim=True)
+        pull = (ways - most).exp_()
+        slope = pull.div_(pull.sum(-1, keepdim=True)).scatter_(1, own, -1.0)
+        if self._open:
+            slope.masked_fill_(self._unlabelled(z), 0.0)
+        return Climbed(most.squeeze(-1), slope, partial(torch.logsumexp, ways, -1))
+
+    def _own(self, z: Tensor) -> Tensor:
+        """`(B, 1)`: positions of the labels in the logits; 0 where there is none."""
+        own = self.y.to(z.device)[:, None]
+        return own.clamp(min=0) if self._open else own
+
+    def _matched(self, outputs: Outputs) -> Tensor:
+        """The logits, if every label has one."""
+        z = matched(logits(outputs), len(self.y), 2, "Untargeted")
+        _choice(self._top, z.shape[1], "Untargeted")
+        return z
 
     def take(self, rows: Tensor | slice) -> Untargeted:
         return _part(self, "y", rows)

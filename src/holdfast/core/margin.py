@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -24,13 +25,14 @@ class Climbed(NamedTuple):
 
     Args:
         margin: `(B,)` the margin itself.
-        height: `(B,)` what is climbed: the logsumexp of the ways, or a rising function of it.
-        slope: `(B, K)` its gradient with respect to the logits.
+        slope: `(B, K)` the gradient of the height with respect to the logits.
+        height: computes `(B,)` what is climbed: the logsumexp of the ways, or a rising function
+            of it. An ascent whose steps are given never asks.
     """
 
     margin: Tensor
-    height: Tensor
     slope: Tensor
+    height: Callable[[], Tensor]
 
 
 class Goal(ABC):

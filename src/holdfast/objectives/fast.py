@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from holdfast.attacks.climb import ascend
+from holdfast.attacks.climb import slopes
 from holdfast.core.catalog import register, resolve
 from holdfast.core.data import Batch
 from holdfast.core.fields import NonNegative, Part, Positive, settings
@@ -72,7 +72,7 @@ class FastAdversarialTraining(Objective):
         with quiet(run.model), torch.autocast(x.device.type, enabled=False):
             if self.mode == "eval":
                 run.model.eval()
-            slope = ascend(run.model, x, goal, threat, start)[2]
+            slope = slopes(run.model, x, goal, threat, start).gradient
         moved = start + self.travel * threat.steepest(x, start, slope)
         reach = threat if self.bounded else threat.scaled(self.noise + self.travel)
         return reach.project(x, moved).detach()

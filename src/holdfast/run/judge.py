@@ -36,7 +36,7 @@ def _void(outputs: Outputs) -> Tensor:
 
 
 def _shown(margin: Tensor, void: Tensor) -> Tensor:
-    return torch.nan_to_num(margin + void.to(margin), torch.inf, torch.inf, -torch.inf)
+    return (margin + void.to(margin)).nan_to_num_(torch.inf, torch.inf, -torch.inf)
 
 
 def worked(attack: Attack, model: Model, name: str, job: Job) -> Piece:
