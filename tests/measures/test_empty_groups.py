@@ -45,11 +45,11 @@ def test_the_weight_of_an_empty_group_falls_to_the_others() -> None:
 
 
 def test_no_group_at_all_is_refused() -> None:
-    with pytest.raises(ShapeError, match="belongs to a group"):
+    with pytest.raises(ShapeError, match="labelled row of a group"):
         group_accuracy(Z, Y, groups=torch.zeros(60, 3, dtype=torch.bool))
-    with pytest.raises(ShapeError, match="no row is labelled"):
+    with pytest.raises(ShapeError, match="needs one labelled row"):
         group_accuracy(Z[:0], Y[:0], groups=HALVES[:0])
-    with pytest.raises(ShapeError, match="no rows"):
+    with pytest.raises(ShapeError, match="needs one row"):
         rate_gaps(Y[:0], Y[:0], Y[:0])
 
 
@@ -90,7 +90,7 @@ def test_weight_that_lies_on_empty_groups_alone_is_refused() -> None:
 
 
 def test_a_mask_without_columns_is_refused() -> None:
-    with pytest.raises(ShapeError, match="belongs to a group"):
+    with pytest.raises(ShapeError, match="labelled row of a group"):
         group_accuracy(Z, Y, groups=torch.zeros(60, 0, dtype=torch.bool))
 
 
@@ -107,7 +107,7 @@ def test_rows_without_a_label_are_no_wrong_answers_of_a_slice() -> None:
     labels = {str(row["label"]) for row in finding.figures[0].rows}
     assert "group 0" in labels and "group 1" not in labels
     for few in (rows.take(slice(30, 60)), rows.take(slice(0, 0))):
-        with pytest.raises(Unsupported, match="no row is labelled"):
+        with pytest.raises(Unsupported, match="needs labelled rows"):
             list(Slices()(Subject(model=all_right, batches=few)))
 
 

@@ -143,7 +143,10 @@ def activation_sparsity(
     active = {n: torch.cat(v) for n, v in rows.items() if v}
     usage = {n: torch.cat(counts[n]).mean(0) for n in active}
     if not active:
-        raise Unsupported(f"{name}: the layers were not used")
+        raise Unsupported(
+            f"{name}: the model has no layer that is active, or was not called",
+            fix='Name layers that the model runs, such as layers=("fc1",).',
+        )
     return ActivationSparsity(active, usage, alpha, seed, name)
 
 

@@ -27,7 +27,10 @@ def net_filters(net: nn.Module, side: int = 3, leave: Sequence[str] = ()) -> Ten
     """
     rows = [scaled(w) for name, w in kernels(net, side).items() if name not in leave]
     if not rows:
-        raise Unsupported(f"filter shift: a model has no convolution of {side} by {side} pixels")
+        raise Unsupported(
+            f"filter shift: a model has no convolution of {side} by {side} pixels",
+            fix=f"Give side= the size of the kernels that the model has, such as side={side + 2}.",
+        )
     return torch.cat(rows)
 
 

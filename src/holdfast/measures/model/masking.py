@@ -10,10 +10,11 @@ from torch import Tensor
 
 from holdfast.core.catalog import register
 from holdfast.core.data import UNLABELLED, Batches
-from holdfast.core.errors import ConfigError, Unsupported
+from holdfast.core.errors import Unsupported
 from holdfast.core.goal import Untargeted, logits
 from holdfast.core.kinds import Model
 from holdfast.core.quiet import quiet
+from holdfast.core.ranges import inside
 from holdfast.core.records import Reading
 from holdfast.run.reading import average, proportion
 
@@ -87,8 +88,7 @@ def masking_gap(
         ConfigError: for a negative radius.
         Unsupported: for inputs that are no tensor, or if no gradient reaches them.
     """
-    if radius < 0:
-        raise ConfigError(f"masking_gap: the radius must not be negative, got {radius}")
+    inside("[0, inf)", "masking_gap", radius=radius)
     if not isinstance(batches.x, Tensor):
         raise Unsupported("a step needs inputs as one tensor", fix="Give one tensor.")
     known = batches.y != UNLABELLED

@@ -55,7 +55,11 @@ def entering(model: Model, x: Tensor, layers: Sequence[nn.Module]) -> list[Tenso
         for hook in hooks:
             hook.remove()
     if any(len(found) != 1 for found in seen.values()):
-        raise Unsupported("a mixture is called more than once, or not at all, for one input")
+        raise Unsupported(
+            "a mixture must be called once for one input, got "
+            f"{sorted({len(found) for found in seen.values()})} calls",
+            fix="Give a model whose forward runs every TopKMoE exactly once.",
+        )
     return [seen[id(layer)][0] for layer in layers]
 
 

@@ -32,7 +32,11 @@ def counts(tags: Tensor, gold: Tensor) -> Tensor:
     Tokens without a gold label (-100) are outside in both.
     """
     if tags.shape != gold.shape or tags.dim() != 2:
-        raise ShapeError(f"tags {tuple(tags.shape)} for gold tags {tuple(gold.shape)}")
+        raise ShapeError(
+            f"tags must be (B, T) on both sides, got {tuple(tags.shape)} for gold tags "
+            f"{tuple(gold.shape)}",
+            fix="Give both as (texts, tokens) of the same texts.",
+        )
     seen = torch.where(gold < 0, 0, tags)
     rows = []
     for a, b in zip(seen.tolist(), gold.tolist(), strict=True):

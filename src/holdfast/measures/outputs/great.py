@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from holdfast.core.catalog import register
-from holdfast.core.errors import ConfigError, ShapeError
+from holdfast.core.errors import ShapeError
 from holdfast.core.goal import Outputs
+from holdfast.core.ranges import inside
 from holdfast.core.records import Reading
 from holdfast.measures.outputs.labelled import Labelled, labelled
 from holdfast.ops.ranking import rank_correlation
@@ -64,8 +65,8 @@ def great_sample_size(error: float, alpha: float = 0.05) -> int:
     Raises:
         ConfigError: for an error that is not positive or alpha outside (0, 1).
     """
-    if error <= 0 or not 0 < alpha < 1:
-        raise ConfigError(f"great_sample_size: error {error} or alpha {alpha} is out of range")
+    inside("(0, inf]", "great_sample_size", error=error)
+    inside("(0, 1)", "great_sample_size", alpha=alpha)
     return ceil(pi / 4 * log(2 / alpha) / error**2)
 
 
@@ -121,8 +122,7 @@ def great_score(
         ConfigError: for a temperature that is not positive.
         ShapeError: if outputs and labels do not fit, or are not in [0, 1] without squashing.
     """
-    if temperature <= 0:
-        raise ConfigError(f"great_score: temperature must be positive, got {temperature}")
+    inside("(0, inf]", "great_score", temperature=temperature)
     rows = labelled(outputs, y)
     scores = _scores(rows, squash, temperature).cpu()
     n = len(scores)
@@ -170,7 +170,11 @@ def calibrated_temperature(
         ShapeError: for other than one distance per model, or less than two models.
     """
     if len(outputs) != len(distances) or len(outputs) < 2:
-        raise ShapeError(f"{len(outputs)} models for {len(distances)} distances; needs two or more")
+        raise ShapeError(
+            "calibrated_temperature: needs two models or more, each with a distance, got "
+            f"{len(outputs)} models and {len(distances)} distances",
+            fix="Give one distance per model, in the same order, of two models or more.",
+        )
     found = []
     for t in temperatures:
         means = [float(_scores(labelled(z, y), squash, t).mean()) for z in outputs]

@@ -7,8 +7,10 @@ from torch import Tensor
 
 from holdfast.core.catalog import register
 from holdfast.core.dice import Dice
-from holdfast.core.errors import ConfigError, ShapeError
+from holdfast.core.errors import ShapeError
 from holdfast.core.goal import Outputs
+from holdfast.core.inputs import some_rows
+from holdfast.core.ranges import inside
 from holdfast.core.records import Reading
 from holdfast.measures.outputs.labelled import labelled
 
@@ -69,8 +71,7 @@ def trend(
     """
     rows = labelled(outputs, y)
     kept, k = rows.kept(), rows.z.shape[1]
-    if not len(rows.y):
-        raise ShapeError(f"{name}: no row is labelled")
+    some_rows(rows.y, name, what="labelled row")
     # A row without finite logits has no answer: it counts in a column of its own.
     wide = torch.zeros(k + 1, k + 1, dtype=torch.float64)
     wide[:k, :k] = torch.bincount(kept.y * k + kept.z.argmax(1), minlength=k * k).reshape(k, k)
@@ -105,7 +106,11 @@ def reproduction_score(claimed: Tensor, found: Tensor) -> float:
         ShapeError: unless there are as many of both, and one at least.
     """
     if claimed.shape != found.shape or not claimed.numel():
-        raise ShapeError("reproduction_score: needs as many found scores as claimed ones")
+        raise ShapeError(
+            "reproduction_score: needs as many found scores as claimed ones, got "
+            f"{tuple(found.shape)} for {tuple(claimed.shape)}",
+            fix="Give both as tensors of the same scores in the same order.",
+        )
     gap = found.double() - claimed.double()
     return 100 - float(gap.mean().abs() + gap.std(correction=0))
 
@@ -124,10 +129,12 @@ def backtest(signals: Tensor, prices: Tensor, cost: float = 0.0) -> float:
         ConfigError: for a negative cost.
         ShapeError: unless there are as many prices as signals.
     """
-    if cost < 0:
-        raise ConfigError(f"backtest: cost must not be negative, got {cost}")
+    inside("[0, inf)", "backtest", cost=cost)
     if signals.shape != prices.shape:
-        raise ShapeError(f"backtest: {len(signals)} signals for {len(prices)} prices")
+        raise ShapeError(
+            f"backtest: {len(signals)} signals for {len(prices)} prices",
+            fix="Give one signal per price, of the same days.",
+        )
     told = torch.where(signals != 1, torch.arange(len(signals)), -1).cummax(0).values
     held = torch.where(told >= 0, (signals[told.clamp(min=0)] == 2).double(), 0.0)
     gain = (held[:-1] * prices.double().diff()).sum()
