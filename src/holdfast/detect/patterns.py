@@ -75,5 +75,8 @@ class ActivationPattern(Detector):
         if not isinstance(trusted.x, Tensor):
             raise Unsupported("activation patterns need inputs as one tensor", fix="Give one.")
         if not bool((trusted.y != UNLABELLED).any()):
-            raise ShapeError(f"activation patterns: none of {len(trusted.y)} rows has a label")
+            raise ShapeError(
+                f"activation patterns: none of {len(trusted.y)} rows has a label",
+                fix="Give labels y, numbered from 0; -100 stands for no label.",
+            )
         return PatternScore(model, Patterns.mine(model, trusted.x, trusted.y, share=self.share))
