@@ -75,7 +75,10 @@ def _drawn(free: Tensor, count: int, dice: Dice) -> Tensor:
 
 def _put(x: Inputs, rows: Tensor, new: Inputs) -> Inputs:
     if not isinstance(x, Tensor) or not isinstance(new, Tensor):
-        raise ConfigError("poisoned: the inputs must be one tensor", fix="Poison images.")
+        raise ConfigError(
+            "poisoned: the inputs must be one tensor",
+            fix="Give inputs and triggered inputs as one tensor, rows first.",
+        )
     out = x.clone()
     out[rows] = new.to(out)
     return out

@@ -113,7 +113,10 @@ def domain_gap(domains: Batches, *, alpha: float = 0.05, name: str = "domains") 
     """
     x, y = one_tensor(domains.x, name).flatten(1).double(), domains.y
     if domains.group is None or len(domains.group.unique()) < 2:
-        raise ConfigError(f"{name} needs two domains or more", fix="Give them as `group`.")
+        raise ConfigError(
+            f"{name} needs rows of two domains or more",
+            fix="Give Batches(x=x, y=y, group=domain) with the number of each row's domain.",
+        )
     group = torch.searchsorted(domains.group.unique(), domains.group)
     parts = [x[group == g] for g in range(int(group.max()) + 1)]
     if min(len(p) for p in parts) < 4:

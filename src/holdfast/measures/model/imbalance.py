@@ -11,6 +11,7 @@ from holdfast.core.catalog import register
 from holdfast.core.data import Batches
 from holdfast.core.errors import Unsupported
 from holdfast.core.goal import logits
+from holdfast.core.inputs import one_tensor
 from holdfast.core.kinds import Model
 from holdfast.core.quiet import quiet
 from holdfast.core.records import Reading
@@ -61,9 +62,8 @@ def gradient_imbalance(model: Model, batches: Batches, *, alpha: float = 0.05) -
     Raises:
         Unsupported: for inputs that are no tensor, or if no gradient reaches them.
     """
-    if not isinstance(batches.x, Tensor):
-        raise Unsupported("slopes need inputs as one tensor", fix="Give one tensor.")
-    return Imbalance(imbalance(model, batches.x, batches.y), alpha)
+    x = one_tensor(batches.x, "slopes")
+    return Imbalance(imbalance(model, x, batches.y), alpha)
 
 
 def imbalance(model: Model, x: Tensor, y: Tensor) -> Tensor:

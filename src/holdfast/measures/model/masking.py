@@ -12,6 +12,7 @@ from holdfast.core.catalog import register
 from holdfast.core.data import UNLABELLED, Batches
 from holdfast.core.errors import Unsupported
 from holdfast.core.goal import Untargeted, logits
+from holdfast.core.inputs import one_tensor
 from holdfast.core.kinds import Model
 from holdfast.core.quiet import quiet
 from holdfast.core.ranges import inside
@@ -89,10 +90,9 @@ def masking_gap(
         Unsupported: for inputs that are no tensor, or if no gradient reaches them.
     """
     inside("[0, inf)", "masking_gap", radius=radius)
-    if not isinstance(batches.x, Tensor):
-        raise Unsupported("a step needs inputs as one tensor", fix="Give one tensor.")
+    whole = one_tensor(batches.x, "masking_gap")
     known = batches.y != UNLABELLED
-    x, y = batches.x[known].detach(), batches.y[known]
+    x, y = whole[known].detach(), batches.y[known]
     goal = Untargeted(y)
     if not len(y):
         nothing = torch.zeros(0)

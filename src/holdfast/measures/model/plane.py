@@ -74,7 +74,10 @@ class Plane:
         offset = (value - (flat * slope).sum(1)).mean()
         wrong = (value - flat @ slope[0] - offset).abs().max()
         if float(wrong) > 1e-4 * float(value.abs().max().clamp(min=1e-12)):
-            raise Unsupported("the model is not linear in its inputs", fix="Use local_tilt.")
+            raise Unsupported(
+                "the model is not linear in its inputs",
+                fix="Use measure:local-tilt, which asks around each row.",
+            )
         return cls(slope[0], float(offset))
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from holdfast.core.catalog import register
 from holdfast.core.data import Batches
 from holdfast.core.errors import Unsupported
+from holdfast.core.inputs import one_tensor
 from holdfast.core.kinds import Model
 from holdfast.core.quiet import quiet
 from holdfast.core.ranges import inside
@@ -84,8 +85,7 @@ def propagation_tightness(
         ConfigError: for a radius that is not positive.
     """
     inside("(0, inf)", "propagation_tightness", radius=radius)
-    if not isinstance(batches.x, Tensor):
-        raise Unsupported("boxes need inputs as one tensor", fix="Give one tensor.")
+    one_tensor(batches.x, "propagation_tightness")
     parts = []
     with quiet(model), torch.no_grad():
         if isinstance(model, nn.Module):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from holdfast.core.catalog import register
-from holdfast.core.errors import ShapeError
+from holdfast.core.inputs import some_rows
 from holdfast.core.ranges import inside
 from holdfast.core.records import Reading
 from holdfast.measures.outputs.labelled import labelled
@@ -162,8 +162,7 @@ def weak_to_strong_deception(
     inside("(0, 1]", name, confidence=confidence)
     inside("[1, inf]", name, draws=draws)
     four = [labelled(z.cpu(), y.cpu()) for z in (weak, strong, taught, conflicted)]
-    if not len(four[0].y):
-        raise ShapeError(f"{name}: no labelled rows", fix="Give at least one.")
+    some_rows(four[0].y, name, what="labelled row")
     own = four[0].y[:, None]
     known = [
         f.z.softmax(1).gather(1, own).squeeze(1).nan_to_num(0.0) >= confidence for f in four[:2]
