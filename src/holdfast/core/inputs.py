@@ -33,6 +33,10 @@ def one_tensor(x: object, who: str, *, floating: bool = False) -> Tensor:
 def images(x: object, who: str) -> Tensor:
     """The inputs, which must be images.
 
+    Args:
+        x: inputs of any form.
+        who: asks; the message begins with it.
+
     Raises:
         Unsupported: for anything but a tensor (B, C, H, W).
     """
@@ -48,6 +52,12 @@ def images(x: object, who: str) -> Tensor:
 def some_rows(rows: Sized, who: str, least: int = 1, what: str = "row") -> None:
     """Raise where there are fewer rows than the method can say anything about.
 
+    Args:
+        rows: anything that has a length.
+        who: asks; the message begins with it.
+        least: how many there must be.
+        what: one of them is called so.
+
     Raises:
         ShapeError: naming both numbers.
     """
@@ -60,6 +70,10 @@ def some_rows(rows: Sized, who: str, least: int = 1, what: str = "row") -> None:
 
 def labelled_rows(batches: Batches, who: str) -> Batches:
     """The rows that have a label.
+
+    Args:
+        batches: rows; -100 stands for no label.
+        who: asks; the message begins with it.
 
     Raises:
         Unsupported: where there are none.
@@ -76,6 +90,10 @@ def labelled_rows(batches: Batches, who: str) -> Batches:
 def one_label_each(y: Tensor, who: str) -> None:
     """Raise unless every row has one class, or -100, as its label.
 
+    Args:
+        y: labels.
+        who: asks; the message begins with it.
+
     Raises:
         Unsupported: for labels of positions, of several classes at once, or shares of classes.
     """
@@ -88,6 +106,10 @@ def one_label_each(y: Tensor, who: str) -> None:
 
 def same_shape(who: str, /, **given: Tensor) -> None:
     """Raise unless all tensors have one shape.
+
+    Args:
+        who: asks; the message begins with it.
+        given: tensors by name.
 
     Raises:
         ShapeError: naming every tensor with its shape.
@@ -121,6 +143,10 @@ def some_models(models: Sized, who: str, least: int = 1, most: int = 0) -> None:
 
 def with_slope(value: Tensor, who: str) -> None:
     """Raise unless the value depends on its input in a way that can be followed back.
+
+    Args:
+        value: computed from the input.
+        who: asks; the message begins with it.
 
     Raises:
         Unsupported: where no gradient reaches the input.

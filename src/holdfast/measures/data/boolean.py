@@ -87,6 +87,13 @@ def frozen(coefficients: Tensor, bit: int) -> Tensor:
 def canonical_holdout(batches: Batches, bit: int) -> tuple[Batches, Batches]:
     """Rows in which a bit is 1, to learn from, and the rows in which it is 0, never seen.
 
+    Args:
+        batches: rows of bits `(B, d)`.
+        bit: position of the bit that parts them.
+
+    Returns:
+        The seen and the unseen rows.
+
     Raises:
         Unsupported: if the inputs are not rows of numbers that hold that bit.
     """

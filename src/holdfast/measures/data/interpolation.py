@@ -154,7 +154,12 @@ def law_of_robustness(rows: int, size: int, parameters: int) -> Exponents:
 
 
 def fitted_exponent(counts: list[int], values: list[float]) -> float:
-    """Slope of log value against log count, by least squares."""
+    """Slope of log value against log count, by least squares.
+
+    Args:
+        counts: sizes of the model or of the data, above 0, two of them different.
+        values: what was measured at each, above 0.
+    """
     a = torch.tensor([log(c) for c in counts], dtype=torch.float64)
     b = torch.tensor([log(v) for v in values], dtype=torch.float64)
     a, b = a - a.mean(), b - b.mean()

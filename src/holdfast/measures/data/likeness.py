@@ -53,7 +53,15 @@ def ssim(x: Tensor, ref: Tensor, window: int = 11, sigma: float = 1.5) -> Tensor
 
 
 def edge_distance(x: Tensor, ref: Tensor) -> Tensor:
-    """`(B,)` mean absolute difference of the gradients between neighbouring pixels."""
+    """`(B,)` mean absolute difference of the gradients between neighbouring pixels.
+
+    Args:
+        x: images `(B, C, H, W)`.
+        ref: the images they are compared with, of the same shape.
+
+    Raises:
+        ShapeError: unless both are images of one shape.
+    """
     _same(x, ref)
     down = (x.diff(dim=-2) - ref.diff(dim=-2)).abs().flatten(1)
     across = (x.diff(dim=-1) - ref.diff(dim=-1)).abs().flatten(1)

@@ -133,6 +133,11 @@ class Zoo:
 def zoo(originals: Sequence[nn.Module], twins: Sequence[nn.Module], batches: Batches) -> Zoo:
     """Compares every model of a population with its twin on labelled rows.
 
+    Args:
+        originals: the population.
+        twins: one for each of them, in the same order: compressed, retrained, or tuned otherwise.
+        batches: rows; those without a label do not count.
+
     Raises:
         ShapeError: unless every model has a twin.
         Unsupported: without labelled rows.

@@ -22,6 +22,14 @@ def scaled(w: Tensor) -> Tensor:
 def net_filters(net: nn.Module, side: int = 3, leave: Sequence[str] = ()) -> Tensor:
     """All scaled filters of a net, but those of some layers.
 
+    Args:
+        net: a model with convolutions.
+        side: of the kernels that count, in pixels.
+        leave: names of layers that do not count.
+
+    Returns:
+        `(n, side * side)`: one filter per row, the layers one after the other.
+
     Raises:
         Unsupported: if there are none.
     """

@@ -21,7 +21,12 @@ REPETITIVE = 0.5
 
 
 def kernels(model: nn.Module, side: int = 3) -> dict[str, Tensor]:
-    """Weights `(out, in, k, k)` of the convolutions with kernels of a size, by name."""
+    """Weights `(out, in, k, k)` of the convolutions with kernels of a size, by name.
+
+    Args:
+        model: any module; its convolutions over two axes count.
+        side: of the kernels, in pixels.
+    """
     return {
         name: m.weight.detach()
         for name, m in model.named_modules()

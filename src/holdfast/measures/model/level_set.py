@@ -41,7 +41,13 @@ class Walk:
 
 
 def confidence(model: Model, x: Tensor, label: Tensor) -> Tensor:
-    """`(B,)`: probability of each row's label."""
+    """`(B,)`: probability of each row's label.
+
+    Args:
+        model: inputs -> logits `(B, K)`.
+        x: inputs.
+        label: `(B,)` the class whose probability is asked for.
+    """
     chance = logits(model(x)).double().softmax(1)
     return chance.gather(1, label[:, None]).squeeze(1)
 

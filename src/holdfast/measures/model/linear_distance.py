@@ -21,6 +21,15 @@ def linear_distance(model: Model, x: Tensor, goal: Goal, threat: Threat) -> Tens
     coordinates that the box keeps from going that way. Infinite where no way rises, at most 0
     where the row is lost already.
 
+    Args:
+        model: inputs -> outputs.
+        x: inputs `(B, ...)`.
+        goal: what the adversary wants of them.
+        threat: the set of changes; its radius is the unit of the answer.
+
+    Raises:
+        Unsupported: if no gradient reaches the change.
+
     Cost: one forward pass and one backward pass per way.
     """
     with quiet(model), torch.enable_grad():

@@ -10,9 +10,8 @@ from torch import Tensor
 
 from holdfast.core.catalog import register
 from holdfast.core.data import UNLABELLED, Batches
-from holdfast.core.errors import Unsupported
 from holdfast.core.goal import Untargeted, logits
-from holdfast.core.inputs import one_tensor
+from holdfast.core.inputs import one_tensor, with_slope
 from holdfast.core.kinds import Model
 from holdfast.core.quiet import quiet
 from holdfast.core.ranges import inside
@@ -100,8 +99,7 @@ def masking_gap(
     with quiet(model), torch.enable_grad():
         moved = x.clone().requires_grad_()
         z = logits(model(moved))
-        if not z.requires_grad:
-            raise Unsupported("no gradient reaches the inputs", fix="Use a differentiable model.")
+        with_slope(z, "masking_gap")
         heights = F.cross_entropy(z, y, reduction="sum"), goal(z).sum()
         slopes = [torch.autograd.grad(h, moved, retain_graph=True)[0] for h in heights]
     right = []

@@ -80,7 +80,12 @@ def selected(shares: Tensor) -> Tensor:
 
 @contextmanager
 def forced(layers: Sequence[Any], shares: Sequence[Tensor]) -> Iterator[None]:
-    """Run a block in which mixtures share rows out as they are told."""
+    """Run a block in which mixtures share rows out as they are told.
+
+    Args:
+        layers: mixtures inside a model.
+        shares: `(B, E)` for each of them: how much of each expert's answer a row gets.
+    """
     hooks = [
         layer.register_forward_hook(
             lambda module, given, out, own=own: module.combine(given[0], own.to(given[0]))

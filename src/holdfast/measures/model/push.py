@@ -45,6 +45,12 @@ class Pixels:
 def verdict(oracles: Sequence[Model], x: Tensor, y: Tensor, rule: Rule) -> Tensor:
     """`(B,)` bool: whether the oracles see the label, by vote or by mean probability.
 
+    Args:
+        oracles: models that judge.
+        x: inputs.
+        y: `(B,)` labels.
+        rule: `majority`, `all`, or `mean` for the answer of the mean probability.
+
     Cost: one forward pass of each oracle.
     """
     with torch.no_grad():

@@ -46,7 +46,15 @@ def counts(tags: Tensor, gold: Tensor) -> Tensor:
 
 
 def entity_f1(tags: Tensor, gold: Tensor) -> Scores:
-    """Micro precision, recall and F1 of entities `(B, T)` tags; with none in either all are 1."""
+    """Micro precision, recall and F1 of entities `(B, T)` tags; with none in either all are 1.
+
+    Args:
+        tags: `(B, T)` tags of the model.
+        gold: `(B, T)` true tags; -100 does not count.
+
+    Raises:
+        ShapeError: unless both are `(B, T)`.
+    """
     right, found, there = counts(tags, gold).sum(0).tolist()
     if found == there == 0:
         return Scores(1.0, 1.0, 1.0)

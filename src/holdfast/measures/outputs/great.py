@@ -71,7 +71,12 @@ def great_sample_size(error: float, alpha: float = 0.05) -> int:
 
 
 def hoeffding(n: int, alpha: float) -> float:
-    """Half the width of the interval of a mean of n scores."""
+    """Half the width of the interval of a mean of n scores.
+
+    Args:
+        n: how many scores.
+        alpha: the interval covers the mean with probability at least 1 - alpha.
+    """
     return MOST * sqrt(log(2 / alpha) / (2 * n)) if n else MOST
 
 
@@ -141,7 +146,12 @@ def great_score(
 
 
 def rank_agreement(scores: Sequence[float] | Tensor, others: Sequence[float] | Tensor) -> float:
-    """Spearman correlation of two rankings of the same models; 0 where one is constant."""
+    """Spearman correlation of two rankings of the same models; 0 where one is constant.
+
+    Args:
+        scores: one number per model.
+        others: another number for each of the same models.
+    """
     a, b = (torch.as_tensor(v, dtype=torch.float64)[None] for v in (scores, others))
     return float(rank_correlation(a, b)[0])
 

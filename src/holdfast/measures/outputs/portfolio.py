@@ -20,7 +20,15 @@ Error = Callable[[Tensor, Tensor], float]
 
 
 def log_loss(shares: Tensor, y: Tensor) -> float:
-    """Mean negative logarithm of the share of the label."""
+    """Mean negative logarithm of the share of the label.
+
+    Args:
+        shares: `(B, K)` probabilities of the classes; those below 1e-12 count as that.
+        y: `(B,)` labels.
+
+    Returns:
+        In nats, at least 0.
+    """
     own = shares.double().gather(1, y[:, None]).clamp(min=1e-12)
     return float(-own.log().mean())
 

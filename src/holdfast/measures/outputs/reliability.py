@@ -59,7 +59,16 @@ class Reliability:
 
 @dataclass(frozen=True)
 class Binning:
-    """How an error is read off confidences; the settings of `ece`."""
+    """How an error is read off confidences; the settings of `ece`.
+
+    Args:
+        bins: how many.
+        scheme: bins of equal width, or of as many rows each.
+        norm: of the gaps over bins.
+        of: which confidences: that of the answer, or those of all classes.
+        debias: take off what chance adds to a squared gap; for `norm="l2"` only.
+        threshold: probabilities of classes below it do not count, in [0, 1).
+    """
 
     bins: int = 15
     scheme: Scheme = "width"

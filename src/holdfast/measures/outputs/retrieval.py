@@ -60,7 +60,13 @@ def mrr(scores: Tensor, relevance: Tensor, *, k: int = 10) -> Tensor:
 
 
 def drop_rate(after: float, before: float, *, least: float = 0.01) -> float:
-    """(after - before) / before, the denominator no smaller than `least`: a loss is negative."""
+    """(after - before) / before, the denominator no smaller than `least`: a loss is negative.
+
+    Args:
+        after: the score under the change.
+        before: the score without it.
+        least: smallest denominator.
+    """
     return (after - before) / max(abs(before), least)
 
 

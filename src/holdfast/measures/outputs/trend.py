@@ -7,9 +7,8 @@ from torch import Tensor
 
 from holdfast.core.catalog import register
 from holdfast.core.dice import Dice
-from holdfast.core.errors import ShapeError
 from holdfast.core.goal import Outputs
-from holdfast.core.inputs import some_rows
+from holdfast.core.inputs import same_shape, some_rows
 from holdfast.core.ranges import inside
 from holdfast.core.records import Reading
 from holdfast.measures.outputs.labelled import labelled
@@ -105,12 +104,8 @@ def reproduction_score(claimed: Tensor, found: Tensor) -> float:
     Raises:
         ShapeError: unless there are as many of both, and one at least.
     """
-    if claimed.shape != found.shape or not claimed.numel():
-        raise ShapeError(
-            "reproduction_score: needs as many found scores as claimed ones, got "
-            f"{tuple(found.shape)} for {tuple(claimed.shape)}",
-            fix="Give both as tensors of the same scores in the same order.",
-        )
+    same_shape("reproduction_score", claimed=claimed, found=found)
+    some_rows(claimed.flatten(), "reproduction_score", what="score")
     gap = found.double() - claimed.double()
     return 100 - float(gap.mean().abs() + gap.std(correction=0))
 
@@ -130,11 +125,7 @@ def backtest(signals: Tensor, prices: Tensor, cost: float = 0.0) -> float:
         ShapeError: unless there are as many prices as signals.
     """
     inside("[0, inf)", "backtest", cost=cost)
-    if signals.shape != prices.shape:
-        raise ShapeError(
-            f"backtest: {len(signals)} signals for {len(prices)} prices",
-            fix="Give one signal per price, of the same days.",
-        )
+    same_shape("backtest", signals=signals, prices=prices)
     told = torch.where(signals != 1, torch.arange(len(signals)), -1).cummax(0).values
     held = torch.where(told >= 0, (signals[told.clamp(min=0)] == 2).double(), 0.0)
     gain = (held[:-1] * prices.double().diff()).sum()

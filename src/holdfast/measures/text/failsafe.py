@@ -21,7 +21,12 @@ def f_score(precision: float, recall: float, beta: float = 1.0) -> float:
 
 
 def compliant(relevance: Tensor, threshold: float = 4) -> Tensor:
-    """Which grades of a judge (1 to 6) count as a fitting answer; NaN does not."""
+    """Which grades of a judge (1 to 6) count as a fitting answer; NaN does not.
+
+    Args:
+        relevance: grades, of any shape.
+        threshold: the lowest grade that counts.
+    """
     return relevance >= threshold
 
 

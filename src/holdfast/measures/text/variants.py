@@ -150,5 +150,10 @@ def variant_effect(
 
 
 def drop_rate(before: float, after: float) -> float:
-    """1 - after / before: undefined at 0, not symmetric, unbounded below; for comparison only."""
+    """1 - after / before: undefined at 0, not symmetric, unbounded below; for comparison only.
+
+    Args:
+        before: the score without a change.
+        after: the score under it.
+    """
     return 1 - after / before if before else float("nan")
