@@ -97,6 +97,8 @@ def test_filtration_keeps_what_fools_all_models():
         i for i in rows.tolist() if i >= 150
     }
     with pytest.raises(ConfigError):
+        adversarial_filtration(models, blind, most=1.5)
+    with pytest.raises(ShapeError):
         adversarial_filtration([], blind)
     with pytest.raises(ShapeError):
         adversarial_filtration(models, Batches(x=x, y=torch.full((300,), -100)))

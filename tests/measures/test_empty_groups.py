@@ -45,11 +45,11 @@ def test_the_weight_of_an_empty_group_falls_to_the_others() -> None:
 
 
 def test_no_group_at_all_is_refused() -> None:
-    with pytest.raises(ShapeError, match="belongs to a group"):
+    with pytest.raises(ShapeError, match="labelled row of a group"):
         group_accuracy(Z, Y, groups=torch.zeros(60, 3, dtype=torch.bool))
-    with pytest.raises(ShapeError, match="no row is labelled"):
+    with pytest.raises(ShapeError, match="needs one labelled row"):
         group_accuracy(Z[:0], Y[:0], groups=HALVES[:0])
-    with pytest.raises(ShapeError, match="no rows"):
+    with pytest.raises(ShapeError, match="needs one row"):
         rate_gaps(Y[:0], Y[:0], Y[:0])
 
 
@@ -85,12 +85,12 @@ def test_classes_and_groups_without_rows_are_no_slices() -> None:
 
 def test_weight_that_lies_on_empty_groups_alone_is_refused() -> None:
     groups = torch.where(HALVES == 1, 2, 0)
-    with pytest.raises(ConfigError, match="without rows"):
+    with pytest.raises(ConfigError, match="empty groups"):
         group_accuracy(Z, Y, groups=groups, weights=torch.tensor([0.0, 1.0, 0.0]))
 
 
 def test_a_mask_without_columns_is_refused() -> None:
-    with pytest.raises(ShapeError, match="belongs to a group"):
+    with pytest.raises(ShapeError, match="labelled row of a group"):
         group_accuracy(Z, Y, groups=torch.zeros(60, 0, dtype=torch.bool))
 
 

@@ -64,11 +64,11 @@ def test_synergy_is_what_both_cost_beyond_the_worse():
 
 def test_unequal_questions_are_refused():
     four = _four()
-    with pytest.raises(ConfigError, match="same combinations"):
+    with pytest.raises(ConfigError, match="versions differ"):
         over_time({"old": four["old"], "new": {"clean": Y}}, Y)
     with pytest.raises(ConfigError, match="no combination"):
         over_time(four, Y, clean="plain")
-    with pytest.raises(ShapeError, match="at least one"):
+    with pytest.raises(ShapeError, match="one answer per item"):
         over_time(four, Y[:3])
 
 

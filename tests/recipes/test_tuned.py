@@ -57,7 +57,7 @@ def test_rises_are_never_negative_and_grow_with_the_radius():
 
 def test_what_cannot_be_measured():
     data = split(0, 8)[0]
-    with pytest.raises(ConfigError, match="positive"):
+    with pytest.raises(ConfigError, match="at least 1"):
         robust_criticality(nn.Linear(64, 10), data, steps=0)
     with pytest.raises(Unsupported, match="labelled"):
         robust_criticality(nn.Linear(64, 10), replace(data, y=torch.full((8,), -100)))

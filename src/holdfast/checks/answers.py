@@ -86,7 +86,10 @@ class Answers:
         if z.dim() == 1 or z.shape[1] == 1:
             return {"answer": z.reshape(len(x)).numpy()}
         if z.dim() != 2:
-            raise ShapeError(f"the model answers {tuple(z.shape[1:])} numbers per row, not classes")
+            raise ShapeError(
+                f"the model answers {tuple(z.shape[1:])} numbers per row, not classes",
+                fix="Give a model that returns classes as logits (B, K), or one number per row.",
+            )
         good, p = z.isfinite().all(1), z.softmax(1)
         p = torch.where(good[:, None], p, torch.nan)
         label = np.empty(len(x), object)

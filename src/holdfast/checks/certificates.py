@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import ClassVar
 
-from torch import Tensor
-
+from holdfast.checks.given import model_of
 from holdfast.checks.ladder import rungs
 from holdfast.checks.local import threats
 from holdfast.checks.rows import sample
@@ -16,6 +15,7 @@ from holdfast.core.dice import Dice
 from holdfast.core.errors import Unsupported
 from holdfast.core.fields import Count, Inner, Part, settings
 from holdfast.core.goal import Untargeted
+from holdfast.core.inputs import one_tensor
 from holdfast.core.kinds import Attack, Batches, Certifier, Check, Threat
 from holdfast.core.records import Cell, Figure, Finding, Reading, Severity, Subject
 from holdfast.run.bracket import Bracket, bracket
@@ -59,8 +59,7 @@ class Certificates(Check):
 
     def __call__(self, subject: Subject) -> Iterator[Finding]:
         batches = sample(subject, self.limit)
-        if subject.model is None or not isinstance(batches.x, Tensor):
-            raise Unsupported("certificates need one tensor of inputs")
+        one_tensor(batches.x, "certificates")
         refusals: list[str] = []
         notes: list[str] = []
         for threat in threats(subject):
@@ -84,9 +83,7 @@ class Certificates(Check):
 
     def _bracket(self, subject: Subject, batches: Batches, threat: Threat) -> Bracket:
         """What is proved and what breaks within one threat."""
-        model, x = subject.model, batches.x
-        if model is None or not isinstance(x, Tensor):
-            raise Unsupported("certificates need one tensor of inputs")
+        model, x = model_of(subject), one_tensor(batches.x, "certificates")
         ask = partial(
             bracket,
             model,
@@ -105,7 +102,7 @@ class Certificates(Check):
                 raise
             raise Unsupported("; ".join(alone.notes), fix=refusal.fix) from None
         if not found.certificates and not bool(found.broken.all()):
-            raise Unsupported("; ".join(found.notes))
+            raise Unsupported("; ".join(found.notes), fix="Audit a net of supported layers.")
         return found
 
     def _finding(

@@ -13,9 +13,10 @@ from holdfast.checks.rows import sample
 from holdfast.core.catalog import entry_of, register, resolve
 from holdfast.core.data import Batches
 from holdfast.core.dice import Dice
-from holdfast.core.errors import ConfigError, Unsupported
+from holdfast.core.errors import Unsupported
 from holdfast.core.fields import Count, Inner, Part, settings
 from holdfast.core.kinds import Check, Model, Shift
+from holdfast.core.ranges import inside
 from holdfast.core.records import Cell, Figure, Finding, Reading, Severity, Subject
 from holdfast.ops.batch import rows
 from holdfast.run.forward import correct, outputs
@@ -60,8 +61,7 @@ class Corruptions(Check):
         batches = sample(subject, self.limit)
         if subject.model is None:
             return
-        if not all(0 < s <= 1 for s in self.severities):
-            raise ConfigError(f"Corruptions.severities must lie in (0, 1], got {self.severities}")
+        inside("(0, 1]", "Corruptions", severities=self.severities)
         clean = correct(outputs(subject.model, batches.x), batches.y)
         table: dict[str, list[Tensor]] = {}
         refusal = ""

@@ -8,11 +8,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from holdfast.checks.given import model_of
 from holdfast.checks.rows import sample
 from holdfast.core.catalog import register
 from holdfast.core.errors import Unsupported
 from holdfast.core.fields import Count, Inner, settings
 from holdfast.core.goal import Untargeted
+from holdfast.core.inputs import one_tensor
 from holdfast.core.kinds import Batches, Check, Model
 from holdfast.core.quiet import quiet
 from holdfast.core.records import Figure, Finding, Severity, Subject
@@ -57,13 +59,14 @@ class Curvature(Check):
 
     def __call__(self, subject: Subject) -> Iterator[Finding]:
         batches = sample(subject, self.limit)
-        if subject.model is None or not isinstance(batches.x, Tensor):
-            raise Unsupported("gradients need one tensor of inputs")
-        slope = _slopes(subject.model, batches.x, batches.y)
-        margin = -Untargeted(batches.y)(outputs(subject.model, batches.x)).double()
+        model, x = model_of(subject), one_tensor(batches.x, "curvature")
+        slope = _slopes(model, x, batches.y)
+        margin = -Untargeted(batches.y)(outputs(model, x)).double()
         right = (margin > 0) & margin.isfinite() & (slope > 0)
         if not right.any():
-            raise Unsupported("no row is right with a finite gradient")
+            raise Unsupported(
+                "no row is right with a finite gradient", fix="Give rows that the model gets right."
+            )
         distance = (margin / slope)[right]
         found = average(
             "geometry.linear_distance",
@@ -91,7 +94,7 @@ class Curvature(Check):
             readings=(found, steep),
             figures=(_histogram(distance, says),),
         )
-        yield from self._around(subject.model, sample(subject, self.few), subject.seed)
+        yield from self._around(model, sample(subject, self.few), subject.seed)
 
     def _around(self, model: Model, batches: Batches, seed: int) -> Iterator[Finding]:
         """Lipschitz constant, sharpness and the top of the Hessian's spectrum, where they exist."""
@@ -126,7 +129,10 @@ def _slopes(model: Model, x: Tensor, y: Tensor) -> Tensor:
             try:
                 (gradient,) = torch.autograd.grad(Untargeted(y[part])(model(rows)).sum(), rows)
             except RuntimeError as error:
-                raise Unsupported("the model passes no gradient to its input") from error
+                raise Unsupported(
+                    "the model passes no gradient to its input",
+                    fix="Give a model of differentiable steps: no argmax, rounding or detach.",
+                ) from error
             parts.append(gradient.flatten(1).abs().sum(1).double().cpu())
     return torch.cat(parts)
 

@@ -58,10 +58,17 @@ class Drift(Check):
         new, old = (b.take(slice(0, self.limit)) for b in (subject.batches, subject.trusted))
         now, before = (outputs(subject.model, b.x).double().softmax(-1) for b in (new, old))
         if now.dim() != 2:
-            raise Unsupported("drift of answers is told for one answer per row")
+            raise Unsupported(
+                f"drift of answers is told for one answer per row, got outputs {tuple(now.shape)}",
+                fix="Give a model that returns logits (B, K).",
+            )
         good = now.isfinite().all(1), before.isfinite().all(1)
         if min(int(g.sum()) for g in good) < 2:
-            raise Unsupported("drift needs two rows with finite answers on each side")
+            raise Unsupported(
+                "drift needs two rows with finite answers on each side",
+                fix="Give two rows or more on each side for which the model answers with finite "
+                "numbers.",
+            )
         answers = self._asked(now[good[0]], before[good[1]], "drift.answers", subject.seed)
         found = [answers]
         x, known = new.x, old.x

@@ -9,14 +9,16 @@ from typing import ClassVar
 from torch import Tensor
 
 from holdfast.checks.curves import Asked, points
+from holdfast.checks.given import model_of
 from holdfast.checks.local import local, threats
 from holdfast.checks.rows import sample
 from holdfast.checks.signs import signs
 from holdfast.core.catalog import register
 from holdfast.core.dice import Dice
-from holdfast.core.errors import Contradiction, Unsupported
+from holdfast.core.errors import Contradiction
 from holdfast.core.fields import Count, Inner, Part, settings
 from holdfast.core.goal import Untargeted
+from holdfast.core.inputs import one_tensor
 from holdfast.core.kinds import Attack, Certifier, Check, Threat
 from holdfast.core.records import Figure, Finding, Severity, Subject
 from holdfast.run.forward import correct, outputs
@@ -71,11 +73,10 @@ class Envelope(Check):
 
     def __call__(self, subject: Subject) -> Iterator[Finding]:
         batches = sample(subject, self.limit)
-        if subject.model is None or not isinstance(batches.x, Tensor):
-            raise Unsupported("an envelope needs one tensor of inputs")
-        right = correct(outputs(subject.model, batches.x), batches.y)
+        model, x = model_of(subject), one_tensor(batches.x, "an envelope")
+        right = correct(outputs(model, x), batches.y)
         for threat in threats(subject):
-            yield self._finding(subject, batches.x, batches.y, batches.index, threat, right)
+            yield self._finding(subject, x, batches.y, batches.index, threat, right)
 
     def _finding(
         self, subject: Subject, x: Tensor, y: Tensor, index: Tensor, threat: Threat, right: Tensor

@@ -9,12 +9,14 @@ import torch
 from torch import Tensor
 
 from holdfast.checks.attributions import attributions
+from holdfast.checks.given import model_of
 from holdfast.checks.rows import sample
 from holdfast.core.catalog import register, resolve
 from holdfast.core.dice import Dice
 from holdfast.core.errors import Unsupported
 from holdfast.core.fields import Count, Inner, Part, Positive, settings
 from holdfast.core.goal import Outputs, logits
+from holdfast.core.inputs import one_tensor
 from holdfast.core.kinds import Check, Explainer, Model
 from holdfast.core.quiet import quiet
 from holdfast.core.records import Finding, Reading, Severity, Subject
@@ -57,23 +59,24 @@ class ExplanationStability(Check):
 
     def __call__(self, subject: Subject) -> Iterator[Finding]:
         batches = sample(subject, self.limit)
-        x = batches.x
-        if subject.model is None or not isinstance(x, Tensor):
-            raise Unsupported("attributions need one tensor of inputs")
+        model, x = model_of(subject), one_tensor(batches.x, "an explanation", floating=True)
         dice = Dice(subject.seed, batches.index, "explanations")
         shift = 2 * dice.uniform(x.shape[1:], dtype=x.dtype) - 1
         noisy = (x + self.noise * shift).clamp(0, 1)
-        answers = outputs(subject.model, x).argmax(1)
-        same = outputs(subject.model, noisy).argmax(1) == answers
+        answers = outputs(model, x).argmax(1)
+        same = outputs(model, noisy).argmax(1) == answers
         if not same.any():
-            raise Unsupported("the noise changes every answer")
-        before = self._maps(subject.model, x[same], answers[same])
+            raise Unsupported(
+                f"noise of {self.noise:g} changes every answer",
+                fix=f"Give a smaller noise=, such as {self.noise / 10:g}.",
+            )
+        before = self._maps(model, x[same], answers[same])
         if not before.any():
             raise Unsupported(
                 "the attributions are zero everywhere: no gradient reaches the input",
                 fix="Audit the model itself, not an answer copied from it.",
             )
-        stability = rank_correlation(before, self._maps(subject.model, noisy[same], answers[same]))
+        stability = rank_correlation(before, self._maps(model, noisy[same], answers[same]))
         reading = average(
             "explanations.stability", stability, unit="rank correlation", seed=subject.seed,
             alpha=self.alpha,

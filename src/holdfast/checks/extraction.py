@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import ClassVar
 
-from torch import Tensor, nn
+from torch import Tensor
 
+from holdfast.checks.given import anew
 from holdfast.core.catalog import register, resolve
 from holdfast.core.data import Batches
 from holdfast.core.dice import Dice
@@ -58,16 +59,18 @@ class Extraction(Check):
         found = []
         for asked in dict.fromkeys(min(q, len(trusted)) for q in self.queries):
             rows = answered(model, trusted.take(slice(0, asked)))
-            copy = make(subject.seed + 1)
-            if not isinstance(copy, nn.Module):
-                raise Unsupported("a copy needs an architecture that is a torch module")
+            copy = anew(subject, subject.seed + 1, "extraction")
             resolve(self.recipe)(copy, rows, dice=Dice(subject.seed, rows.index, "extraction"))
             found.append(agreement(
                 model, copy, judge, name=f"privacy.extraction.{asked}", alpha=self.alpha,
                 seed=subject.seed,
             ))  # fmt: skip
         if not found:
-            raise Unsupported("extraction needs a budget of queries")
+            raise Unsupported(
+                f"extraction needs a budget of queries, got {self.queries} of {len(trusted)} "
+                "trusted rows",
+                fix="Give queries=(100,), and trusted rows to ask about.",
+            )
         best = max(found, key=lambda r: r.value)
         yield Finding(
             severity=Severity.WARNING if best.low > self.tolerated else Severity.INFO,

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
+from holdfast.checks.given import model_of
 from holdfast.core.catalog import resolve
 from holdfast.core.dice import Dice
-from holdfast.core.errors import Unsupported
 from holdfast.core.kinds import Threat
 from holdfast.core.records import Subject
 from holdfast.threats.ball import Additive
@@ -25,10 +25,9 @@ def threats(subject: Subject) -> Iterator[Threat]:
     Raises:
         Unsupported: if there is no model, or a threat cannot reach into it.
     """
-    if subject.model is None:
-        raise Unsupported("there is no model to attack", fix="Give a model.")
+    model = model_of(subject)
     for threat in subject.threats:
-        yield bind(threat, subject.model)
+        yield bind(threat, model)
 
 
 def local(threat: Threat, x: Tensor, dice: Dice) -> Threat:

@@ -53,7 +53,10 @@ class Membership(Check):
             for part in (subject.trusted, subject.batches)
         )
         if not len(seen) or not len(new):
-            raise Unsupported("membership needs labelled rows in both sets")
+            raise Unsupported(
+                f"membership needs labelled rows in both sets, got {len(seen)} and {len(new)}",
+                fix="Give labels y on both sides; -100 stands for no label.",
+            )
         low, high = auroc_interval(seen, new, alpha=self.alpha)
         area = Reading(
             name="privacy.membership", value=auroc(seen, new), low=low, high=high,

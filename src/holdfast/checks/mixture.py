@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
+from holdfast.checks.given import model_of
 from holdfast.checks.rows import sample
 from holdfast.core.catalog import register
 from holdfast.core.errors import Unsupported
@@ -47,11 +48,14 @@ class MixtureOfExperts(Check):
         return 400.0 * min(n, self.limit)
 
     def __call__(self, subject: Subject) -> Iterator[Finding]:
-        if subject.model is None or not subject.threats:
-            raise Unsupported("needs a model and a threat")
-        mixtures(subject.model)
+        model = model_of(subject)
+        if not subject.threats:
+            raise Unsupported(
+                "there is no threat to route under", fix="Name one: --threat linf:8/255."
+            )
+        mixtures(model)
         found = routing_stability(
-            subject.model, sample(subject, self.limit), threat=subject.threats[0],
+            model, sample(subject, self.limit), threat=subject.threats[0],
             attack=self.attack, among=self.among, alpha=self.alpha, seed=subject.seed,
             name="mixture",
         )  # fmt: skip

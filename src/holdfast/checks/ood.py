@@ -14,6 +14,7 @@ from holdfast.core.catalog import register, resolve
 from holdfast.core.dice import Dice
 from holdfast.core.errors import Unsupported
 from holdfast.core.fields import Count, Inner, Part, settings
+from holdfast.core.inputs import one_tensor
 from holdfast.core.kinds import Check, Detector, Score
 from holdfast.core.quiet import quiet
 from holdfast.core.records import Cell, Figure, Finding, Reading, Severity, Subject
@@ -67,9 +68,7 @@ class OOD(Check):
     def __call__(self, subject: Subject) -> Iterator[Finding]:
         if subject.model is None or subject.batches is None or subject.trusted is None:
             return
-        x = subject.batches.x
-        if not isinstance(x, Tensor):
-            raise Unsupported("foreign inputs are made for tensors only")
+        x = one_tensor(subject.batches.x, "a set of foreign inputs")
         y, named = subject.batches.y[: self.limit], subject.about.get("data")
         known_as = str(named.get("name", "")) if isinstance(named, Mapping) else ""
         dice = Dice(subject.seed, subject.batches.index, "ood")
@@ -98,7 +97,7 @@ class OOD(Check):
                 weakest = min(strange, key=lambda k: auroc(known, strange[k]))
                 first = name
         if main is None:
-            raise Unsupported("no detector was given")
+            raise Unsupported("no detector was given", fix='Give detectors=("detector:energy",).')
         says = (
             f"Detector {first} ranks a foreign input above a familiar one in {main.value:.1%} of "
             f"pairs; hardest is {weakest}."

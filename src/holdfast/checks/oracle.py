@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
+from holdfast.checks.given import model_of
 from holdfast.checks.rows import sample
 from holdfast.core.catalog import register
 from holdfast.core.errors import Unsupported
@@ -48,10 +49,14 @@ class OracleCheck(Check):
 
     def __call__(self, subject: Subject) -> Iterator[Finding]:
         oracles = [m for role, m in sorted(subject.others.items()) if role.startswith("oracle")]
-        if subject.model is None or not oracles:
-            raise Unsupported("there is no oracle to compare with")
+        model = model_of(subject)
+        if not oracles:
+            raise Unsupported(
+                f"there is no oracle among {sorted(subject.others) or 'no other models'}",
+                fix='Give Subject(others={"oracle": model}).',
+            )
         found = oracle_relative(
-            [subject.model, *oracles], sample(subject, self.limit), steps=self.steps,
+            [model, *oracles], sample(subject, self.limit), steps=self.steps,
             step_size=self.step_size, alpha=self.alpha, seed=subject.seed,
             name="oracle_relative",
         )  # fmt: skip

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from torch import nn
 
+from holdfast.checks.given import anew
 from holdfast.core.catalog import register, resolve
 from holdfast.core.data import Batches
 from holdfast.core.dice import Dice
@@ -76,10 +77,7 @@ class Poisoning(Check):
             yield Finding(severity=Severity.INFO, says=says)
 
     def _taught(self, subject: Subject, rows: Batches) -> nn.Module:
-        make = subject.make
-        model = make(subject.seed) if make is not None else None
-        if not isinstance(model, nn.Module):
-            raise Unsupported("retraining needs an architecture that is a torch module")
+        model = anew(subject, subject.seed, "retraining")
         resolve(self.recipe)(model, rows, dice=Dice(subject.seed, rows.index, "poisoning"))
         return model
 

@@ -145,7 +145,10 @@ def besiege(
             siege.size[left[won]] = size
         siege.lines.append(line(name, won, size[size > 0], found, threat, asked))
     if not siege.lines and n:
-        raise Unsupported(" ".join(siege.refused) or "no attack was given")
+        raise Unsupported(
+            " ".join(siege.refused) or "no attack was given",
+            fix='Give attacks=("attack:pgd",), or another one that suits the threat.',
+        )
     return siege
 
 

@@ -45,7 +45,7 @@ class Slices(Check):
         if known.dim() == 1 and not bool(known.all()):
             batches = batches.take(known.nonzero().flatten())
         if not len(batches):
-            raise Unsupported("no row is labelled")
+            raise Unsupported("no row is labelled", fix="Give labels y; -100 stands for no label.")
         right = correct(outputs(subject.model, batches.x), batches.y)
         slices = _slices(batches)
         found = [

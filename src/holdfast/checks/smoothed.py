@@ -9,14 +9,17 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from holdfast.checks.given import model_of
 from holdfast.checks.radii import curve, histogram, largest
 from holdfast.checks.rows import sample
 from holdfast.core.catalog import register, resolve
 from holdfast.core.dice import Dice
-from holdfast.core.errors import ConfigError, Unsupported
+from holdfast.core.errors import Unsupported
 from holdfast.core.fields import Count, Inner, Part, Positive, settings
 from holdfast.core.goal import Untargeted
+from holdfast.core.inputs import one_tensor
 from holdfast.core.kinds import Certifier, Check, Model, Outputs
+from holdfast.core.ranges import inside
 from holdfast.core.records import Finding, Reading, Severity, Subject
 from holdfast.defend.smoothed import smoothed
 from holdfast.run.reading import average, proportion
@@ -70,26 +73,26 @@ class SmoothedVotes(Check):
 
     def __call__(self, subject: Subject) -> Iterator[Finding]:
         batches = sample(subject, self.limit)
-        x = batches.x
-        if subject.model is None or not isinstance(x, Tensor):
-            raise Unsupported("noise is added to one tensor of inputs")
-        if not self.radii or not all(r > 0 for r in self.radii):
-            raise ConfigError(f"SmoothedVotes.radii must be positive, got {self.radii}")
+        model, x = model_of(subject), one_tensor(batches.x, "noise", floating=True)
+        inside("(0, inf]", "SmoothedVotes", radii=self.radii)
         found = resolve(self.certifier)(
-            smoothed(subject.model, sigma=self.sigma),
+            smoothed(model, sigma=self.sigma),
             x,
             Untargeted(batches.y),
             L2(radius=self.sigma * min(self.radii)),
             dice=Dice(subject.seed, batches.index, "smoothed"),
         )
         if found.radius is None:
-            raise Unsupported(f"{self.certifier} gives no radius")
+            raise Unsupported(
+                f"{self.certifier} gives no radius",
+                fix='Give certifier="certifier:smoothing", which states a radius.',
+            )
         radius, lost = found.radius.detach().cpu(), found.margin.detach().cpu() == torch.inf
         yield from self._measured(subject, radius, lost, found.confidence)
         for threat in subject.threats:
             if isinstance(threat, L2) and self.test is not None and threat.radius > 0:
                 rows = (x, batches.y, batches.index)
-                yield self._tested(subject, subject.model, rows, threat, self.test)
+                yield self._tested(subject, model, rows, threat, self.test)
 
     def _measured(
         self, subject: Subject, radius: Tensor, lost: Tensor, confidence: float

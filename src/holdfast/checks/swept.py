@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor
 
+from holdfast.checks.given import model_of
 from holdfast.core.data import Batches
 from holdfast.core.digest import digest
 from holdfast.core.errors import ShapeError, Unsupported
@@ -63,7 +64,9 @@ class Swept(Check):
         return float(len(self.data()))
 
     def __call__(self, subject: Subject) -> Iterator[Finding]:
-        raise Unsupported(f"{type(self).__name__} asks nothing")
+        raise Unsupported(
+            f"{type(self).__name__} asks nothing", fix="Ask one of its kinds: SweptClean()."
+        )
 
     def columns(self, subject: Subject, batches: Batches) -> Mapping[str, Tensor]:
         """What is kept of every row: its answer, its confidence, and whether that is right."""
@@ -121,9 +124,7 @@ class Swept(Check):
         Raises:
             Unsupported: if there is none.
         """
-        if subject.model is None:
-            raise Unsupported("there is no model to ask")
-        return subject.model
+        return model_of(subject)
 
 
 @settings

@@ -16,6 +16,7 @@ from holdfast.core.dice import Dice
 from holdfast.core.errors import Unsupported
 from holdfast.core.fields import Part, settings
 from holdfast.core.goal import Untargeted
+from holdfast.core.inputs import one_tensor
 from holdfast.core.kinds import Attack, Check, Threat
 from holdfast.core.records import Finding, Reading, Severity, Subject
 from holdfast.run.forward import correct, outputs
@@ -60,7 +61,7 @@ class SweptCorruptions(Swept):
             parts: list[Tensor] = []
             dice, model = Dice(subject.seed, batches.index, kind), self.model(subject)
             if getattr(shift, "whole", False):
-                raise Unsupported(f"shift:{kind} wants all rows at once")
+                raise Unsupported(f"shift:{kind} wants all rows", fix="Audit without --stream.")
             for k, batch in enumerate(batches):
                 own = slice(k * batches.size, (k + 1) * batches.size)
                 changed = shift(batch, severity, dice.part(own))
@@ -127,9 +128,9 @@ class SweptWorst(Swept):
         return found
 
     def _stands(self, subject: Subject, batches: Batches, threat: Threat) -> Tensor:
-        x, model = batches.x, subject.model
-        if not isinstance(x, Tensor) or model is None or getattr(threat, "coupled", False):
-            raise Unsupported("one change for all rows needs all rows at once")
+        x, model = one_tensor(batches.x, "a change for each row"), self.model(subject)
+        if getattr(threat, "coupled", False):
+            raise Unsupported(f"{threat.spec} wants all rows", fix="Audit without --stream.")
         if bool(((x < threat.low) | (x > threat.high)).any()):
             raise Unsupported(
                 f"{threat.spec} holds for inputs in [{threat.low:g}, {threat.high:g}], and rows "

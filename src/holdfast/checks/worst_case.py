@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from holdfast.checks.gallery import gallery
+from holdfast.checks.given import model_of
 from holdfast.checks.ledger import attacks, ledger, panel
 from holdfast.checks.local import threats
 from holdfast.checks.repair import Repaired, repaired
@@ -17,8 +18,8 @@ from holdfast.checks.siege import Siege, besiege
 from holdfast.core.catalog import register, resolve
 from holdfast.core.data import Batches
 from holdfast.core.dice import Dice
-from holdfast.core.errors import Unsupported
 from holdfast.core.fields import Count, Inner, Natural, Part, settings
+from holdfast.core.inputs import one_tensor
 from holdfast.core.kinds import Access, Attack, Check, Model, Threat
 from holdfast.core.records import Finding, Severity, Subject
 from holdfast.run.reading import proportion
@@ -138,12 +139,10 @@ def _fitting(subject: Subject, limit: int, threat: Threat) -> tuple[Model, Batch
     Raises:
         Unsupported: if there is no model, or inputs are no single tensor.
     """
-    one = sample(subject, 1).x
-    if subject.model is None or not isinstance(one, Tensor):
-        raise Unsupported("attacks need a model and one tensor of inputs")
+    model, one = model_of(subject), one_tensor(sample(subject, 1).x, "an attack")
     most = max(NUMBERS // max(threat.none(one).numel(), 1), 1)
     batches = sample(subject, min(limit, most))
-    return subject.model, batches, batches.x  # type: ignore[return-value]  # as one row's
+    return model, batches, one_tensor(batches.x, "an attack")
 
 
 def _passes(part: Part[Attack]) -> float:

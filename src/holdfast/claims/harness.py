@@ -71,7 +71,8 @@ class Claim:
 
     def __post_init__(self) -> None:
         if not self.mutants or not self.seeds:
-            raise ConfigError(f"claim {self.paper}: needs at least one mutant and one seed")
+            raise ConfigError(f"claim {self.paper}: needs at least one mutant and one seed",
+                              fix="Give mutants={'name': bug} and seeds=(0, 1).")  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -8,18 +8,15 @@ from torch import Tensor, nn
 from holdfast.claims.small_net import digits, trained
 from holdfast.core.catalog import with_settings
 from holdfast.core.data import Batches
-from holdfast.core.errors import Unsupported
 from holdfast.core.goal import Untargeted
+from holdfast.core.inputs import one_tensor
 from holdfast.core.kinds import Attack, Model
 from holdfast.threats.ball import Additive
 
 
 def flat(rows: Batches) -> Tensor:
     """Images as flat rows."""
-    x = rows.x
-    if not isinstance(x, Tensor):
-        raise Unsupported("only images can be laid flat")
-    return x.flatten(1)
+    return one_tensor(rows.x, "laying flat").flatten(1)
 
 
 def scene(seed: int, count: int) -> tuple[nn.Module, Tensor, Untargeted]:

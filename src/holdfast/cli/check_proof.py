@@ -26,7 +26,11 @@ def check_proof(
     """
     for place in (network, spec, proof):
         if not Path(place).is_file():
-            raise ConfigError(f"there is no file {place}", fix="Check the path.", code="E0189")
+            raise ConfigError(
+                f"there is no file {place}",
+                fix=f"Name a file that exists; ls {Path(place).parent} lists what is there.",
+                code="E0189",
+            )
     from holdfast.certify.checker import Rejected, check
 
     try:

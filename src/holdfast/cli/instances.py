@@ -25,7 +25,11 @@ def instances(index: Path) -> list[Row]:
         ConfigError: if it has no columns onnx and vnnlib.
     """
     if not index.is_file():
-        raise ConfigError(f"there is no file {index}", fix="Check the path.", code="E0189")
+        raise ConfigError(
+            f"there is no file {index}",
+            fix=f"Name a file that exists; ls {index.parent} lists what is there.",
+            code="E0189",
+        )
     with index.open(encoding="utf-8", newline="") as file:
         lines = [line for line in csv.reader(file) if line]
     if lines and "onnx" in lines[0] and "vnnlib" in lines[0]:

@@ -162,6 +162,10 @@ class Dice:
 def dice_or(dice: Dice | None, count: int) -> Dice:
     """The given dice, or those of seed 0 for `count` rows.
 
+    Args:
+        dice: what the caller was given, or None.
+        count: how many rows will draw.
+
     Raises:
         ShapeError: if the given dice have another number of rows.
     """

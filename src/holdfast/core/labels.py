@@ -42,6 +42,10 @@ def largest(y: Tensor, who: str, *, unlabelled: bool = True) -> int:
 def one_each(y: Tensor, who: str) -> None:
     """Raise unless there is one label per row.
 
+    Args:
+        y: labels.
+        who: asks; the message begins with it.
+
     Raises:
         ShapeError: for labels of another shape than (B,).
     """
@@ -70,7 +74,16 @@ def within(top: int, classes: int, who: str) -> None:
 
 
 def named(y: Tensor, classes: int, who: str) -> None:
-    """Raise unless every label but -100 is the number of an output: `largest` and `within`."""
+    """Raise unless every label but -100 is the number of an output: `largest` and `within`.
+
+    Args:
+        y: labels of any shape.
+        classes: how many outputs there are.
+        who: asks; the message begins with it.
+
+    Raises:
+        ShapeError: E0210 and E0212.
+    """
     within(largest(y, who), classes, who)
 
 

@@ -114,7 +114,16 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of one check: findings, an error, or the reason why it did not run."""
+    """What became of one check: findings, an error, or the reason why it did not run.
+
+    Args:
+        check: catalogue key, such as `check:worst-case`.
+        question, section: what the check asks, in words, and where in the report it stands.
+        findings: what it found.
+        seconds: what it took.
+        error, skipped: why it broke off, or did not run; empty if neither.
+        cell: digest of everything that the outcome depends on.
+    """
 
     check: str  # catalogue key, e.g. "check:worst-case"
     question: str = ""
@@ -133,7 +142,14 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """All outcomes of a suite on one subject, with what identifies both."""
+    """All outcomes of a suite on one subject, with what identifies both.
+
+    Args:
+        suite: its name.
+        subject: plain values: name, digests, shapes, counts, classes, threats.
+        outcomes: one per check, in the order of the suite.
+        seed: from which every draw of the audit is derived.
+    """
 
     suite: str
     subject: Mapping[str, Any]  # plain values: name, digests, shapes, counts, classes, threats

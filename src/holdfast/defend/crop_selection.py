@@ -10,10 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from holdfast.core.catalog import register
-from holdfast.core.errors import ConfigError, Unsupported
+from holdfast.core.errors import Unsupported
 from holdfast.core.fields import Share
 from holdfast.core.goal import logits
 from holdfast.core.kinds import Model
+from holdfast.core.ranges import inside
 
 LEVELS = 255  # grey levels that scores tell apart
 LARGEST = 64  # absolute value of the kernels
@@ -78,7 +79,11 @@ class CropSelected:
     def __call__(self, x: Tensor) -> Tensor:
         """Logits `(B, K)` of the base on the windows, enlarged to the size of the images."""
         if not isinstance(x, Tensor) or x.dim() not in (2, 4) or not x.is_floating_point():
-            raise Unsupported("crop selection needs images (B, C, H, W) or signals (B, n)")
+            raise Unsupported(
+                "crop selection needs images (B, C, H, W) or signals (B, n), got "
+                f"{tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__}",
+                fix="Give one floating-point tensor of two or four axes.",
+            )
         images = x if x.dim() == 4 else x[:, None, None]
         if self.share == 0 or not len(x):
             return logits(self.base(x))
@@ -117,8 +122,7 @@ def crop_selection(
     Unlike the paper: scores are exact whole numbers from two random kernels, and the bound on
     changed windows is our derivation.
     """
-    if not 0 <= share < 1:
-        raise ConfigError(f"crop_selection: share must lie in [0, 1), got {share}")
+    inside("[0, 1)", "crop_selection", share=share)
     return CropSelected(model, share, cyclic, seed)
 
 

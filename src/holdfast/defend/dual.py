@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from holdfast.core.catalog import register
-from holdfast.core.errors import ConfigError, ShapeError
+from holdfast.core.errors import ShapeError
 from holdfast.core.fields import Count, Ingredient, NonNegative, ingredient, settings
 from holdfast.core.goal import Outputs, logits
 from holdfast.core.kinds import Model
+from holdfast.core.ranges import inside
 from holdfast.defend.smoothed import Smoothed
 
 
@@ -127,7 +128,6 @@ class DualSmoothing:
         Raises:
             ConfigError: for an infinite sigma.
         """
-        if not self.sigma < float("inf"):
-            raise ConfigError(f"DualSmoothing: sigma must be finite, got {self.sigma}")
+        inside("[0, inf)", "DualSmoothing", sigma=self.sigma)
         right = model if self.right is None else self.right
         return DualSmoothed(model, right, self.sigma, self.samples, self.seed)

@@ -118,7 +118,11 @@ class Restored:
     def __call__(self, x: Tensor) -> Tensor:
         """Logits of the base on moved inputs; slopes pass as if the move did not depend on x."""
         if not isinstance(x, Tensor) or x.dim() not in (2, 4) or not x.is_floating_point():
-            raise Unsupported("equivariance restoration needs images (B, C, H, W) or rows (B, n)")
+            raise Unsupported(
+                "equivariance restoration needs images (B, C, H, W) or rows (B, n), got "
+                f"{tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__}",
+                fix="Give one floating-point tensor of two or four axes.",
+            )
         if not len(x) or not self.how.steps or not self.how.radius:
             return logits(self.base(x))
         return logits(self.base(x + self.move(x).detach()))

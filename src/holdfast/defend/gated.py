@@ -54,7 +54,10 @@ def _normal(model: Model, batches: Batches) -> tuple[float, float]:
             model.eval()
         parts = [uncertainty(logits(model(b.x))).double() for b in batches]
     if not parts or sum(len(p) for p in parts) < 2:
-        raise Unsupported("a gate needs at least two rows of each kind")
+        raise Unsupported(
+            f"a gate needs two rows or more of each kind, got {sum(len(p) for p in parts)}",
+            fix="Give two usual and two spoilt rows or more.",
+        )
     u = torch.cat(parts)
     return float(u.mean()), max(float(u.std()), 1e-3)
 

@@ -37,7 +37,10 @@ class Mapped:
             return out
         z = logits(out)
         if z.shape[-1] != len(self.weights):
-            raise Unsupported(f"weights of {len(self.weights)} do not fit {z.shape[-1]} classes")
+            raise Unsupported(
+                f"weights of {len(self.weights)} classes do not fit {z.shape[-1]} outputs",
+                fix="Fit the matrix anew on a model of as many classes.",
+            )
         return with_logits(out, z @ z.new_tensor(self.weights).T + z.new_tensor(self.offsets))
 
 
@@ -76,7 +79,10 @@ class MatrixScaling:
         """The model with its logits mapped."""
         sides = {len(row) for row in self.weights} | {len(self.weights), len(self.offsets)}
         if len(sides) != 1:
-            raise ShapeError(f"weights and offsets of different sizes {sorted(sides)}")
+            raise ShapeError(
+                f"weights and offsets of different sizes {sorted(sides)}",
+                fix="Give weights (K, K) and offsets (K,) for the K classes of the model.",
+            )
         return Mapped(model, self.weights, self.offsets)
 
     def fit(self, model: Model, trusted: Batches) -> MatrixScaling:

@@ -42,7 +42,10 @@ class Remapped:
             return out
         z = logits(out)
         if z.shape[-1] != len(self.knots):
-            raise Unsupported(f"{len(self.knots)} curves do not fit {z.shape[-1]} classes")
+            raise Unsupported(
+                f"{len(self.knots)} curves do not fit {z.shape[-1]} classes",
+                fix="Fit the curves anew on a model of as many classes.",
+            )
         p = z.double().softmax(-1)
         new = torch.stack(
             [curve(p[..., k], *pair) for k, pair in enumerate(self._curves(p))], -1
@@ -66,7 +69,11 @@ def curve(p: Tensor, knots: Tensor, heights: Tensor) -> Tensor:
 
 def _checked(knots: Curves, heights: Curves) -> None:
     if [len(k) for k in knots] != [len(h) for h in heights] or not all(map(len, knots)):
-        raise ShapeError("every class needs as many heights as knots, and one at least")
+        raise ShapeError(
+            "every class needs as many heights as knots, and one at least, got "
+            f"{[len(k) for k in knots]} knots and {[len(h) for h in heights]} heights",
+            fix="Give one height per knot in each class.",
+        )
 
 
 @register(

@@ -10,10 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from holdfast.core.catalog import register
-from holdfast.core.errors import ConfigError, ShapeError
+from holdfast.core.errors import ShapeError
 from holdfast.core.fields import NonNegative
 from holdfast.core.goal import Outputs, logits
+from holdfast.core.inputs import some_rows
 from holdfast.core.kinds import Model
+from holdfast.core.ranges import inside
 
 
 class Tracer(nn.Module):
@@ -105,8 +107,7 @@ def traced(
 
     Cost: one forward pass of the tracer per row.
     """
-    if not 0 <= weight < float("inf"):
-        raise ConfigError(f"traced: weight must not be negative, got {weight}")
+    inside("[0, inf)", "traced", weight=weight)
     return Traced(model, tracer, weight=weight, seed=seed)
 
 
@@ -150,8 +151,8 @@ def trace(
 
     Cost: one forward pass of each tracer per row and trusted row.
     """
-    if not copies or not len(x):
-        raise ShapeError("trace: needs at least one copy and one row")
+    some_rows(copies, "trace", what="copy")
+    some_rows(x, "trace")
     found = []
     with torch.no_grad():
         for copy in copies:

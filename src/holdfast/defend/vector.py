@@ -37,7 +37,10 @@ class Scaled:
             return out
         z = logits(out)
         if z.shape[-1] != len(self.scales):
-            raise Unsupported(f"{len(self.scales)} scales do not fit {z.shape[-1]} classes")
+            raise Unsupported(
+                f"{len(self.scales)} scales do not fit {z.shape[-1]} classes",
+                fix="Fit the scales anew on a model of as many classes.",
+            )
         changed = z * z.new_tensor(self.scales) + z.new_tensor(self.offsets)
         return with_logits(out, changed)
 
@@ -73,7 +76,10 @@ class VectorScaling:
     def __call__(self, model: Model) -> Scaled:
         """The model with its logits scaled and moved."""
         if len(self.scales) != len(self.offsets):
-            raise ShapeError(f"{len(self.scales)} scales but {len(self.offsets)} offsets")
+            raise ShapeError(
+                f"{len(self.scales)} scales but {len(self.offsets)} offsets",
+                fix="Give one scale and one offset per class.",
+            )
         return Scaled(model, self.scales, self.offsets)
 
     def fit(self, model: Model, trusted: Batches) -> VectorScaling:

@@ -84,7 +84,11 @@ class ArtefactGate(Detector):
         """
         x = trusted.x
         if not isinstance(x, Tensor) or x.dim() != 5 or not len(x):
-            raise Unsupported("ArtefactGate learns from volumes (B, 1, D, H, W)")
+            raise Unsupported(
+                "ArtefactGate learns from volumes (B, 1, D, H, W), got "
+                f"{tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__}",
+                fix="Give trusted volumes as one tensor of five axes, one row or more.",
+            )
         dice = Dice(self.seed, trusted.index, "artefacts")
         bad = spoiled(trusted, self.kinds or KINDS, dice)
         both = torch.cat([x, bad.x])  # type: ignore[list-item]

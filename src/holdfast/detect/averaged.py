@@ -12,6 +12,7 @@ from holdfast.core.data import UNLABELLED, Batches
 from holdfast.core.dice import Dice
 from holdfast.core.errors import Unsupported
 from holdfast.core.goal import logits
+from holdfast.core.inputs import one_tensor
 from holdfast.core.kinds import Model
 from holdfast.core.quiet import quiet
 from holdfast.detect.conformal import Conformal
@@ -41,8 +42,7 @@ class Averaged:
 
     def __call__(self, x: Inputs, dice: Dice) -> tuple[Tensor, Tensor, Tensor]:
         """`(B, K)` each: mean and unbiased variance of what is mapped, and the plain mean."""
-        if not isinstance(x, Tensor) or not x.is_floating_point():
-            raise Unsupported("detector:robust-conformal needs one tensor of numbers as input")
+        x = one_tensor(x, "detector:robust-conformal", floating=True)
         per = max(1, NUMBERS // max(1, x[:1].numel() * self.samples))
         parts = [
             self._some(x[i : i + per], dice.part(slice(i, i + per)))
@@ -56,7 +56,10 @@ class Averaged:
         with quiet(self.model):
             z = logits(self.model((x[:, None] + noise).flatten(0, 1)))
         if z.dim() != 2:
-            raise Unsupported(f"detector:robust-conformal needs logits (B, K), got {z.dim()} axes")
+            raise Unsupported(
+                f"detector:robust-conformal needs logits (B, K), got {z.dim()} axes",
+                fix="Give a model that returns logits (B, K).",
+            )
         base = Conformal(strangeness=self.rule.strangeness)
         plain = base.of(z, torch.ones(len(z), device=z.device)).clamp(0, 1)
         plain = plain.masked_fill(~z.isfinite().all(1, keepdim=True), torch.nan)

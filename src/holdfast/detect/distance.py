@@ -141,7 +141,10 @@ class Mahalanobis(Detector):
         known, y = trusted_features(model, trusted, self.layer)
         known, y = known[y >= 0], y[y >= 0]
         if y.dim() != 1 or len(y) == 0:
-            raise Unsupported("Mahalanobis needs trusted rows with one label each")
+            raise Unsupported(
+                f"Mahalanobis needs trusted rows with one label each, got labels {tuple(y.shape)}",
+                fix="Give trusted rows with labels (B,) from 0 on.",
+            )
         classes, own = y.unique(return_inverse=True)
         zero = known.new_zeros(len(classes), known.shape[1])
         means = zero.index_add(0, own, known) / own.bincount()[:, None]

@@ -42,13 +42,19 @@ def features(model: Model, x: Inputs, layer: str = LAST) -> Tensor:
     with quiet(model), _listening(model, layer, seen):
         out = logits(model(x))
     if layer != LAST and len(seen) != 1:
-        raise Unsupported(f"module {layer!r} was called {len(seen)} times for one input")
+        raise Unsupported(
+            f"module {layer!r} was called {len(seen)} times for one input",
+            fix="Name a module that runs once per input, such as the last layer before the head.",
+        )
     return _flat(seen[-1] if seen else out, len(out))
 
 
 def _flat(found: Tensor, rows: int) -> Tensor:
     if len(found) != rows:
-        raise Unsupported(f"features have {len(found)} rows for {rows} inputs")
+        raise Unsupported(
+            f"features have {len(found)} rows for {rows} inputs",
+            fix="Name a module that returns one tensor, rows first.",
+        )
     if found.dim() == 4:  # channels first
         return found.mean((2, 3)).double()
     return (found if found.dim() <= 2 else found.flatten(1, -2).mean(1)).double()
@@ -90,7 +96,10 @@ def trusted_features(model: Model, trusted: Batches, layer: str) -> tuple[Tensor
     labels = torch.cat([p[1] for p in parts]).to(found.device)
     good = found.isfinite().all(1)
     if not bool(good.any()):
-        raise Unsupported("no trusted row has finite features")
+        raise Unsupported(
+            "no trusted row has finite features",
+            fix="Give trusted rows without NaN, and a model whose features are finite on them.",
+        )
     return found[good], labels[good]
 
 

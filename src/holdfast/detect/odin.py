@@ -9,9 +9,9 @@ from torch import Tensor
 
 from holdfast.core.catalog import register
 from holdfast.core.data import Batches
-from holdfast.core.errors import Unsupported
 from holdfast.core.fields import NonNegative, Positive, settings
 from holdfast.core.goal import logits
+from holdfast.core.inputs import one_tensor, with_slope
 from holdfast.core.kinds import Detector, Model, Score
 from holdfast.core.quiet import quiet
 from holdfast.detect.features import ANSWER, distrust, features
@@ -33,15 +33,12 @@ class Stepped:
     step: float
 
     def __call__(self, x: Inputs, y: Tensor | None = None) -> Tensor:
-        if not isinstance(x, Tensor) or not x.is_floating_point():
-            raise Unsupported("detector:odin needs one tensor of numbers as input")
+        x = one_tensor(x, "detector:odin", floating=True)
         if self.step:
             with quiet(self.model), torch.enable_grad():
                 start = x.detach().requires_grad_()
                 sure = self._sure(logits(self.model(start)))
-                # A model without a way back to its input has no slope to follow.
-                if not sure.requires_grad:
-                    raise Unsupported("detector:odin needs gradients with respect to the input")
+                with_slope(sure, "detector:odin")
                 (slope,) = torch.autograd.grad(sure.sum(), start)
             x = x + self.step * slope.sign()
         z = features(self.model, x, ANSWER)

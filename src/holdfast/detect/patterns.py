@@ -10,9 +10,10 @@ from torch import Tensor
 from holdfast.certify.patterns import Patterns
 from holdfast.core.catalog import register
 from holdfast.core.data import UNLABELLED, Batches
-from holdfast.core.errors import ShapeError, Unsupported
+from holdfast.core.errors import ShapeError
 from holdfast.core.fields import Share, settings
 from holdfast.core.goal import logits
+from holdfast.core.inputs import one_tensor
 from holdfast.core.kinds import Detector, Model, Score
 from holdfast.core.quiet import quiet
 from holdfast.ops.batch import Inputs
@@ -31,8 +32,7 @@ class PatternScore:
     patterns: Patterns
 
     def __call__(self, x: Inputs, y: Tensor | None = None) -> Tensor:
-        if not isinstance(x, Tensor):
-            raise Unsupported("activation patterns need inputs as one tensor", fix="Give one.")
+        x = one_tensor(x, "activation patterns")
         if not len(x):
             return torch.zeros(0, dtype=torch.float64)
         with quiet(self.model), torch.no_grad():
@@ -72,8 +72,10 @@ class ActivationPattern(Detector):
             ConfigError: for a share of one half or less.
             ShapeError: if no trusted row has a label.
         """
-        if not isinstance(trusted.x, Tensor):
-            raise Unsupported("activation patterns need inputs as one tensor", fix="Give one.")
+        known = one_tensor(trusted.x, "activation patterns")
         if not bool((trusted.y != UNLABELLED).any()):
-            raise ShapeError(f"activation patterns: none of {len(trusted.y)} rows has a label")
-        return PatternScore(model, Patterns.mine(model, trusted.x, trusted.y, share=self.share))
+            raise ShapeError(
+                f"activation patterns: none of {len(trusted.y)} rows has a label",
+                fix="Give labels y, numbered from 0; -100 stands for no label.",
+            )
+        return PatternScore(model, Patterns.mine(model, known, trusted.y, share=self.share))

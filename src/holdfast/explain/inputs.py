@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from holdfast.core.errors import ShapeError, Unsupported
+from holdfast.core.errors import ShapeError
+from holdfast.core.inputs import one_tensor
 from holdfast.core.kinds import Model, Readout
 from holdfast.core.quiet import quiet
 from holdfast.ops.derivative import gradient
@@ -18,7 +19,7 @@ def slope(model: Model, x: Tensor, readout: Readout, name: str) -> Tensor:
         Unsupported: if the input is not one floating-point tensor.
         ShapeError: if the readout does not give one number per row.
     """
-    _floating(x, name)
+    one_tensor(x, name, floating=True)
 
     def value(leaf: Tensor) -> Tensor:
         found = readout(model(leaf))
@@ -33,17 +34,9 @@ def slope(model: Model, x: Tensor, readout: Readout, name: str) -> Tensor:
         return gradient(value, x)
 
 
-def _floating(x: object, name: str) -> None:
-    if not isinstance(x, Tensor) or not x.is_floating_point():
-        raise Unsupported(
-            f"{name} needs one tensor of floating-point inputs",
-            fix="Give inputs as one floating-point tensor, rows first.",
-        )
-
-
 def start_of(x: Tensor, baseline: Tensor | None, name: str) -> Tensor:
     """The baseline, spread over all rows; zeros where none is given."""
-    _floating(x, name)
+    one_tensor(x, name, floating=True)
     if baseline is None:
         return torch.zeros_like(x)
     try:

@@ -12,8 +12,9 @@ from torch.func import functional_call
 
 from holdfast.core.catalog import register, resolve
 from holdfast.core.data import Batch
-from holdfast.core.errors import ConfigError, ShapeError, Unsupported
+from holdfast.core.errors import ConfigError, ShapeError
 from holdfast.core.fields import Ingredient, Part, Share, ingredient, settings
+from holdfast.core.inputs import one_tensor
 from holdfast.core.kinds import Hook, Run, Shift
 from holdfast.core.quiet import quiet
 
@@ -62,16 +63,12 @@ class Augment(Hook):
         rows = chosen_rows(len(batch.index), self.amount)
         if not len(rows):
             return batch
-        if not isinstance(batch.x, Tensor):
-            raise Unsupported(
-                "Augment changes rows of one tensor of inputs",
-                fix="Give inputs as one tensor, rows first.",
-            )
+        x = one_tensor(batch.x, type(self).__name__)
         dice = run.dice.spawn("augment")
         drawn = float(torch.rand((), generator=dice.generator("severity")))
         severity = self.low + (self.high - self.low) * drawn
         part = resolve(self.shift)(batch.take(rows), severity, dice.part(rows))
-        x = batch.x.clone()
+        x = x.clone()
         x[rows] = part.x  # type: ignore[assignment]
         return batch._replace(x=x)
 
@@ -141,12 +138,8 @@ class DeepAugment(Hook):
         rows = chosen_rows(len(batch.index), self.amount)
         if not len(rows):
             return batch
-        if not isinstance(batch.x, Tensor):
-            raise Unsupported(
-                "DeepAugment changes rows of one tensor of inputs",
-                fix="Give inputs as one tensor, rows first.",
-            )
-        given = batch.x[rows]
+        x = one_tensor(batch.x, type(self).__name__)
+        given = x[rows]
         with quiet(self.net), torch.no_grad():
             made = functional_call(self.net, self._weights(run), (given,))
         if made.shape != given.shape and made.dim() == given.dim() == 4:
@@ -156,7 +149,7 @@ class DeepAugment(Hook):
                 f"DeepAugment: {tuple(made.shape)} for inputs {tuple(given.shape)}",
                 fix="Give a net that returns images like its inputs.",
             )
-        x = batch.x.clone()
+        x = x.clone()
         x[rows] = made.clamp(0, 1).to(x)
         return batch._replace(x=x)
 

@@ -14,6 +14,7 @@ from holdfast.core.data import Batch, Batches
 from holdfast.core.dice import Dice
 from holdfast.core.errors import ConfigError, Unsupported
 from holdfast.core.fields import Ingredient, Share, ingredient, settings
+from holdfast.core.inputs import one_tensor
 from holdfast.core.kinds import Hook, Run
 
 Generator = Callable[[Tensor, Dice], Tensor]  # labels and dice -> inputs
@@ -54,15 +55,11 @@ class Generated(Hook):
         count = round(self.amount * len(batch.index))
         if not count:
             return batch
-        if not isinstance(batch.x, Tensor):
-            raise Unsupported(
-                "Generated replaces rows of one tensor of inputs",
-                fix="Give inputs as one tensor, rows first.",
-            )
+        x = one_tensor(batch.x, "Generated")
         rows = torch.arange(len(batch.index) - count, len(batch.index))
         dice = run.dice.spawn("generated").part(rows)
-        made = self.generator(batch.y[rows], dice).to(batch.x)
-        x = batch.x.clone()
+        made = self.generator(batch.y[rows], dice).to(x)
+        x = x.clone()
         x[rows] = made.reshape(x[rows].shape)
         return batch._replace(x=x)
 
@@ -92,12 +89,8 @@ class ClassGaussian:
         Raises:
             Unsupported: if inputs are not one tensor, or a class has less than two rows.
         """
-        if not isinstance(batches.x, Tensor):
-            raise Unsupported(
-                "ClassGaussian needs one tensor of inputs",
-                fix="Give inputs as one tensor, rows first.",
-            )
-        flat, means, roots = batches.x.double().flatten(1), [], []
+        x = one_tensor(batches.x, "ClassGaussian")
+        flat, means, roots = x.double().flatten(1), [], []
         for label in range(int(batches.y.max()) + 1):
             own = flat[batches.y == label]
             if len(own) < 2:
@@ -111,7 +104,7 @@ class ClassGaussian:
             kept = min(rank, len(power))
             root[:, :kept] = (right[:kept] * power[:kept, None]).T / (len(own) - 1) ** 0.5
             roots.append(root)
-        return cls(torch.stack(means), torch.stack(roots), tuple(batches.x.shape[1:]))
+        return cls(torch.stack(means), torch.stack(roots), tuple(x.shape[1:]))
 
     def __call__(self, labels: Tensor, dice: Dice) -> Tensor:
         """`(B, ...)` inputs in [0, 1]."""

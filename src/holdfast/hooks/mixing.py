@@ -14,6 +14,7 @@ from holdfast.core.dice import Dice
 from holdfast.core.errors import Unsupported
 from holdfast.core.fields import NonNegative, Share, settings
 from holdfast.core.goal import logits
+from holdfast.core.inputs import one_tensor
 from holdfast.core.kinds import Hook, Run
 from holdfast.core.quiet import quiet
 from holdfast.ops.batch import fit
@@ -28,11 +29,7 @@ def mixable(batch: Batch, name: str) -> Tensor:
         Unsupported: for inputs other than one floating-point tensor, or labels per position.
     """
     x, y = batch.x, batch.y
-    if not isinstance(x, Tensor) or not x.is_floating_point():
-        raise Unsupported(
-            f"{name} mixes rows of one floating-point tensor of inputs",
-            fix="Give inputs as one floating-point tensor, rows first.",
-        )
+    x = one_tensor(x, name, floating=True)
     if y.dim() != (2 if y.is_floating_point() else 1):
         raise Unsupported(
             f"{name} mixes one label per row, got labels {tuple(y.shape)}",

@@ -11,6 +11,7 @@ from holdfast.core.data import Batches
 from holdfast.core.dice import Dice
 from holdfast.core.errors import Unsupported
 from holdfast.core.goal import logits
+from holdfast.core.inputs import one_tensor
 from holdfast.core.kinds import Model
 from holdfast.core.quiet import quiet
 
@@ -61,16 +62,16 @@ class Pool:
         Raises:
             Unsupported: for other inputs, or if a label up to the largest has no row.
         """
-        if not isinstance(batches.x, Tensor):
-            raise Unsupported(
-                "Pool needs one tensor of inputs", fix="Give inputs as one tensor, rows first."
-            )
+        x = one_tensor(batches.x, "Pool")
         count = torch.bincount(batches.y[batches.y >= 0])
         if not len(count) or bool((count == 0).any()):
-            raise Unsupported("Pool: a label has no row", fix="Give rows of every class.")
+            raise Unsupported(
+                f"Pool: {int((count == 0).sum())} of {len(count)} labels have no row",
+                fix="Give a row of every class from 0 to the largest label.",
+            )
         order = batches.y.argsort(stable=True)
         order = order[int((batches.y < 0).sum()) :]
-        return cls(batches.x[order], count.cumsum(0) - count, count)
+        return cls(x[order], count.cumsum(0) - count, count)
 
     def __call__(self, labels: Tensor, dice: Dice) -> Tensor:
         """`(B, ...)`: a row of each label."""

@@ -7,7 +7,8 @@ from typing import Literal, TypeVar
 import torch
 from torch import Tensor, nn
 
-from holdfast.core.errors import ConfigError, ShapeError
+from holdfast.core.errors import ShapeError
+from holdfast.core.ranges import inside, one_of
 
 Bend = Literal["relu", "tanh"]
 M = TypeVar("M", bound="Features")
@@ -26,8 +27,8 @@ class Features(nn.Module):
 
     def __init__(self, size: int, count: int, *, bend: Bend = "relu", seed: int = 0) -> None:
         super().__init__()
-        if min(size, count) < 1 or bend not in ("relu", "tanh"):
-            raise ConfigError("Features: needs size and count >= 1, bend relu or tanh")
+        inside("[1, inf]", "Features", size=size, count=count)
+        one_of(("relu", "tanh"), "Features", bend=bend)
         self.size, self.count, self.bend, self.seed = size, count, bend, seed
         g = torch.Generator().manual_seed(seed)
         drawn = torch.randn(count, size, generator=g, dtype=torch.float64) / size**0.5
@@ -66,7 +67,10 @@ class Features(nn.Module):
             ShapeError: if x has another size.
         """
         if x.dim() != 2 or x.shape[1] != self.size:
-            raise ShapeError(f"Features: needs rows of {self.size} numbers, got {tuple(x.shape)}")
+            raise ShapeError(
+                f"Features: needs rows of {self.size} numbers, got {tuple(x.shape)}",
+                fix=f"Give rows as a tensor (B, {self.size}).",
+            )
         wide, made = x.double(), type(self)(self.size, self.count, bend=self.bend, seed=self.seed)
         k = self.kernel(wide)
         ridge = RIDGE * torch.eye(len(wide), dtype=k.dtype)

@@ -28,7 +28,12 @@ class UnitFusion(nn.Module):
     def __init__(self, sizes: Sequence[int], classes: int) -> None:
         super().__init__()
         if not sizes or classes < 2:
-            raise ConfigError("UnitFusion: needs a modality and two classes")
+            raise ConfigError(
+                f"UnitFusion: needs a modality and two classes, got sizes {tuple(sizes)} and "
+                f"{classes} classes",
+                fix="Give the width of every modality and the number of classes: UnitFusion((64, "
+                "32), 10).",
+            )
         self.rows = nn.ParameterList(torch.randn(classes, n) / n**0.5 for n in sizes)
         self.counts = nn.Parameter(torch.full((len(sizes), classes), 0.1))
         self.bias = nn.Parameter(torch.zeros(classes))
@@ -40,7 +45,10 @@ class UnitFusion(nn.Module):
     def scores(self, features: Sequence[Tensor]) -> Tensor:
         """`(B, M, K)`: phi, what each modality says of each class."""
         if len(features) != len(self.rows):
-            raise ShapeError(f"UnitFusion: {len(features)} modalities instead of {len(self.rows)}")
+            raise ShapeError(
+                f"UnitFusion: {len(features)} modalities instead of {len(self.rows)}",
+                fix=f"Give the features of {len(self.rows)} modalities, in the order of sizes.",
+            )
         parts = [z @ w.T for z, w in zip(features, self.matrices(), strict=True)]
         return torch.stack(parts, 1)
 

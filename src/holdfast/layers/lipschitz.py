@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from holdfast.core.errors import ConfigError, ShapeError
+from holdfast.core.ranges import inside
 
 
 class MinMax(nn.Module):
@@ -63,8 +64,11 @@ class LinearResidual(nn.Module):
 
     def __init__(self, channels: int, *, depth: int = 1, kernel: int = 3) -> None:
         super().__init__()
-        if kernel % 2 == 0 or depth < 1:
-            raise ConfigError("LinearResidual: needs an odd kernel and a depth of at least 1")
+        inside("[1, inf]", "LinearResidual", depth=depth)
+        if kernel % 2 == 0:
+            raise ConfigError(
+                f"LinearResidual: kernel must be odd, got {kernel}", fix="Give kernel=3."
+            )
         spread = kernel**2 * channels
         self.branch = nn.Parameter(torch.randn(channels, channels, kernel, kernel) / spread)
         self.gain = nn.Parameter(torch.ones(channels))
@@ -161,7 +165,11 @@ def liresnet(
         ConfigError: for odd widths or a size that cannot be halved.
     """
     if width % 2 or neck % 2 or size % 4 or depth < 1:
-        raise ConfigError("liresnet: needs even width and neck, and a size divisible by 4")
+        raise ConfigError(
+            "liresnet: needs even width and neck, and a size divisible by 4, got "
+            f"{width}, {neck} and {size}, depth {depth}",
+            fix="Give width=64, neck=64, size=32 and depth=6, or multiples.",
+        )
     half = size // 2
     step = 4 if half % 4 == 0 and half > 4 else 2
     blocks: list[nn.Module] = []

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from holdfast.core.errors import ConfigError
+from holdfast.core.ranges import inside
 
 
 class LowRankChange(nn.Module):
@@ -52,9 +53,16 @@ def with_low_rank(
     copy = deepcopy(model).requires_grad_(False)
     known = {n: m for n, m in copy.named_modules() if isinstance(m, nn.Linear)}
     if lost := [n for n in layers if n not in known]:
-        raise ConfigError(f"with_low_rank: {lost[0]!r} is no linear layer of the model")
-    if rank < 1 or not known:
-        raise ConfigError(f"with_low_rank: rank {rank}, {len(known)} linear layers")
+        raise ConfigError(
+            f"with_low_rank: {lost[0]!r} is no linear layer of the model",
+            fix=f"Give names of its linear layers, such as {', '.join([*known][:3]) or 'none'}.",
+        )
+    inside("[1, inf]", "with_low_rank", rank=rank)
+    if not known:
+        raise ConfigError(
+            "with_low_rank: the model has no linear layer",
+            fix="Give a model with an nn.Linear inside.",
+        )
     generator = torch.Generator().manual_seed(seed)
     for name in layers or known:
         made = LowRankChange(known[name].weight, rank, generator)

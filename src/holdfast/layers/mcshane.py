@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from holdfast.core.errors import ConfigError
+from holdfast.core.ranges import inside, one_of
 
 ORDERS = {"l1": 1.0, "l2": 2.0, "linf": inf}
 
@@ -34,8 +34,8 @@ class McShane(nn.Module):
         self, x: Tensor, y: Tensor, slope: float, *, norm: Literal["l1", "l2", "linf"] = "l2"
     ) -> None:
         super().__init__()
-        if norm not in ORDERS or not 0 <= slope < inf:
-            raise ConfigError(f"McShane: needs a norm of {', '.join(ORDERS)} and a finite slope")
+        one_of(ORDERS, "McShane", norm=norm)
+        inside("[0, inf)", "McShane", slope=slope)
         self.order, self.slope = ORDERS[norm], slope
         self.register_buffer("points", x.detach().double().flatten(1))
         self.register_buffer("values", y.detach().double())

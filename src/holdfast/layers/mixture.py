@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from holdfast.core.errors import ConfigError
+from holdfast.core.ranges import inside
 
 
 class TopKMoE(nn.Module):
@@ -31,8 +32,10 @@ class TopKMoE(nn.Module):
         self, experts: Sequence[nn.Module], router: nn.Module, *, k: int = 1, noise: float = 0.0
     ) -> None:
         super().__init__()
-        if not experts or not 0 <= k <= len(experts) or noise < 0:
-            raise ConfigError(f"TopKMoE: {len(experts)} experts, k={k}, noise={noise}")
+        if not experts:
+            raise ConfigError("TopKMoE: there is no expert", fix="Give one expert or more.")
+        inside(f"[0, {len(experts)}]", "TopKMoE", k=k)
+        inside("[0, inf]", "TopKMoE", noise=noise)
         self.experts, self.router = nn.ModuleList(experts), router
         self.k, self.noise = k or len(experts), noise
 

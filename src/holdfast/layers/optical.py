@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from holdfast.core.errors import ConfigError
+from holdfast.core.ranges import one_of
 
 Way = Literal["exact", "random", "none"]
 
@@ -19,8 +20,7 @@ def _knowingly(way: Way, masks: bool, who: str) -> None:
     Raises:
         ConfigError: for an unknown way, or one that hides gradients without `masks=True`.
     """
-    if way not in ("exact", "random", "none"):
-        raise ConfigError(f"{who}: backward must be 'exact', 'random' or 'none', got {way!r}")
+    one_of(("exact", "random", "none"), who, backward=way)
     if way != "exact" and not masks:
         raise ConfigError(
             f"{who}: backward={way!r} hides the gradient; attacks that need it then say nothing",

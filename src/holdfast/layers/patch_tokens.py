@@ -37,7 +37,11 @@ class PatchTokens(nn.Module):
         """The block's output on moved patches; leading tokens (class, registers) stay."""
         count, width = self.tokens.shape
         if x.dim() != 3 or x.shape[1] < count or x.shape[2] != width:
-            raise ShapeError(f"PatchTokens: {count} patches of {width}, got {tuple(x.shape)}")
+            raise ShapeError(
+                f"PatchTokens: needs (B, P, {width}) with {count} patches or more, got "
+                f"{tuple(x.shape)}",
+                fix="Place it where patches pass, or build it for so many patches of this width.",
+            )
         first = x.shape[1] - count
         moved: Tensor = self.block(torch.cat([x[:, :first], x[:, first:] + self.tokens], 1))
         return moved
@@ -63,7 +67,11 @@ def with_patch_tokens(
     known = dict(copy.named_modules())
     for name in blocks:
         if not name or name not in known:
-            raise ConfigError(f"with_patch_tokens: the model has no module {name!r}")
+            raise ConfigError(
+                f"with_patch_tokens: the model has no module {name!r}",
+                fix="Give names from model.named_modules(), such as "
+                f"{next((n for n in known if n), 'none')!r}.",
+            )
         parent, _, own = name.rpartition(".")
         setattr(known[parent], own, PatchTokens(known[name], patches, width))
     return copy

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from holdfast.core.dice import Dice
-from holdfast.core.errors import ConfigError
+from holdfast.core.ranges import inside
 
 
 class SpatialNorm(nn.Module):
@@ -45,8 +45,9 @@ class LabelToImage(nn.Module):
 
     def __init__(self, classes: int, *, style: int = 4, channels: int = 1, width: int = 16) -> None:
         super().__init__()
-        if min(classes, style, channels, width) < 1:
-            raise ConfigError("LabelToImage: classes, style, channels and width must be at least 1")
+        inside(
+            "[1, inf]", "LabelToImage", classes=classes, style=style, channels=channels, width=width
+        )
         self.classes, self.style = classes, style
         self.start = nn.Conv2d(classes + style, width, 3, padding=1)
         self.coarse_norm = SpatialNorm(width, classes, width)

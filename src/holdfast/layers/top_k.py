@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from holdfast.core.errors import ConfigError
+from holdfast.core.ranges import inside
 
 MAP = 4  # dimensions of a batch of maps
 
@@ -27,8 +27,7 @@ class TopK(nn.Module):
 
     def __init__(self, k: int) -> None:
         super().__init__()
-        if k < 1:
-            raise ConfigError(f"TopK: k must be at least 1, got {k}")
+        inside("[1, inf]", "TopK", k=k)
         self.k = k
 
     def forward(self, h: Tensor) -> Tensor:

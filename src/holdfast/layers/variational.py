@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from holdfast.core.errors import ConfigError, Unsupported
+from holdfast.core.errors import Unsupported
+from holdfast.core.ranges import inside
 
 # Approximation of the divergence from a log-uniform prior, as published.
 K1, K2, K3 = 0.63576, 1.87320, 1.48695
@@ -50,9 +51,11 @@ class Variational(nn.Module):
     def __init__(self, inner: nn.Module, rows: int) -> None:
         super().__init__()
         if not isinstance(inner, nn.Linear | nn.Conv2d):
-            raise Unsupported(f"Variational wraps nn.Linear or nn.Conv2d, got {inner}")
-        if rows < 1:
-            raise ConfigError(f"Variational: rows must be at least 1, got {rows}")
+            raise Unsupported(
+                f"Variational wraps nn.Linear or nn.Conv2d, got {type(inner).__name__}",
+                fix="Wrap the linear layers and convolutions of a model one by one.",
+            )
+        inside("[1, inf]", "Variational", rows=rows)
         self.inner, self.rows = inner, rows
         self.log_variance = nn.Parameter(torch.full_like(inner.weight, START))
         self.register_buffer("weight", torch.ones(()))  # of the penalty; hook:anneal moves it

@@ -12,6 +12,7 @@ from holdfast.core.data import Batches
 from holdfast.core.dice import Dice
 from holdfast.core.errors import ConfigError, ShapeError
 from holdfast.core.kinds import State
+from holdfast.core.ranges import inside
 from holdfast.merge.soup import Statistics, finished, mean
 
 
@@ -62,8 +63,7 @@ def between(
     """
     if base is None:
         raise ConfigError("wise-ft needs the weights before tuning", fix="Pass base=state.")
-    if not 0 <= share <= 1:
-        raise ConfigError(f"wise-ft: share must lie in [0, 1], got {share}", fix="Use share=0.5.")
+    inside("[0, 1]", "wise-ft", share=share)
     tuned = mean(states) if len(states) > 1 or not states else states[0]
     if {k: v.shape for k, v in tuned.items()} != {k: v.shape for k, v in base.items()}:
         raise ShapeError(

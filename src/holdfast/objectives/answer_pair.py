@@ -66,7 +66,10 @@ def of_ids(model: nn.Module, x: Inputs) -> tuple[Tensor, nn.Module]:
         return x, model
     if isinstance(x, Mapping) and "ids" in x:
         return x["ids"], Rest(model, x)
-    raise Unsupported("embeddings are changed of ids (B, T), alone or in {'ids', ...}")
+    raise Unsupported(
+        f"embeddings are changed of ids (B, T), alone or in {{'ids', ...}}, got {type(x).__name__}",
+        fix="Tokenise the texts first, and give whole numbers (B, T).",
+    )
 
 
 def prompt_of(y: Tensor) -> Tensor:

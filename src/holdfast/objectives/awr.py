@@ -10,7 +10,6 @@ from torch import Tensor
 from holdfast.attacks.pgd import PGD
 from holdfast.core.catalog import register, resolve
 from holdfast.core.data import UNLABELLED, Batch
-from holdfast.core.errors import Unsupported
 from holdfast.core.fields import (
     Ingredient,
     NonNegative,
@@ -21,6 +20,7 @@ from holdfast.core.fields import (
     settings,
 )
 from holdfast.core.goal import logits
+from holdfast.core.inputs import one_label_each
 from holdfast.core.kinds import Attack, Model, Objective, Run, Threat
 from holdfast.losses.smoothed import label_smoothing
 from holdfast.objectives.adversarial import tensor_of
@@ -95,8 +95,7 @@ class AdaptivelyWeighted(Objective):
         return cls(teacher=linear_teachers()[0])
 
     def __call__(self, run: Run, batch: Batch) -> Tensor:
-        if batch.y.is_floating_point() or batch.y.dim() != 1:
-            raise Unsupported("AdaptivelyWeighted needs one label, or -100, per row")
+        one_label_each(batch.y, "AdaptivelyWeighted")
         x, threat = tensor_of(batch), resolve(self.threat)
         known = batch.y != UNLABELLED
         z = logits(run.model(x))

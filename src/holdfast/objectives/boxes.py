@@ -39,7 +39,11 @@ def spanned(model: nn.Module, x: Tensor, low: Tensor, high: Tensor) -> Span:
         ) from None
     found = out[0] if isinstance(out, tuple) else out
     if not isinstance(found, Span) or found.dim() != 2:
-        raise Unsupported("training on bounds needs logits (B, K) that depend on the input")
+        raise Unsupported(
+            "training on bounds needs logits (B, K) that depend on the input, got "
+            f"{type(found).__name__}",
+            fix="Give a model that returns logits (B, K) computed from its input.",
+        )
     return found
 
 

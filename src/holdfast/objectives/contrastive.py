@@ -11,9 +11,9 @@ from torch import Tensor
 from holdfast.core.catalog import register
 from holdfast.core.data import Batch
 from holdfast.core.dice import Dice
-from holdfast.core.errors import Unsupported
 from holdfast.core.fields import Natural, NonNegative, Positive, Share, settings
 from holdfast.core.goal import logits
+from holdfast.core.inputs import one_tensor
 from holdfast.core.kinds import Objective, Run
 from holdfast.ops.batch import fit
 
@@ -46,9 +46,7 @@ class SimCLR(Objective):
     gain: Share = 0.2
 
     def __call__(self, run: Run, batch: Batch) -> Tensor:
-        x = batch.x
-        if not isinstance(x, Tensor) or not x.is_floating_point():
-            raise Unsupported("SimCLR: needs inputs as one tensor of floating-point numbers")
+        x = one_tensor(batch.x, "SimCLR", floating=True)
         views = [self.view(x, run.dice.spawn(f"view{k}")) for k in range(2)]
         f = F.normalize(logits(run.model(torch.cat(views))).flatten(1), dim=1)
         return together(f, self.temperature)

@@ -15,6 +15,7 @@ from holdfast.core.fields import Ingredient, NonNegative, Part, ingredient, sett
 from holdfast.core.goal import logits
 from holdfast.core.kinds import Loss, Model, Objective, Run
 from holdfast.core.quiet import quiet
+from holdfast.core.ranges import inside
 from holdfast.objectives.adversary import divergence
 from holdfast.objectives.supervised import per_row
 from holdfast.ops.derivative import gradient
@@ -64,9 +65,13 @@ class PointCurriculum(Objective):
 
     def __post_init__(self) -> None:
         if len(self.drops) != len(self.spreads) or not self.drops:
-            raise ConfigError("PointCurriculum: needs as many drops as spreads, one at least")
-        if not all(0 <= d < 1 for d in self.drops) or min(self.spreads) < 0:
-            raise ConfigError("PointCurriculum: drops lie in [0, 1), spreads are not negative")
+            raise ConfigError(
+                "PointCurriculum: needs as many drops as spreads, one at least, got "
+                f"{len(self.drops)} and {len(self.spreads)}",
+                fix="Give drops=(0.0, 0.25) and spreads=(0.0, 0.02), one of each per stage.",
+            )
+        inside("[0, 1)", "PointCurriculum", drops=self.drops)
+        inside("[0, inf]", "PointCurriculum", spreads=self.spreads)
 
     @classmethod
     def example(cls, world: Any) -> PointCurriculum:
@@ -76,7 +81,11 @@ class PointCurriculum(Objective):
     def __call__(self, run: Run, batch: Batch) -> Tensor:
         x, loss = batch.x, resolve(self.loss)
         if not isinstance(x, Tensor) or (x.dim() != CLOUD and max(self.drops) > 0):
-            raise Unsupported("PointCurriculum spoils clouds of points (B, N, d)")
+            raise Unsupported(
+                "PointCurriculum spoils clouds of points (B, N, d), got "
+                f"{tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__}",
+                fix="Give points as a tensor (B, N, d), or drops=(0.0,) for other inputs.",
+            )
         spoilt = self.spoilt(run, batch)
         plain = per_row(loss(logits(run.model(x)), batch.y), batch.y)
         z = logits(run.model(spoilt))

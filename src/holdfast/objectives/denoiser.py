@@ -80,7 +80,12 @@ class DenoiserLoss(Objective):
         total = torch.zeros(len(x), dtype=made.dtype, device=made.device)
         if self.loss != "answers":
             if made.shape != x.shape:
-                raise ShapeError(f"denoiser: {tuple(made.shape)} for inputs {tuple(x.shape)}")
+                raise ShapeError(
+                    f"denoiser: answers {tuple(made.shape)} for inputs {tuple(x.shape)}, not of "
+                    "one shape",
+                    fix='Give a model that returns inputs cleaned, or loss="answers" for a '
+                    "classifier.",
+                )
             total = total + (made - x).square().flatten(1).mean(1)
         if self.loss != "pixels":
             target = answers(self.classifier, x, "DenoiserLoss")

@@ -36,7 +36,10 @@ def last_layer(model: nn.Module) -> nn.Linear:
     """
     found = [m for m in model.modules() if isinstance(m, nn.Linear)]
     if not found:
-        raise Unsupported("the model has no linear layer whose inputs could be the features")
+        raise Unsupported(
+            "the model has no linear layer whose inputs could be the features",
+            fix="Give a model that ends in an nn.Linear.",
+        )
     return found[-1]
 
 

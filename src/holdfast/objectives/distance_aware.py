@@ -14,6 +14,7 @@ from holdfast.core.data import UNLABELLED, Batch
 from holdfast.core.errors import Unsupported
 from holdfast.core.fields import NonNegative, Part, Share, settings
 from holdfast.core.goal import Outputs, logits
+from holdfast.core.inputs import one_label_each
 from holdfast.core.kinds import Model, Objective, Run, Threat
 from holdfast.run.ranks import sum_over_ranks
 from holdfast.threats.norms import LInf
@@ -74,8 +75,12 @@ class DistanceAware(Objective):
 
     def _gather(self, run: Run, seen: Tensor | None, y: Tensor) -> None:
         """Add up what attacked rows of each class answer, anew in every epoch."""
-        if seen is None or y.dim() != 1:
-            raise Unsupported("DAFA needs one label per row, and a base that applies the threat")
+        if seen is None:
+            raise Unsupported(
+                "DAFA needs a base that applies the threat, and this one attacked no row",
+                fix='Give base="objective:pgd-at".',
+            )
+        one_label_each(y, "DAFA")
         memory = run.memory(self)
         if memory.get("epoch") != run.epoch or "sums" not in memory:
             memory["epoch"] = run.epoch

@@ -7,9 +7,9 @@ from torch import Tensor
 
 from holdfast.core.catalog import register, resolve
 from holdfast.core.data import UNLABELLED, Batch
-from holdfast.core.errors import Unsupported
 from holdfast.core.fields import NonNegative, Part, Share, settings
 from holdfast.core.goal import logits
+from holdfast.core.inputs import one_label_each
 from holdfast.core.kinds import Loss, Objective, Run, Shift
 from holdfast.objectives.adversarial import tensor_of
 
@@ -54,8 +54,7 @@ class FixMatch(Objective):
     loss: Part[Loss] = "loss:cross-entropy"
 
     def __call__(self, run: Run, batch: Batch) -> Tensor:
-        if batch.y.is_floating_point() or batch.y.dim() != 1:
-            raise Unsupported("FixMatch needs one label, or -100, per row")
+        one_label_each(batch.y, "FixMatch")
         asked, loss = self._changed(run, batch, self.weak, "weak"), resolve(self.loss)
         z = logits(run.model(tensor_of(asked)))
         losses: Tensor = loss(z, batch.y)

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from holdfast.core.catalog import register, resolve
 from holdfast.core.data import UNLABELLED, Batch
-from holdfast.core.errors import Unsupported
 from holdfast.core.fields import Count, NonNegative, Part, settings
 from holdfast.core.goal import logits
+from holdfast.core.inputs import one_label_each
 from holdfast.core.kinds import Loss, Objective, Run
 from holdfast.objectives.adversarial import tensor_of
 from holdfast.ops.transport import between, matching
@@ -78,8 +78,7 @@ class Geodesic(Objective):
 
     def __call__(self, run: Run, batch: Batch) -> Tensor:
         x, y, dice = tensor_of(batch), batch.y, run.dice.spawn("geodesic")
-        if y.dim() != 1:
-            raise Unsupported("Geodesic needs one label per row")
+        one_label_each(y, "Geodesic")
         partner = partners(x, y, dice.generator("circle"))
         drawn = float(torch.rand((), generator=dice.generator("t")))
         if self.t == "uniform" and not self.smooth:

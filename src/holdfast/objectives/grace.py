@@ -54,7 +54,11 @@ class Grace(Objective):
     def __call__(self, run: Run, batch: Batch) -> Tensor:
         z = logits(run.model(batch.x))
         if z.dim() != 2 or batch.y.shape != z.shape[:1]:
-            raise ShapeError(f"grace: embeddings must be (B, d), got {tuple(z.shape)}")
+            raise ShapeError(
+                f"grace: embeddings must be (B, d) with one label each, got {tuple(z.shape)} "
+                f"for labels {tuple(batch.y.shape)}",
+                fix="Give a model that returns embeddings (B, d), and labels (B,).",
+            )
         safe, bad = batch.y == SAFE, batch.y > SAFE
         unsafe, jailbreak = batch.y == UNSAFE, batch.y == JAILBREAK
         square = (z[:, None] - z[None]).square().sum(2)

@@ -55,7 +55,10 @@ class ManifoldMixup(Objective):
     def __call__(self, run: Run, batch: Batch) -> Tensor:
         x, y, loss = tensor_of(batch), batch.y, resolve(self.loss)
         if y.dim() != (2 if y.is_floating_point() else 1):
-            raise Unsupported(f"ManifoldMixup mixes one label per row, got {tuple(y.shape)}")
+            raise Unsupported(
+                f"ManifoldMixup mixes one label per row, got {tuple(batch.y.shape)}",
+                fix="Give labels (B,), or shares of classes (B, K).",
+            )
         if not self.alpha or not len(x):
             return per_row(loss(logits(run.model(x)), y), y)
         dice = run.dice.spawn("manifold")

@@ -63,14 +63,21 @@ class MapToImage(Objective):
     def parts(self, model: nn.Module) -> nn.Module:
         """The critic, for maps and images of the model."""
         if not isinstance(model, LabelToImage):
-            raise Unsupported("MapToImage trains a LabelToImage")
+            raise Unsupported(
+                f"MapToImage trains a LabelToImage, got {type(model).__name__}",
+                fix="Give holdfast.layers.spade.LabelToImage(classes) as the model.",
+            )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             return PatchCritic(model.classes, model.fine.out_channels)
 
     def __call__(self, run: Run, batch: Batch) -> Tensor:
         if not isinstance(run.model, LabelToImage) or "map" not in batch.more:
-            raise Unsupported('MapToImage needs a LabelToImage and maps in more["map"]')
+            raise Unsupported(
+                'MapToImage needs a LabelToImage and maps in more["map"], got '
+                f"{type(run.model).__name__} and {sorted(batch.more)}",
+                fix='Give Batches(x=x, y=y, more={"map": maps}).',
+            )
         x, labels = tensor_of(batch), batch.more["map"]
         noise = run.dice.spawn("style").normal((run.model.style,), device=x.device, dtype=x.dtype)
         made = run.model(labels, noise)

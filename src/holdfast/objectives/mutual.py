@@ -31,7 +31,10 @@ def born_again(model: nn.Module, seed: int) -> nn.Module:
     made = deepcopy(model)
     layers = [m for m in made.modules() if hasattr(m, "reset_parameters")]
     if not layers:
-        raise Unsupported("no layer of the model can draw its weights anew, peers would be alike")
+        raise Unsupported(
+            "no layer of the model can draw its weights anew, peers would be alike",
+            fix="Give a model with a layer that has reset_parameters, such as an nn.Linear.",
+        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for layer in layers:

@@ -53,7 +53,11 @@ class ParaphraseConsistency(Objective):
     def __call__(self, run: Run, batch: Batch) -> Tensor:
         z = logits(run.model(batch.x))
         if z.dim() != 2 or batch.y.shape != z.shape[:1]:
-            raise ShapeError(f"paraphrase consistency needs outputs (B, K), got {tuple(z.shape)}")
+            raise ShapeError(
+                "paraphrase consistency needs outputs (B, K) and labels (B,), got "
+                f"{tuple(z.shape)} and {tuple(batch.y.shape)}",
+                fix="Give a model that returns logits (B, K), and one label per row.",
+            )
         plain = F.cross_entropy(z, batch.y, reduction="none", ignore_index=UNLABELLED)
         if self.weight == 0:
             return plain

@@ -87,7 +87,10 @@ class PatchAdversary(Objective):
         """
         layers = weighted_layers(model)
         if not layers:
-            raise Unsupported("PatchAdversary needs a linear layer or a convolution")
+            raise Unsupported(
+                "PatchAdversary needs a linear layer or a convolution",
+                fix="Give a model with an nn.Linear or nn.Conv2d inside.",
+            )
         if self.layer and self.layer not in layers:
             raise ConfigError(
                 f"PatchAdversary: there is no layer {self.layer!r}",

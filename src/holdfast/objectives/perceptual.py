@@ -16,6 +16,7 @@ from holdfast.core.dice import Dice
 from holdfast.core.errors import ConfigError, Unsupported
 from holdfast.core.fields import Ingredient, Natural, ingredient, settings
 from holdfast.core.goal import logits
+from holdfast.core.inputs import one_tensor
 from holdfast.core.kinds import Objective, Run
 from holdfast.objectives.adversarial import tensor_of
 from holdfast.objectives.penalized import leaf, slope
@@ -29,12 +30,13 @@ def _by_class(batches: Batches) -> list[Tensor]:
     Raises:
         Unsupported: if inputs are not one tensor, or a class has no row.
     """
-    x = batches.x
-    if not isinstance(x, Tensor):
-        raise Unsupported("ways to classes need inputs as one tensor")
+    x = one_tensor(batches.x, "ways to classes")
     found = [x[batches.y == c] for c in range(int(batches.y.max()) + 1)]
     if empty := [c for c, rows in enumerate(found) if not len(rows)]:
-        raise Unsupported(f"ways to classes: class {empty[0]} has no row")
+        raise Unsupported(
+            f"ways to classes: class {empty[0]} has no row",
+            fix="Give rows of every class from 0 to the largest label.",
+        )
     return found
 
 

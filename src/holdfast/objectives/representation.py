@@ -59,7 +59,10 @@ def represented(model: nn.Module, x: Inputs, layers: tuple[str, ...]) -> tuple[T
 
 def _last(state: Tensor | None, x: Inputs, rows: int) -> Tensor:
     if state is None or len(state) != rows:
-        raise Unsupported("a layer does not hand on one tensor with a row per input")
+        raise Unsupported(
+            f"a layer does not hand on one tensor with a row for each of {rows} inputs",
+            fix="Name a layer that returns one tensor, rows first.",
+        )
     if state.dim() <= 2:
         return state.flatten(1)
     if isinstance(x, dict) and "mask" in x:

@@ -10,11 +10,12 @@ from torch import Tensor
 
 from holdfast.core.catalog import register
 from holdfast.core.data import Batch
-from holdfast.core.errors import ConfigError, Unsupported
 from holdfast.core.fields import Ingredient, Positive, ingredient, settings
 from holdfast.core.goal import logits
+from holdfast.core.inputs import one_tensor
 from holdfast.core.kinds import Model, Objective, Run
 from holdfast.core.quiet import quiet
+from holdfast.core.ranges import inside
 from holdfast.objectives.teachers import linear_teachers
 from holdfast.ops.resize import at_resolution
 
@@ -52,11 +53,8 @@ class ResolutionDistillation(Objective):
         return cls(teacher=linear_teachers()[0])
 
     def __call__(self, run: Run, batch: Batch) -> Tensor:
-        x = batch.x
-        if not isinstance(x, Tensor) or not x.is_floating_point():
-            raise Unsupported("ResolutionDistillation: needs inputs as one floating-point tensor")
-        if not self.shares or not all(0 < s <= 1 for s in self.shares):
-            raise ConfigError(f"ResolutionDistillation.shares must lie in (0, 1]: {self.shares}")
+        x = one_tensor(batch.x, "ResolutionDistillation", floating=True)
+        inside("(0, 1]", "ResolutionDistillation", shares=self.shares)
         teacher = run.model if self.teacher is None else self.teacher
         with quiet(teacher), torch.no_grad():
             known = F.normalize(logits(teacher(x)).flatten(1), dim=1)

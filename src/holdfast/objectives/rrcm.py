@@ -91,7 +91,9 @@ class ConsistentRepresentation(Objective):
         count = round(self.levels * (1 + (self.growth - 1) * run.progress))
         if count < 2 or self.least >= self.most:
             raise ConfigError(
-                "ConsistentRepresentation: needs two levels or more, and least < most"
+                "ConsistentRepresentation: needs two levels or more, and least < most, got "
+                f"{count} levels from {self.least:g} to {self.most:g}",
+                fix="Give levels=2 or more, and a least below most.",
             )
         grid = noise_levels(count, self.least, self.most).to(x)
         dice = run.dice.spawn("trajectory")

@@ -7,9 +7,9 @@ from torch import Tensor
 
 from holdfast.core.catalog import register
 from holdfast.core.data import Batch
-from holdfast.core.errors import Unsupported
 from holdfast.core.fields import Count, Ingredient, NonNegative, Positive, ingredient, settings
 from holdfast.core.goal import Untargeted, logits
+from holdfast.core.inputs import one_tensor
 from holdfast.core.kinds import Model, Objective, Run
 from holdfast.defend.traced import restless
 
@@ -48,9 +48,7 @@ class Tracer(Objective):
     samples: Count = 4
 
     def __call__(self, run: Run, batch: Batch) -> Tensor:
-        x = batch.x
-        if not isinstance(x, Tensor) or not x.is_floating_point():
-            raise Unsupported("Tracer: needs inputs as one tensor of floating-point numbers")
+        x = one_tensor(batch.x, "Tracer", floating=True)
         draw = run.dice.spawn("tracer").normal(
             (self.samples, *x.shape[1:]), device=x.device, dtype=x.dtype
         )

@@ -116,7 +116,11 @@ class AdversarialUnlearning(Objective):
     def _condition(self, x: Inputs) -> Tensor:
         found = x.get(self.condition) if isinstance(x, Mapping) else x
         if not isinstance(found, Tensor):
-            raise ConfigError(f"adv-unlearn: the inputs hold no tensor {self.condition!r}")
+            raise ConfigError(
+                f"adv-unlearn: the inputs hold no tensor {self.condition!r}",
+                fix=f"Give inputs as a mapping with {self.condition!r}, or name another "
+                "condition=.",
+            )
         return found
 
     def _with(self, x: Inputs, condition: Tensor) -> Inputs:

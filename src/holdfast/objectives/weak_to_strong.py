@@ -82,7 +82,11 @@ def shares(y: Tensor, z: Tensor) -> Tensor:
     """Labels `(B,)` as shares `(B, K)`; shares as they are."""
     if y.is_floating_point():
         if y.shape != z.shape:
-            raise ShapeError(f"weak-to-strong: shares {tuple(y.shape)} for {tuple(z.shape)}")
+            raise ShapeError(
+                f"weak-to-strong: shares of classes must be {tuple(z.shape)} like the "
+                f"outputs, got {tuple(y.shape)}",
+                fix="Give shares (B, K) for the K classes of the model.",
+            )
         return y.to(z)
     return F.one_hot(y.clamp(min=0), z.shape[1]).to(z)
 

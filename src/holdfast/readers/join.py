@@ -43,7 +43,10 @@ def scaled(batches: Batches, low: Tensor, high: Tensor) -> tuple[Batches, int]:
         high: `(d,)` becomes 1; a constant column keeps its unit.
     """
     if not isinstance(batches.x, Tensor) or batches.x.shape[1:] != low.shape:
-        raise ShapeError("only tables of equal columns can be scaled", fix="Check --reference.")
+        raise ShapeError(
+            "only tables of equal columns can be scaled",
+            fix="Give --reference a table with the columns of DATA.",
+        )
     x = (batches.x - low) / (high - low)
     inside = x.clamp(0, 1)
     clipped = int((inside != x).any(1).sum())

@@ -19,7 +19,11 @@ def unpacked(path: Path, max_bytes: int) -> bytes:
         UntrustedFile: if it holds more than `max_bytes`, or is cut off.
     """
     if not path.is_file():
-        raise ConfigError(f"there is no file {path}", fix="Check the path.", code="E0111")
+        raise ConfigError(
+            f"there is no file {path}",
+            fix=f"Name a file that exists; ls {path.parent} lists what is there.",
+            code="E0111",
+        )
     with path.open("rb") as file:
         packed = file.read(2) == GZIP
         file.seek(0)

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from holdfast.core.catalog import register
 from holdfast.core.data import Batches
 from holdfast.core.dice import Dice, dice_or
-from holdfast.core.errors import Unsupported
 from holdfast.core.fields import Count, Later, Part, Share, settings
+from holdfast.core.inputs import one_tensor
 from holdfast.core.kinds import Objective, Threat
 from holdfast.hooks.projected import Projected, grown
 from holdfast.recipes.standard import Standard
@@ -64,11 +64,7 @@ class Continual:
         Raises:
             Unsupported: if inputs are not one tensor.
         """
-        if not isinstance(batches.x, Tensor):
-            raise Unsupported(
-                "recipe continual: needs inputs as one tensor",
-                fix="Give inputs as one tensor, rows first.",
-            )
+        one_tensor(batches.x, "recipe continual")
         own = dice_or(dice, len(batches))
         group = torch.zeros_like(batches.index) if batches.group is None else batches.group
         bases: dict[str, Tensor] = {}

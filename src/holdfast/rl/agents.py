@@ -31,7 +31,11 @@ class LinearFeedback(Agent):
     def act(self, memory: Any, x: Tensor, dice: Dice) -> tuple[Tensor, Any]:
         g = torch.tensor(self.gain, dtype=x.dtype, device=x.device)
         if x.dim() != 2 or x.shape[1] != g.shape[1]:
-            raise Unsupported(f"agent:linear acts on {g.shape[1]} numbers, got {tuple(x.shape)}")
+            raise Unsupported(
+                f"agent:linear acts on (B, {g.shape[1]}), got {tuple(x.shape)}",
+                fix=f"Give gain= one row per action of {g.shape[1]} numbers that the world shows, "
+                "or another world.",
+            )
         return x @ g.T, memory
 
 
@@ -60,7 +64,10 @@ class Greedy(Agent):
             raise ConfigError("agent:greedy needs a model", fix="Greedy(model=net).")
         inner = getattr(self.model, "in_features", x.shape[-1])
         if inner != x.shape[-1]:
-            raise Unsupported(f"agent:greedy acts on {inner} numbers, got {tuple(x.shape)}")
+            raise Unsupported(
+                f"agent:greedy acts on {inner} numbers, got {tuple(x.shape)}",
+                fix="Give a model with as many inputs as the world shows.",
+            )
         with quiet(self.model), torch.no_grad():
             return logits(self.model(x)).argmax(-1), memory
 

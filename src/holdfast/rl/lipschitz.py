@@ -67,10 +67,12 @@ class LipschitzClone(Agent):
         if x.dim() != 2 or u.dim() != 2 or len(x) != len(u) or not len(x):
             raise ConfigError(
                 f"agent:lipschitz-clone: needs as many views (n, d) as actions (n, m), got "
-                f"{tuple(x.shape)} and {tuple(u.shape)}"
+                f"{tuple(x.shape)} and {tuple(u.shape)}",
+                fix="Give seen=(views, actions), the pairs of an expert, row by row.",
             )
         if not bool(x.isfinite().all() & u.isfinite().all()):
-            raise ConfigError("agent:lipschitz-clone: pairs must be finite")
+            raise ConfigError("agent:lipschitz-clone: pairs must be finite",
+                              fix="Leave pairs out that hold NaN or infinity.")  # fmt: skip
         return x, u, self.lip / u.shape[1] ** 0.5
 
     def residual(self) -> Tensor:
@@ -84,7 +86,8 @@ class LipschitzClone(Agent):
         known, u, lip = self.pairs()
         if x.dim() != 2 or x.shape[1] != known.shape[1]:
             raise Unsupported(
-                f"agent:lipschitz-clone acts on {known.shape[1]} numbers, got {tuple(x.shape)}"
+                f"agent:lipschitz-clone acts on {known.shape[1]} numbers, got {tuple(x.shape)}",
+                fix="Give pairs of the world that the agent acts in.",
             )
         far = lip * torch.linalg.vector_norm(x.double()[:, None] - known, dim=2)[..., None]
         slack = self.residual()
@@ -139,7 +142,8 @@ def closed_loop(
     if not 0 <= decay < 1 or overshoot < 1 or min(rest) < 0:
         raise ConfigError(
             f"closed_loop: needs a decay in [0, 1), overshoot >= 1 and constants >= 0, got "
-            f"{decay}, {overshoot} and {rest}"
+            f"{decay}, {overshoot} and {rest}",
+            fix="Give decay=0.9 and overshoot=1.0, or those of `contraction`.",
         )
     error = residual + (lip + expert_lip) * gap + lip * disturbance
     tracking = overshoot * lip_input * error / (1 - decay)
@@ -167,7 +171,8 @@ def contraction(
     if not rho < rate < 1:
         raise Unsupported(
             f"contraction: the loop has spectral radius {rho:.3g}; a decay of {rate:.3g} does not "
-            "lie between it and 1"
+            "lie between it and 1",
+            fix=f"Give decay={(1 + rho) / 2:.3g}." if rho < 1 else "Give a loop that is stable.",
         )
     power, over = torch.eye(len(loop), dtype=torch.float64), 1.0
     for t in range(1, steps + 1):
@@ -176,7 +181,10 @@ def contraction(
         over = max(over, ratio)
         if ratio <= 1:
             return over, rate
-    raise Unsupported(f"contraction: after {steps} powers the ratio is still {ratio:.3g}")
+    raise Unsupported(
+        f"contraction: after {steps} powers the ratio is still {ratio:.3g}",
+        fix=f"Give more steps, such as steps={2 * steps}, or a larger decay.",
+    )
 
 
 def lqr(env: DoubleIntegrator) -> LinearFeedback:

@@ -103,7 +103,8 @@ def _checked(returns: Tensor, sigma: float, alpha: float, budgets: tuple[float, 
     if not len(returns) or sigma <= 0 or not 0 < alpha <= 0.5 or min(budgets, default=0) < 0:
         raise ConfigError(
             f"policy smoothing: needs episodes, sigma > 0, alpha in (0, 0.5] and budgets >= 0, got "
-            f"{len(returns)}, {sigma}, {alpha} and {budgets}"
+            f"{len(returns)}, {sigma}, {alpha} and {budgets}",
+            fix="Give one episode or more, sigma=0.1, alpha=0.05 and budgets=(0.1,).",
         )
     return returns.double().flatten()
 

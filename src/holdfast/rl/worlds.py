@@ -48,7 +48,10 @@ class Tracking(Env):
     def step(self, state: Tensor, action: Tensor, dice: Dice) -> tuple[Tensor, Tensor, Tensor]:
         said = action[:, None] if action.dim() == 1 else action.flatten(1)
         if said.shape[1] != 1:
-            raise ShapeError(f"env:tracking takes one number per row, got {tuple(action.shape)}")
+            raise ShapeError(
+                f"env:tracking takes one number per row, got {tuple(action.shape)}",
+                fix="Give an agent that answers (n,) or (n, 1).",
+            )
         # A choice between two actions is 0 for minus and 1 for plus.
         sign = said.double() if action.is_floating_point() else 2 * said.double() - 1
         reward = ((sign > 0) == (state > 0)).double().squeeze(1)
@@ -93,7 +96,10 @@ class DoubleIntegrator(Env):
 
     def step(self, state: Tensor, action: Tensor, dice: Dice) -> tuple[Tensor, Tensor, Tensor]:
         if action.shape != (len(state), 1):
-            raise ShapeError(f"env:double-integrator takes (n, 1), got {tuple(action.shape)}")
+            raise ShapeError(
+                f"env:double-integrator takes (n, 1), got {tuple(action.shape)}",
+                fix="Give an agent that answers (n, 1), one force per row.",
+            )
         a, b = self.matrices()
         u = action.double()
         cost = state.square().sum(1) + self.effort * u.square().sum(1)

@@ -13,8 +13,8 @@ from torch import nn
 
 from holdfast.core.data import Batches
 from holdfast.core.dice import Dice, dice_or
-from holdfast.core.errors import ShapeError
 from holdfast.core.fields import Count, Later, Part, Share, settings
+from holdfast.core.inputs import some_rows
 from holdfast.core.kinds import Backward, Hook, Objective, Threat
 from holdfast.run.scaler import Precision
 from holdfast.run.schedule import Schedule
@@ -127,8 +127,7 @@ class Training:
         """
         from holdfast.run.steps import Steps
 
-        if not len(batches):
-            raise ShapeError("training: the data has no rows", fix="Give at least one row.")
+        some_rows(batches, "training")
         own = dice_or(dice, len(batches))
         return Steps(self, model, batches, own, control or Control()).run()
 

@@ -33,7 +33,10 @@ def mask_of(batch: Batch, x: Tensor) -> Tensor:
         return object_mask(x)
     mask = given.to(x) if given.dim() == x.dim() else given[:, None].to(x)
     if mask.shape != (len(x), 1, *x.shape[2:]):
-        raise ShapeError(f"mask {tuple(given.shape)} does not fit images {tuple(x.shape)}")
+        raise ShapeError(
+            f"mask {tuple(given.shape)} does not fit images {tuple(x.shape)}",
+            fix='Give more["mask"] as (B, H, W) or (B, 1, H, W) of the size of the images.',
+        )
     return mask.clamp(0, 1)
 
 

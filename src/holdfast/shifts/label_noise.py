@@ -72,7 +72,10 @@ def mislabelled(
         )
     count = max(classes, len(batches.classes), int(y.max()) + 1 if len(y) else 0)
     if count < 2:
-        raise Unsupported(f"mislabelled: {count} class(es); there is nothing to confuse")
+        raise Unsupported(
+            f"mislabelled: needs two classes or more, got {count}",
+            fix="Give classes=, the number of classes there are, such as classes=10.",
+        )
     keyed = dice_or(dice, len(y)).spawn(f"label-noise-{kind}")
     clean = torch.where(known, y, 0)
     if kind == "symmetric":

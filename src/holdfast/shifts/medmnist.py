@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor
-
 from holdfast.core.data import Batch
 from holdfast.core.dice import Dice
-from holdfast.core.errors import ConfigError, Unsupported
+from holdfast.core.errors import ConfigError
+from holdfast.core.inputs import images
 from holdfast.ops.batch import take
 from holdfast.shifts.medmnist_kinds import KINDS
 from holdfast.shifts.medmnist_levels import DATASETS, LEVELS
@@ -83,12 +82,10 @@ class Targeted:
 
     def __call__(self, batch: Batch, dice: Dice) -> Batch:
         """The batch with each image changed in its own way."""
-        if not isinstance(batch.x, Tensor):
-            raise Unsupported("Targeted changes images (B, C, H, W)")
+        x = images(batch.x, "Targeted").clone()
         kinds = medmnist_c(self.dataset)
         which = dice.spawn("which").integers(len(kinds) + 1)
         level = dice.spawn("level").integers(5) + 1
-        x = batch.x.clone()
         for number, shift in enumerate(kinds.values()):
             for k in range(1, 6):
                 rows = ((which == number) & (level == k)).nonzero()[:, 0]

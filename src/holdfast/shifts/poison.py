@@ -14,6 +14,7 @@ from holdfast.core.dice import Dice
 from holdfast.core.errors import ConfigError
 from holdfast.core.fields import Part
 from holdfast.core.kinds import Shift
+from holdfast.core.ranges import inside
 from holdfast.ops.batch import Inputs
 
 Among = Literal["target", "others", "any"]
@@ -50,8 +51,7 @@ def poisoned(
     Raises:
         ConfigError: for a share outside [0, 1].
     """
-    if not 0 <= share <= 1:
-        raise ConfigError(f"poisoned: share must lie in [0, 1], got {share}")
+    inside("[0, 1]", "poisoned", share=share)
     own = dice if dice is not None else Dice.of(len(batches))
     known = batches.y != UNLABELLED
     free = {"target": batches.y == target, "others": batches.y != target, "any": known}[among]
@@ -75,7 +75,10 @@ def _drawn(free: Tensor, count: int, dice: Dice) -> Tensor:
 
 def _put(x: Inputs, rows: Tensor, new: Inputs) -> Inputs:
     if not isinstance(x, Tensor) or not isinstance(new, Tensor):
-        raise ConfigError("poisoned: the inputs must be one tensor", fix="Poison images.")
+        raise ConfigError(
+            "poisoned: the inputs must be one tensor",
+            fix="Give inputs and triggered inputs as one tensor, rows first.",
+        )
     out = x.clone()
     out[rows] = new.to(out)
     return out

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from holdfast.core.data import Batch
 from holdfast.core.dice import Dice
-from holdfast.core.errors import ConfigError, ShapeError, Unsupported
+from holdfast.core.errors import ShapeError, Unsupported
+from holdfast.core.ranges import inside
 
 Row = tuple[float, ...]
 LEVELS = 5
@@ -108,8 +109,7 @@ def on_images(
         ShapeError: if the dice have another number of rows.
     """
     x = batch.x
-    if not 0 <= severity <= 1:
-        raise ConfigError(f"{name}: severity must lie in [0, 1], got {severity}")
+    inside("[0, 1]", name, severity=severity)
     if not isinstance(x, Tensor) or x.dim() != 4 or not x.is_floating_point():
         raise Unsupported(
             f"{name} changes images (B, C, H, W) in [0, 1], got {_form(x)}",
@@ -117,7 +117,10 @@ def on_images(
         )
     keyed = Dice(0, batch.index) if dice is None else dice
     if len(keyed) != len(x):
-        raise ShapeError(f"{name}: {len(x)} images but dice for {len(keyed)} rows")
+        raise ShapeError(
+            f"{name}: {len(x)} images but dice for {len(keyed)} rows",
+            fix="Give Dice(seed, batch.index) of the same batch, or none.",
+        )
     if severity == 0 or x.numel() == 0:
         return batch
     wide = x.detach().to(torch.promote_types(x.dtype, torch.float32))

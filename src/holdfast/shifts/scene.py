@@ -34,7 +34,10 @@ def depth_of(batch: Batch, x: Tensor) -> Tensor:
         return (1 - (1 - NEAR) * share)[None, None, :, None].expand(len(x), 1, *x.shape[2:])
     depth = (given if given.dim() == x.dim() else given[:, None]).to(x)
     if depth.shape != (len(x), 1, *x.shape[2:]):
-        raise ShapeError(f"depth {tuple(given.shape)} does not fit images {tuple(x.shape)}")
+        raise ShapeError(
+            f"depth {tuple(given.shape)} does not fit images {tuple(x.shape)}",
+            fix='Give more["depth"] as (B, H, W) or (B, 1, H, W) of the size of the images.',
+        )
     depth = torch.where(depth.isfinite(), depth, 0).clamp(min=0)
     return depth / depth.amax((2, 3), keepdim=True).clamp(min=1e-12)
 

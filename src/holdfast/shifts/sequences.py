@@ -73,7 +73,10 @@ def perturbed(x: Tensor, kind: str, *, difficulty: int = 1, dice: Dice | None = 
             fix=f"Kinds are {', '.join(IMAGENET_P + IMAGENET_P_EXTRA)}; difficulties 1, 2, 3.",
         )
     if x.dim() != 4 or not x.is_floating_point() or not bool(((x >= 0) & (x <= 1)).all()):
-        raise Unsupported(f"perturbed: needs images (B, C, H, W) in [0, 1], got {tuple(x.shape)}")
+        raise Unsupported(
+            f"perturbed: needs images (B, C, H, W) in [0, 1], got {tuple(x.shape)}",
+            fix="Give floating-point images (B, C, H, W); divide bytes by 255.",
+        )
     own = dice_or(dice, len(x)).spawn(f"perturbed-{kind}")
     wide = x.detach().to(torch.promote_types(x.dtype, torch.float32))
     steps = SMALL if min(x.shape[2:]) < NEAR else LARGE

@@ -82,7 +82,8 @@ class TestBench(Check):
         slices, refused = self.slices(subject, batches)
         if not slices:
             raise Unsupported(
-                f"no slice can be made ({'; '.join(refused.values()) or 'none asked'})"
+                f"no slice can be made ({'; '.join(refused.values()) or 'none asked'})",
+                fix="Give attacks=, shifts= or subpopulations= that fit the rows.",
             )
         right, table = lines(subject.model, batches, slices, level=self.level)
         yield self._finding(float(right.double().mean()), table, refused, subject.seed)

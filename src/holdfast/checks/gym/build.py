@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
-from torch import Tensor
 
 from holdfast.checks.gym.slice import Slice
 from holdfast.core.data import Batches
 from holdfast.core.dice import Dice
 from holdfast.core.errors import Unsupported
 from holdfast.core.goal import Untargeted
+from holdfast.core.inputs import one_tensor
 from holdfast.core.kinds import Attack, Model, Shift, Threat
 from holdfast.measures.data.subpopulations import LISTS, RowScore, cut
 from holdfast.run.search import attack_name, search
@@ -61,7 +61,12 @@ def transformation(name: str, shift: Shift, batches: Batches, severity: float, s
     y = out.y
     if getattr(shift, "effect", "same") == "flips":
         if y.dim() != 1 or bool(((y != 0) & (y != 1)).any()):
-            raise Unsupported(f"{name} turns answers round, which needs labels 0 and 1")
+            raise Unsupported(
+                f"{name} turns answers round, which needs labels 0 and 1, got labels from "
+                f"{int(y.min()) if y.numel() else 'none'} to "
+                f"{int(y.max()) if y.numel() else 'none'}",
+                fix="Leave this transformation out, or give a task of two classes.",
+            )
         y = 1 - y
     data = replace(batches, x=out.x, y=y).take(mask.nonzero().flatten())
     return Slice(name, "transformation", data, batches, mask)
@@ -79,12 +84,11 @@ def attacked(attack: Attack, model: Model, batches: Batches, threat: Threat, see
 
     Cost: that of the attack on every row.
     """
-    if not isinstance(batches.x, Tensor):
-        raise Unsupported("an attack of slices needs inputs as one tensor")
+    x = one_tensor(batches.x, "an attack of slices")
     dice = Dice(seed, batches.index, "gym")
-    found = search(attack, model, batches.x, Untargeted(batches.y), threat, dice=dice)
-    changed = threat.apply(batches.x, found.change).detach()
-    x = torch.where(found.broken.reshape(-1, *[1] * (changed.dim() - 1)), changed, batches.x)
+    found = search(attack, model, x, Untargeted(batches.y), threat, dice=dice)
+    changed = threat.apply(x, found.change).detach()
+    x = torch.where(found.broken.reshape(-1, *[1] * (changed.dim() - 1)), changed, x)
     every = torch.ones(len(batches), dtype=torch.bool)
     name = f"{attack_name(attack)} {threat.spec}"
     return Slice(name, "attack", replace(batches, x=x), batches, every)
@@ -97,7 +101,7 @@ def evaluation_set(name: str, data: Batches) -> list[Slice]:
         Unsupported: if it has no rows.
     """
     if not len(data):
-        raise Unsupported(f"{name} has no rows")
+        raise Unsupported(f"{name} has no rows", fix="Give a data set with one row or more.")
     return [Slice(name, "evaluation set", data)]
 
 

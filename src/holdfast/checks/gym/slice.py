@@ -55,10 +55,16 @@ class Slice:
     @property
     def _mask(self) -> Tensor:
         if self.rows is None or self.kind != "subpopulation":
-            raise ConfigError(f"slice {self.name!r}: only subpopulations can be combined")
+            raise ConfigError(
+                f"slice {self.name!r} of kind {self.kind!r}: only subpopulations can be combined",
+                fix="Combine slices made by Slice.where.",
+            )
         return self.rows
 
     def _made(self, name: str, mask: Tensor, other: Slice) -> Slice:
         if self.whole is None or self.whole is not other.whole:
-            raise ConfigError(f"slices {self.name!r} and {other.name!r} are of different data")
+            raise ConfigError(
+                f"slices {self.name!r} and {other.name!r} are of different data",
+                fix="Make both from the same Batches.",
+            )
         return Slice.where(name, self.whole, mask)

@@ -9,6 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from holdfast.checks.given import writer_of
 from holdfast.checks.language.asking import refuses, said
 from holdfast.checks.language.filings import LAY, Item, filings, irrelevant, prompt
 from holdfast.core.catalog import register
@@ -112,11 +113,10 @@ class FailSafeQA(Check):
         return float(self.limit * (len(ANSWERABLE) + len(UNANSWERABLE)))
 
     def __call__(self, subject: Subject) -> Iterator[Finding]:
-        if subject.writer is None:
-            raise Unsupported("there is no writer to ask")
+        writer = writer_of(subject)
         items = list(self.items if self.items is not None else filings(self.limit, subject.seed))
         items = items[: self.limit]
-        grades = self.grades(subject.writer, items, subject.seed)
+        grades = self.grades(writer, items, subject.seed)
         answered = compliant(torch.stack([grades[v] for v in ANSWERABLE], 1), self.threshold)
         refused = compliant(torch.stack([grades[v] for v in UNANSWERABLE], 1), self.threshold)
         found = failsafe(answered, refused, beta=self.beta, alpha=self.alpha, seed=subject.seed)

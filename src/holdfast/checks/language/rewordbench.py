@@ -40,7 +40,11 @@ class Pairs:
 
     def __post_init__(self) -> None:
         if not len(self.prompts) == len(self.chosen) == len(self.rejected):
-            raise ConfigError("Pairs: prompts, chosen and rejected responses must be as many")
+            raise ConfigError(
+                "Pairs: prompts, chosen and rejected responses must be as many, got "
+                f"{len(self.prompts)}, {len(self.chosen)} and {len(self.rejected)}",
+                fix="Give one prompt, one chosen and one rejected response per pair.",
+            )
 
     def __len__(self) -> int:
         return len(self.prompts)

@@ -8,12 +8,12 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from holdfast.checks.given import writer_of
 from holdfast.checks.language.asking import said
 from holdfast.checks.language.perspectives import perspectives
 from holdfast.checks.language.questions import Perspective, Toxicity, rude_words
 from holdfast.core.catalog import register
 from holdfast.core.dice import Dice
-from holdfast.core.errors import Unsupported
 from holdfast.core.fields import Count, Ingredient, Inner, NonNegative, ingredient, settings
 from holdfast.core.kinds import Check
 from holdfast.core.records import Cell, Figure, Finding, Severity, Subject
@@ -56,15 +56,14 @@ class Trustworthiness(Check):
         return 120.0 + 6 * self.samples
 
     def __call__(self, subject: Subject) -> Iterator[Finding]:
-        if subject.writer is None:
-            raise Unsupported("there is no writer to ask")
+        writer = writer_of(subject)
         embedded = perspectives(self.scorer or rude_words, samples=self.samples)
         parts: dict[str, Tensor] = {}
         raw: dict[str, float] = {}
         for each in self.asked if self.asked is not None else embedded:
             dice = Dice.of(len(each.questions), subject.seed, f"trust-{each.name}")
             prompts = [q.prompt for q in each.questions]
-            texts = said(subject.writer, prompts, dice, samples=each.samples)
+            texts = said(writer, prompts, dice, samples=each.samples)
             parts[each.name], numbers = each.score(each.questions, texts)
             raw |= {f"{each.name}: {n}": v for n, v in numbers.items()}
         found = trust(parts, raw, alpha=self.alpha, seed=subject.seed)

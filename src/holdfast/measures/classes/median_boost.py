@@ -69,7 +69,11 @@ def median_boost(
         Unsupported: if no weak function is found: the class does not fit robustly at eta.
     """
     if values.dim() != 3 or values.shape[1] != len(y):
-        raise ConfigError(f"median_boost: values {tuple(values.shape)} for {len(y)} labels")
+        raise ConfigError(
+            f"median_boost: values must be (learners, rows, draws) for {len(y)} labels, "
+            f"got {tuple(values.shape)}",
+            fix=f"Give values of three axes with {len(y)} rows in the middle.",
+        )
     right = (values - y[:, None]).abs() <= eta
     rowwise = right.all(2)
     count = rounds or 2 * ceil(5 * log(max(2, right[0].numel()))) + 1

@@ -12,6 +12,7 @@ from holdfast.core.catalog import register
 from holdfast.core.data import Batches
 from holdfast.core.errors import ConfigError, Unsupported
 from holdfast.core.fields import Share
+from holdfast.core.ranges import inside
 from holdfast.core.records import Reading
 
 MOST = 16  # bits whose cube is enumerated
@@ -23,8 +24,7 @@ def cube(size: int) -> Tensor:
     Raises:
         ConfigError: unless 1 <= d <= 16.
     """
-    if not 1 <= size <= MOST:
-        raise ConfigError(f"cube: needs between 1 and {MOST} bits, got {size}")
+    inside(f"[1, {MOST}]", "cube", size=size)
     return ((torch.arange(2**size)[:, None] >> torch.arange(size)) & 1).double()
 
 
@@ -39,7 +39,10 @@ def fourier(values: Tensor) -> Tensor:
     """
     n = len(values)
     if n & (n - 1):
-        raise ConfigError(f"fourier: needs a power of two of values, got {n}")
+        raise ConfigError(
+            f"fourier: needs a power of two of values, got {n}",
+            fix=f"Give one value per corner of a cube, such as {1 << n.bit_length()} of them.",
+        )
     out, step = values.double(), 1
     while step < n:
         low, high = out.view(-1, 2, step).unbind(1)
@@ -84,12 +87,22 @@ def frozen(coefficients: Tensor, bit: int) -> Tensor:
 def canonical_holdout(batches: Batches, bit: int) -> tuple[Batches, Batches]:
     """Rows in which a bit is 1, to learn from, and the rows in which it is 0, never seen.
 
+    Args:
+        batches: rows of bits `(B, d)`.
+        bit: position of the bit that parts them.
+
+    Returns:
+        The seen and the unseen rows.
+
     Raises:
         Unsupported: if the inputs are not rows of numbers that hold that bit.
     """
     x = batches.x
     if not isinstance(x, Tensor) or x.dim() != 2 or not 0 <= bit < x.shape[1]:
-        raise Unsupported(f"canonical_holdout needs rows (B, d) with a bit {bit}")
+        raise Unsupported(
+            f"canonical_holdout needs rows (B, d) as one tensor, with a bit {bit}",
+            fix="Give rows of bits, such as cube(4), and a bit from 0 to d - 1.",
+        )
     one = x[:, bit] > 0.5
     return batches.take(one.nonzero().flatten()), batches.take((~one).nonzero().flatten())
 

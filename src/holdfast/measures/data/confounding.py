@@ -10,8 +10,9 @@ from torch import Tensor
 
 from holdfast.core.catalog import register
 from holdfast.core.dice import Dice
-from holdfast.core.errors import ConfigError, ShapeError
+from holdfast.core.errors import ShapeError
 from holdfast.core.fields import Count
+from holdfast.core.ranges import inside
 from holdfast.core.records import Cell, Reading
 from holdfast.ops.batch import chunks
 from holdfast.run.reading import proportion
@@ -153,12 +154,14 @@ def robustness_index(
 
     Cost: all pairs of rows, in chunks.
     """
-    if k < 1:
-        raise ConfigError(f"{name}: k must be at least 1, got {k}")
+    inside("[1, inf]", name, k=k)
     z = embedding.detach().double().flatten(1) if embedding.dim() > 1 else embedding
     given = [y, centre] if exclude is None else [y, centre, exclude]
     if len(z) < 3 or any(t.shape != (len(z),) for t in given):
-        raise ShapeError(f"{name}: {len(z)} embeddings need a class and a centre each, three rows")
+        raise ShapeError(
+            f"{name}: {len(z)} embeddings need a class and a centre each, three rows",
+            fix=f"Give three embeddings or more, and y, centre and exclude as tensors ({len(z)},).",
+        )
     if not bool(z.isfinite().all()):
         raise ShapeError(f"{name}: embeddings must be finite", fix="Leave such rows out.")
     z = F.normalize(z, dim=1) if cosine else z

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from holdfast.core.catalog import register
 from holdfast.core.data import Batches
-from holdfast.core.errors import ConfigError, ShapeError, Unsupported
+from holdfast.core.errors import ConfigError, ShapeError
+from holdfast.core.inputs import one_tensor
 from holdfast.core.records import Reading
 from holdfast.ops.two_samples import mmd2
 from holdfast.run.reading import proportion
@@ -110,15 +111,19 @@ def domain_gap(domains: Batches, *, alpha: float = 0.05, name: str = "domains") 
         ConfigError: without domains, or with fewer than two.
         ShapeError: if a domain has fewer than four rows.
     """
-    if not isinstance(domains.x, Tensor):
-        raise Unsupported(f"{name} needs features as one tensor")
+    x, y = one_tensor(domains.x, name).flatten(1).double(), domains.y
     if domains.group is None or len(domains.group.unique()) < 2:
-        raise ConfigError(f"{name} needs two domains or more", fix="Give them as `group`.")
-    x, y = domains.x.flatten(1).double(), domains.y
+        raise ConfigError(
+            f"{name} needs rows of two domains or more",
+            fix="Give Batches(x=x, y=y, group=domain) with the number of each row's domain.",
+        )
     group = torch.searchsorted(domains.group.unique(), domains.group)
     parts = [x[group == g] for g in range(int(group.max()) + 1)]
     if min(len(p) for p in parts) < 4:
-        raise ShapeError(f"{name}: every domain needs four rows or more")
+        raise ShapeError(
+            f"{name}: every domain needs four rows or more",
+            fix="Give four rows of every domain, or leave the smaller domains out.",
+        )
     found = probe(x, group)
     within = [probe(x[y == k], _dense(group[y == k])) for k in y.unique() if _enough(group[y == k])]
     inside = torch.cat(within) if within else torch.zeros(0, dtype=torch.bool)

@@ -8,8 +8,9 @@ from typing import Literal, get_args
 from torch import Tensor
 
 from holdfast.core.catalog import register
-from holdfast.core.errors import ConfigError, ShapeError
+from holdfast.core.errors import ShapeError
 from holdfast.core.fields import Count
+from holdfast.core.ranges import inside, one_of
 from holdfast.core.records import Reading
 from holdfast.measures.data.stability import rows_of
 from holdfast.measures.data.two_sample_tests import (
@@ -116,14 +117,15 @@ def drift(
 
     Cost: no passes; `mmd` holds all distances between n + m rows.
     """
-    for word, allowed in ((test, Test), (correction, Correction)):
-        if word not in get_args(allowed):
-            raise ConfigError(f"{name}: {word!r} is none of {', '.join(get_args(allowed))}")
-    if permutations < 1:
-        raise ConfigError(f"{name}: permutations must be at least 1, got {permutations}")
+    one_of(get_args(Test), name, test=test)
+    one_of(get_args(Correction), name, correction=correction)
+    inside("[1, inf]", name, permutations=permutations)
     a, b = rows_of(sample, name), rows_of(reference, name)
     if a.shape[1] != b.shape[1]:
-        raise ShapeError(f"{name}: {a.shape[1]} features now, {b.shape[1]} before")
+        raise ShapeError(
+            f"{name}: {a.shape[1]} features now, {b.shape[1]} before",
+            fix="Give both sets in the same form: the same columns, or images of the same size.",
+        )
     b = b.to(a.device)
     if test == "ks":
         found = kolmogorov_smirnov(a, b)

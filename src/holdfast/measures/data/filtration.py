@@ -10,10 +10,12 @@ from torch import Tensor
 
 from holdfast.core.catalog import register
 from holdfast.core.data import UNLABELLED, Batches
-from holdfast.core.errors import ConfigError, ShapeError
+from holdfast.core.errors import ShapeError
 from holdfast.core.fields import Natural, Share
 from holdfast.core.goal import Outputs, logits
+from holdfast.core.inputs import some_models
 from holdfast.core.kinds import Model
+from holdfast.core.ranges import inside
 from holdfast.core.records import Reading
 from holdfast.measures.outputs.labelled import labelled
 from holdfast.measures.outputs.reliability import Binning, Reliability, reliability
@@ -68,17 +70,20 @@ def adversarial_filtration(
         name: of the reading.
 
     Raises:
-        ConfigError: without models.
-        ShapeError: if no row is labelled.
+        ConfigError: for a probability outside [0, 1].
+        ShapeError: without models, or if no row is labelled.
 
     Cost: one forward pass per model and row.
     """
-    if not models or not 0 <= most <= 1:
-        raise ConfigError(f"{name}: needs at least one model and a probability in [0, 1]")
+    some_models(models, name)
+    inside("[0, 1]", name, most=most)
     y = batches.y.cpu()
     known = y != UNLABELLED
     if y.dim() != 1 or not bool(known.any()):
-        raise ShapeError(f"{name}: the pool needs rows with one label each")
+        raise ShapeError(
+            f"{name}: the pool needs rows with one label each, got labels {tuple(y.shape)}",
+            fix="Give labels (B,) of which at least one is not -100.",
+        )
     keep, top = known.clone(), torch.zeros(len(y), dtype=torch.float64)
     for model in models:
         z = logits(answers(model, batches.x)).double().cpu()
@@ -148,8 +153,7 @@ def rms_calibration(
         ShapeError: if outputs and labels do not fit.
         ConfigError: for less than one row or draw.
     """
-    if rows < 1:
-        raise ConfigError(f"{name}: rows must be at least 1, got {rows}")
+    inside("[1, inf]", name, rows=rows)
     found = labelled(outputs, y)
     bins = max(1, -(-len(found.kept().y) // rows))
     how = Binning(bins, "mass", "l2")

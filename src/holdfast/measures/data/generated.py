@@ -11,6 +11,7 @@ from holdfast.core.catalog import register
 from holdfast.core.data import Batches
 from holdfast.core.errors import ShapeError, Unsupported
 from holdfast.core.fields import Count, Inner
+from holdfast.core.inputs import one_tensor
 from holdfast.core.records import Reading
 from holdfast.run.reading import average, proportion
 
@@ -78,13 +79,19 @@ def generated_rows(
 
     Cost: all distances between the rows.
     """
-    if not isinstance(real.x, Tensor) or not isinstance(made.x, Tensor):
-        raise Unsupported(f"{name} needs one tensor of inputs on both sides")
+    sides = one_tensor(real.x, f"{name} (real)"), one_tensor(made.x, f"{name} (made)")
     if min(len(real), len(made)) <= neighbours:
-        raise Unsupported(f"{name}: {neighbours} neighbours need more rows than that on both sides")
-    a, b = real.x.double().flatten(1), made.x.double().flatten(1)
+        raise Unsupported(
+            f"{name}: {neighbours} neighbours need more rows than that on both sides, got "
+            f"{len(real)} real and {len(made)} made",
+            fix=f"Give neighbours={max(min(len(real), len(made)) - 1, 1)}, or more rows.",
+        )
+    a, b = (side.double().flatten(1) for side in sides)
     if a.shape[1] != b.shape[1]:
-        raise ShapeError(f"{name}: real rows of {a.shape[1]} numbers, generated of {b.shape[1]}")
+        raise ShapeError(
+            f"{name}: real rows of {a.shape[1]} numbers, generated of {b.shape[1]}",
+            fix="Generate rows in the form of the real ones.",
+        )
     reach, own = radii(a, neighbours), radii(b, neighbours)
     far = torch.cdist(b, a)
     inside = far <= reach

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from holdfast.core.catalog import register
 from holdfast.core.data import Batches
-from holdfast.core.errors import ConfigError, ShapeError, Unsupported
 from holdfast.core.fields import NonNegative
+from holdfast.core.inputs import one_tensor, some_rows
+from holdfast.core.ranges import inside, one_of
 from holdfast.core.records import Reading
 from holdfast.ops.batch import chunks
 from holdfast.run.reading import quantile
@@ -107,13 +108,11 @@ def interpolation_lipschitz(
 
     Cost: all distances between the rows; no model.
     """
-    if tolerance < 0 or norm not in ORDERS:
-        raise ConfigError(f"{name}: needs tolerance >= 0 and a norm of {', '.join(ORDERS)}")
-    if not isinstance(batches.x, Tensor) or not batches.x.is_floating_point():
-        raise Unsupported(f"{name} needs one tensor of floating-point inputs")
-    if len(batches) < 2:
-        raise ShapeError(f"{name}: needs at least two rows, got {len(batches)}")
-    x, y = batches.x.double().flatten(1), batches.y.double()
+    inside("[0, inf]", name, tolerance=tolerance)
+    one_of(ORDERS, name, norm=norm)
+    some_rows(batches, name, 2)
+    x = one_tensor(batches.x, name, floating=True).double().flatten(1)
+    y = batches.y.double()
     slopes, rivals = [], []
     for part in chunks(len(x), ROWS):
         far = torch.cdist(x[part], x, p=ORDERS[norm], compute_mode="donot_use_mm_for_euclid_dist")
@@ -150,13 +149,17 @@ def law_of_robustness(rows: int, size: int, parameters: int) -> Exponents:
         size: d of an input.
         parameters: p of the model.
     """
-    if min(rows, size, parameters) < 1:
-        raise ConfigError(f"law_of_robustness: needs counts >= 1, got {rows, size, parameters}")
+    inside("[1, inf]", "law_of_robustness", rows=rows, size=size, parameters=parameters)
     return Exponents((rows * size / parameters) ** 0.5, rows / parameters, rows ** (1 / size))
 
 
 def fitted_exponent(counts: list[int], values: list[float]) -> float:
-    """Slope of log value against log count, by least squares."""
+    """Slope of log value against log count, by least squares.
+
+    Args:
+        counts: sizes of the model or of the data, above 0, two of them different.
+        values: what was measured at each, above 0.
+    """
     a = torch.tensor([log(c) for c in counts], dtype=torch.float64)
     b = torch.tensor([log(v) for v in values], dtype=torch.float64)
     a, b = a - a.mean(), b - b.mean()

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from holdfast.core.errors import ShapeError
+from holdfast.core.inputs import some_rows
 
 C1, C2 = 0.01**2, 0.03**2  # of images in [0, 1]
 Net = Callable[[Tensor], Sequence[Tensor]]
@@ -16,7 +17,10 @@ Net = Callable[[Tensor], Sequence[Tensor]]
 
 def _same(x: Tensor, ref: Tensor) -> None:
     if x.shape != ref.shape or x.dim() != 4:
-        raise ShapeError(f"images {tuple(x.shape)} and {tuple(ref.shape)} must be (B, C, H, W)")
+        raise ShapeError(
+            f"images {tuple(x.shape)} and {tuple(ref.shape)} must both be (B, C, H, W)",
+            fix="Give two sets of as many images of one size, channels before height.",
+        )
 
 
 def ssim(x: Tensor, ref: Tensor, window: int = 11, sigma: float = 1.5) -> Tensor:
@@ -49,7 +53,15 @@ def ssim(x: Tensor, ref: Tensor, window: int = 11, sigma: float = 1.5) -> Tensor
 
 
 def edge_distance(x: Tensor, ref: Tensor) -> Tensor:
-    """`(B,)` mean absolute difference of the gradients between neighbouring pixels."""
+    """`(B,)` mean absolute difference of the gradients between neighbouring pixels.
+
+    Args:
+        x: images `(B, C, H, W)`.
+        ref: the images they are compared with, of the same shape.
+
+    Raises:
+        ShapeError: unless both are images of one shape.
+    """
     _same(x, ref)
     down = (x.diff(dim=-2) - ref.diff(dim=-2)).abs().flatten(1)
     across = (x.diff(dim=-1) - ref.diff(dim=-1)).abs().flatten(1)
@@ -105,8 +117,8 @@ def frechet(a: Tensor, b: Tensor) -> float:
     Raises:
         ShapeError: for fewer than two rows.
     """
-    if min(len(a), len(b)) < 2:
-        raise ShapeError("frechet: needs at least two rows of each set")
+    some_rows(a, "frechet", 2)
+    some_rows(b, "frechet", 2)
     a, b = a.double(), b.double()
     first, second = (torch.atleast_2d(t.T.cov()) for t in (a, b))
     values, vectors = torch.linalg.eigh(first)

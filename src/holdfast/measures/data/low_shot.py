@@ -35,7 +35,11 @@ def low_shot_rows(
         ConfigError: unless exactly one of the two is given.
     """
     if (shots > 0) == (share > 0) or shots < 0 or not 0 <= share <= 1:
-        raise ConfigError("low_shot_rows: give shots >= 1, or a share in (0, 1]")
+        raise ConfigError(
+            f"low_shot_rows: give shots >= 1, or a share in (0, 1], got shots={shots} and "
+            f"share={share}",
+            fix="Give one of the two: low_shot_rows(y, shots=5).",
+        )
     draws = (dice or Dice.of(len(y))).spawn("low-shot").uniform(dtype=torch.float64).cpu()
     order = draws.argsort(stable=True)
     order = order[y.cpu()[order].argsort(stable=True)]
@@ -127,7 +131,11 @@ def low_shot(
         raise ConfigError(f"{name}: no regime {full!r}", fix="Name the one with all labels: full=.")
     shapes = {tuple(t.shape) for t in regimes.values()}
     if len(shapes) > 1 or (shape := shapes.pop())[1:] != (2, 2) or not shape[0]:
-        raise ShapeError(f"{name}: every regime needs (m, 2, 2) accuracies of the same models")
+        raise ShapeError(
+            f"{name}: every regime needs (m, 2, 2) accuracies of the same models, got "
+            f"{sorted(shapes)}",
+            fix="Give each regime a tensor (m, 2, 2) with the same m models in the same order.",
+        )
     tables = {k: v.double().cpu() for k, v in regimes.items()}
     line = AccuracyLine.fit(standard[:, 0].cpu(), standard[:, 1].cpu(), scale, rows)
     effective = {k: line.above(t[:, 1, 0], t[:, 1, 1]) for k, t in tables.items()}

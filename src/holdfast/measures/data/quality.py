@@ -11,7 +11,8 @@ from torch import Tensor
 
 from holdfast.core.catalog import register
 from holdfast.core.dice import Dice
-from holdfast.core.errors import ConfigError, ShapeError
+from holdfast.core.errors import ShapeError
+from holdfast.core.ranges import inside
 from holdfast.core.records import Reading
 from holdfast.ops.ranking import rank_correlation
 
@@ -128,10 +129,12 @@ def quality_assessment(
         ConfigError: for less than one draw.
     """
     a, b = predicted.detach().double().cpu().flatten(), opinion.double().cpu().flatten()
-    if draws < 1:
-        raise ConfigError(f"{name}: draws must be at least 1, got {draws}")
+    inside("[1, inf]", name, draws=draws)
     if len(a) != len(b) or len(a) < LEAST or not bool((a.isfinite() & b.isfinite()).all()):
-        raise ShapeError(f"{name}: needs {LEAST} finite pairs or more, got {len(a)} and {len(b)}")
+        raise ShapeError(
+            f"{name}: needs {LEAST} finite pairs or more, got {len(a)} and {len(b)}",
+            fix="Give one opinion per prediction, and leave out pairs that are not finite.",
+        )
     curve = fitted(a, b)
     rho, tau, _ = _numbers(a, b)
     g = Dice.of(0, seed).generator(name)

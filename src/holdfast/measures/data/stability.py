@@ -11,7 +11,10 @@ from holdfast.core.errors import ShapeError
 def rows_of(sample: Tensor, name: str) -> Tensor:
     """`(n, d)` float64: at least two finite rows, each flattened."""
     if sample.dim() < 1 or len(sample) < 2 or not sample[0].numel():
-        raise ShapeError(f"{name}: needs at least two rows, got {tuple(sample.shape)}")
+        raise ShapeError(
+            f"{name}: needs at least two rows, got {tuple(sample.shape)}",
+            fix="Give a tensor (n, ...) of two rows or more, each of one number at least.",
+        )
     flat = sample.detach().double().reshape(len(sample), -1)
     if not bool(flat.isfinite().all()):
         raise ShapeError(f"{name}: a sample holds numbers that are not finite",
@@ -74,7 +77,13 @@ def label_shift(predicted: Tensor, y: Tensor, new: Tensor, classes: int) -> Tens
         classes: number of classes.
     """
     if not len(y) or not len(new) or predicted.shape != y.shape:
-        raise ShapeError("label_shift: needs predictions and labels of old rows, and new ones")
+        raise ShapeError(
+            "label_shift: needs a prediction for each label of old rows, and new ones; "
+            f"got {tuple(predicted.shape)} predictions, {tuple(y.shape)} labels, "
+            f"{len(new)} new",
+            fix="Give predicted and y of the same old rows, and the predictions of one new "
+            "row at least.",
+        )
     joint = torch.bincount(predicted * classes + y, minlength=classes**2).double() / len(y)
     mass = torch.bincount(new, minlength=classes).double() / len(new)
     found: Tensor = (torch.linalg.pinv(joint.view(classes, classes), rtol=1e-6) @ mass).clamp(min=0)

@@ -17,6 +17,7 @@ from math import exp, lgamma
 import torch
 
 from holdfast.core.errors import ConfigError
+from holdfast.core.ranges import inside
 from holdfast.core.records import Reading
 from holdfast.measures.data.columns import (
     Known,
@@ -110,10 +111,11 @@ def watched(
     Raises:
         ConfigError: for a level outside (0, 1), or a reference without rows.
     """
-    if not 0 < alpha < 1 or seen < 0:
-        raise ConfigError(f"monitor: alpha must lie in (0, 1), got {alpha}", fix="--alpha 0.05")
+    inside("(0, 1)", "monitor", alpha=alpha)
+    inside("[0, inf]", "monitor", seen=seen)
     if reference.n < 2 or not reference.columns:
-        raise ConfigError("monitor: the reference needs two rows at least", fix="Give more rows.")
+        raise ConfigError(f"monitor: the reference needs two rows or more, got {reference.n}",
+                          fix="Give a reference of two rows or more.")  # fmt: skip
     before = {name: known(name, column) for name, column in reference.columns.items()}
     for number, window in enumerate(windows, seen + 1):
         yield looked(before, window, number, level(number, alpha), optional, seed)

@@ -55,13 +55,18 @@ def jaccard(a: str, b: str) -> float:
 def _texts(x: Inputs, who: str) -> list[str]:
     if isinstance(x, Sequence):
         return list(x)
-    raise Unsupported(f"{who}: needs texts, got {type(x).__name__}")
+    raise Unsupported(
+        f"{who}: needs texts, got {type(x).__name__}", fix="Give inputs as a list of texts."
+    )
 
 
 def _floats(x: Inputs, who: str) -> Tensor:
     if isinstance(x, Tensor) and x.is_floating_point() and x.dim() > 1:
         return x.detach().flatten(1).double()
-    raise Unsupported(f"{who}: needs one tensor of numbers")
+    raise Unsupported(
+        f"{who}: needs one tensor of numbers",
+        fix="Give inputs as one tensor of numbers, rows first.",
+    )
 
 
 def words(batches: Batches) -> Tensor:
@@ -97,7 +102,11 @@ def overlap(separator: str = "\t") -> RowScore:
         texts = _texts(batches.x, "overlap")
         pairs = [t.partition(separator)[::2] for t in texts]
         if any(separator not in t for t in texts):
-            raise Unsupported(f"overlap: texts without the separator {separator!r}")
+            raise Unsupported(
+                f"overlap: texts without the separator {separator!r}",
+                fix=f"Join the two texts of every row by {separator!r}, or give the separator "
+                "they have.",
+            )
         return torch.tensor([jaccard(a, b) for a, b in pairs], dtype=torch.float64)
 
     return score
@@ -116,7 +125,10 @@ def spread(batches: Batches) -> Tensor:
 def label(batches: Batches) -> Tensor:
     """`(B,)`: the label."""
     if batches.y.dim() != 1:
-        raise Unsupported("label: one label per row")
+        raise Unsupported(
+            f"label: needs one label per row, got labels {tuple(batches.y.shape)}",
+            fix="Give labels (B,), one class per row.",
+        )
     return batches.y.double()
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from holdfast.core.dice import Dice
-from holdfast.core.errors import ShapeError
+from holdfast.core.inputs import some_rows
 from holdfast.ops.two_samples import arranged_mmd2
 
 Correction = Literal["bonferroni", "holm", "bh"]
@@ -123,8 +123,8 @@ def classifier(
     from sklearn.preprocessing import StandardScaler
 
     least = 4
-    if min(len(sample), len(reference)) < least:
-        raise ShapeError(f"a classifier needs at least {least} rows of each sample")
+    some_rows(sample, "a classifier (sample)", least)
+    some_rows(reference, "a classifier (reference)", least)
     halves = []
     for word, rows in (("sample", sample), ("reference", reference)):
         order = torch.randperm(len(rows), generator=Dice.of(0, seed).generator(word))

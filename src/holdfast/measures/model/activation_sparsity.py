@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from holdfast.core.catalog import register
 from holdfast.core.data import Batches
-from holdfast.core.errors import ConfigError, ShapeError, Unsupported
+from holdfast.core.errors import ConfigError, Unsupported
+from holdfast.core.inputs import some_rows
 from holdfast.core.kinds import Model
 from holdfast.core.quiet import modules_of, quiet
 from holdfast.core.records import Reading
@@ -125,8 +126,7 @@ def activation_sparsity(
     Cost: one forward per row.
     """
     places = chosen(model, layers)
-    if not len(batches):
-        raise ShapeError(f"{name}: the data has no rows", fix="Give at least one row.")
+    some_rows(batches, name)
     rows: dict[str, list[Tensor]] = {n: [] for n in places}
     counts: dict[str, list[Tensor]] = {n: [] for n in places}
     with quiet(model), torch.no_grad():
@@ -143,7 +143,10 @@ def activation_sparsity(
     active = {n: torch.cat(v) for n, v in rows.items() if v}
     usage = {n: torch.cat(counts[n]).mean(0) for n in active}
     if not active:
-        raise Unsupported(f"{name}: the layers were not used")
+        raise Unsupported(
+            f"{name}: the model has no layer that is active, or was not called",
+            fix='Name layers that the model runs, such as layers=("fc1",).',
+        )
     return ActivationSparsity(active, usage, alpha, seed, name)
 
 

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from holdfast.core.catalog import register
-from holdfast.core.data import UNLABELLED, Batches
-from holdfast.core.errors import ShapeError, Unsupported
+from holdfast.core.data import Batches
+from holdfast.core.errors import ShapeError
 from holdfast.core.goal import logits
+from holdfast.core.inputs import labelled_rows, some_models, some_rows
 from holdfast.core.kinds import Model
 from holdfast.core.quiet import quiet
 from holdfast.core.records import Reading
@@ -65,15 +66,12 @@ def agreement(
         name: prefix of the readings.
 
     Raises:
-        ShapeError: unless there are two models.
-        Unsupported: without rows.
+        ShapeError: unless there are two models, and rows.
 
     Cost: one forward pass per row and model.
     """
-    if len(models) != 2:
-        raise ShapeError(f"{name} compares two models, got {len(models)}")
-    if not len(batches):
-        raise Unsupported(f"{name} needs rows")
+    some_models(models, name, 2, 2)
+    some_rows(batches, name)
     a, b = (answers(m, batches) for m in models)
     classes = int(torch.maximum(a, b).max()) + 1
     shares = [torch.bincount(v, minlength=classes).double() / len(v) for v in (a, b)]
@@ -135,6 +133,11 @@ class Zoo:
 def zoo(originals: Sequence[nn.Module], twins: Sequence[nn.Module], batches: Batches) -> Zoo:
     """Compares every model of a population with its twin on labelled rows.
 
+    Args:
+        originals: the population.
+        twins: one for each of them, in the same order: compressed, retrained, or tuned otherwise.
+        batches: rows; those without a label do not count.
+
     Raises:
         ShapeError: unless every model has a twin.
         Unsupported: without labelled rows.
@@ -142,10 +145,11 @@ def zoo(originals: Sequence[nn.Module], twins: Sequence[nn.Module], batches: Bat
     Cost: one forward pass per row and model.
     """
     if len(originals) != len(twins) or not originals:
-        raise ShapeError(f"zoo: {len(originals)} models but {len(twins)} twins")
-    rows = batches.take((batches.y != UNLABELLED).nonzero().flatten())
-    if not len(rows):
-        raise Unsupported("zoo needs labelled rows")
+        raise ShapeError(
+            f"zoo: {len(originals)} models but {len(twins)} twins",
+            fix="Give one twin per model, in the same order, and one model at least.",
+        )
+    rows = labelled_rows(batches, "zoo")
     said = [[answers(m, rows) for m in group] for group in (originals, twins)]
     right = [torch.stack([(a == rows.y).double().mean() for a in group]) for group in said]
     same = torch.stack([(a == b).double().mean() for a, b in zip(*said, strict=True)])

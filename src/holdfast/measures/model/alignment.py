@@ -10,6 +10,7 @@ from holdfast.core.catalog import register
 from holdfast.core.data import UNLABELLED, Batches
 from holdfast.core.errors import ShapeError, Unsupported
 from holdfast.core.goal import logits
+from holdfast.core.inputs import one_tensor
 from holdfast.core.kinds import Model
 from holdfast.core.quiet import quiet
 from holdfast.core.records import Reading
@@ -44,12 +45,13 @@ def gradient_alignment(
 
     Cost: one forward and one backward per row.
     """
-    x = batches.x
-    if not isinstance(x, Tensor) or not x.is_floating_point():
-        raise Unsupported(f"{name} needs one tensor of floating-point inputs")
+    one_tensor(batches.x, name, floating=True)
     known = batches.y != UNLABELLED
     if not bool(known.any()):
-        raise ShapeError(f"{name}: no row has a label")
+        raise ShapeError(
+            f"{name}: no row of {len(batches.y)} has a label",
+            fix="Give labels y, numbered from 0; -100 stands for no label.",
+        )
     kept = batches.take(known.nonzero().flatten())
     flat, y = kept.whole.x.flatten(1), kept.y  # type: ignore[union-attr]
     found = []
@@ -69,7 +71,10 @@ def _way(model: Model, x: Tensor, y: Tensor, name: str) -> tuple[Tensor, Tensor]
         moved = x.detach().clone().requires_grad_()
         z = logits(model(moved))
         if z.dim() != 2 or z.shape[1] < 2:
-            raise Unsupported(f"{name} needs logits (B, K) of at least two classes")
+            raise Unsupported(
+                f"{name} needs logits (B, K) of at least two classes, got {tuple(z.shape)}",
+                fix="Give a model that returns logits (B, K), without a squeeze of its last axis.",
+            )
         other = z.detach().scatter(1, y[:, None].to(z.device), -torch.inf).argmax(1)
         (gradient,) = torch.autograd.grad(-F.cross_entropy(z, other, reduction="sum"), moved)
     return gradient.detach(), other

@@ -10,8 +10,10 @@ from torch import Tensor
 from holdfast.core.catalog import register
 from holdfast.core.data import Batches
 from holdfast.core.dice import Dice
-from holdfast.core.errors import ConfigError, Unsupported
+from holdfast.core.errors import Unsupported
+from holdfast.core.inputs import one_tensor, some_rows
 from holdfast.core.kinds import Model
+from holdfast.core.ranges import inside
 from holdfast.core.records import Better, Reading
 from holdfast.measures.model.level_set import Walk, traverse
 from holdfast.measures.model.star import Star, star
@@ -95,6 +97,7 @@ def blind_spots(
 
     Raises:
         ConfigError: for less than one row or step.
+        ShapeError: without rows.
         Unsupported: if no row is right, or none of another class is sure enough to be a target.
 
     Cost: per source two walks of `steps` forward and backward passes, and `(grid + 1)(grid + 2)
@@ -102,13 +105,9 @@ def blind_spots(
 
     Unlike the paper: distances are Euclidean; no learned image distance is reported.
     """
-    if rows < 1 or grid < 1:
-        raise ConfigError(f"{name}: needs rows >= 1 and grid >= 1, got {rows} and {grid}")
-    x, y = batches.x, batches.y
-    if not isinstance(x, Tensor):
-        raise Unsupported(f"{name} needs one tensor of inputs")
-    if not len(y):
-        raise Unsupported(f"{name}: there are no rows")
+    inside("[1, inf]", name, rows=rows, grid=grid)
+    x, y = one_tensor(batches.x, name), batches.y
+    some_rows(y, name)
     z = outputs(model, x)
     right = correct(z, y.cpu()) & (y.cpu() >= 0)
     order = torch.randperm(len(y), generator=Dice.of(0, seed).generator(name))
@@ -117,7 +116,10 @@ def blind_spots(
     open_to = goal[None] & (y.cpu()[own][:, None] != y.cpu()[None])
     own, open_to = own[open_to.any(1)], open_to[open_to.any(1)]
     if not len(own):
-        raise Unsupported(f"{name}: no row is right with a target of another class")
+        raise Unsupported(
+            f"{name}: no row is right with a target of another class",
+            fix="Give rows of two classes or more that the model gets right.",
+        )
     dice = Dice(seed, batches.index.cpu()[own], name)
     draw = dice.uniform((len(y),)).masked_fill(~open_to, -1.0)
     first = draw.argmax(1)

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from holdfast.core.catalog import register, resolve
 from holdfast.core.data import Batches
 from holdfast.core.dice import Dice
-from holdfast.core.errors import ConfigError, ShapeError, Unsupported
 from holdfast.core.fields import Part
 from holdfast.core.goal import Untargeted, logits
+from holdfast.core.inputs import one_tensor, some_models, some_rows
 from holdfast.core.kinds import Attack, Model, Threat
 from holdfast.core.quiet import quiet
 from holdfast.core.records import Reading
@@ -64,23 +63,19 @@ def capacity_sweep(
         name: prefix of the readings.
 
     Raises:
-        ConfigError: without models.
         Unsupported: if the inputs are not one tensor.
-        ShapeError: without rows.
+        ShapeError: without models or rows.
 
     Cost: per model the attack and two forwards per row.
     """
-    if not models:
-        raise ConfigError(f"{name}: needs at least one model")
-    if not isinstance(batches.x, Tensor):
-        raise Unsupported(f"{name} needs inputs as one tensor")
-    if not len(batches):
-        raise ShapeError(f"{name}: the data has no rows")
+    some_models(models, name)
+    x = one_tensor(batches.x, name)
+    some_rows(batches, name)
     method, within, n = resolve(attack), resolve(threat), len(batches)
     robust, constant = [], []
     for number, model in enumerate(models):
         dice = Dice(seed, batches.index, name)
-        found = search(method, model, batches.x, Untargeted(batches.y), within, dice=dice)
+        found = search(method, model, x, Untargeted(batches.y), within, dice=dice)
         held = int((~found.broken).sum())
         robust.append(proportion(
             f"{name}.robust.{number}", held, n, bound="upper",

@@ -30,7 +30,11 @@ def variances(features: Tensor) -> Tensor:
     """
     flat = features.flatten(2) if features.dim() > 2 else features[..., None]
     if flat.shape[2] < 2:
-        raise Unsupported("channels with one place have no variance of their own")
+        raise Unsupported(
+            "channels with one place have no variance of their own, got features "
+            f"{tuple(features.shape)}",
+            fix="Watch a layer before the pooling, with two places or more per channel.",
+        )
     return flat.var(2)
 
 

@@ -11,11 +11,12 @@ from holdfast.core.catalog import register, resolve
 from holdfast.core.data import Batches
 from holdfast.core.dice import Dice
 from holdfast.core.endless import LargestLoss
-from holdfast.core.errors import ConfigError, ShapeError, Unsupported
 from holdfast.core.fields import Count, Part
 from holdfast.core.goal import Untargeted
+from holdfast.core.inputs import one_tensor, some_rows
 from holdfast.core.kinds import Attack, Model, Threat
 from holdfast.core.quiet import quiet
+from holdfast.core.ranges import inside
 from holdfast.core.records import Reading
 from holdfast.run.reading import average
 
@@ -103,12 +104,9 @@ def loss_concentration(
 
     Cost: `restarts` times the attack, and one forward per start and row.
     """
-    if restarts < 2:
-        raise ConfigError(f"{name}: needs at least two starts, got {restarts}")
-    if not isinstance(batches.x, Tensor):
-        raise Unsupported(f"{name} needs inputs as one tensor")
-    if not len(batches):
-        raise ShapeError(f"{name}: the data has no rows")
+    inside("[2, inf]", name, restarts=restarts)
+    one_tensor(batches.x, name)
+    some_rows(batches, name)
     method, within = resolve(attack), resolve(threat)
     losses, apart = [], []
     with quiet(model):

@@ -52,7 +52,10 @@ def condition_numbers(net: nn.Module, *, name: str = "condition") -> Conditionin
     """
     found = [m for m in (_matrix(module) for module in net.modules()) if m is not None]
     if not found:
-        raise Unsupported(f"{name}: the model has no linear or convolutional layer")
+        raise Unsupported(
+            f"{name}: the model has no linear or convolutional layer",
+            fix="Give a model with an nn.Linear or nn.Conv2d inside, not a wrapped function.",
+        )
     each = tuple(float(condition(m)) for m in found)
     total = sum(math.log10(k) for k in each)
     return Conditioning(

@@ -11,8 +11,8 @@ from torch import Tensor
 from holdfast.core.catalog import register
 from holdfast.core.data import Batches
 from holdfast.core.dice import Dice
-from holdfast.core.errors import ConfigError
 from holdfast.core.kinds import Model
+from holdfast.core.ranges import inside
 from holdfast.core.records import Reading
 from holdfast.measures.model.spectral_bias import images_of, right_rows
 from holdfast.ops.frequency import octave, octave_noise
@@ -107,8 +107,7 @@ def critical_band(
     counted above chance, noise that leaves the range is cut, and the band is described by
     moments instead of a fitted Gaussian.
     """
-    if not spreads or min(spreads) <= 0 or contrast <= 0:
-        raise ConfigError(f"{name}: spreads and contrast must be positive")
+    inside("(0, inf)", name, spreads=spreads, contrast=contrast)
     x, rows = images_of(batches, name)
     grey = x.mean(1, keepdim=True).expand_as(x)
     calm = (grey - grey.mean((1, 2, 3), keepdim=True)) * contrast + GREY

@@ -11,11 +11,13 @@ from holdfast.core.catalog import register, resolve
 from holdfast.core.data import Batches
 from holdfast.core.dice import Dice
 from holdfast.core.endless import LargestLoss
-from holdfast.core.errors import ConfigError, Unsupported
+from holdfast.core.errors import Unsupported
 from holdfast.core.fields import Part
 from holdfast.core.goal import Untargeted
+from holdfast.core.inputs import one_tensor
 from holdfast.core.kinds import Attack, Model, Threat
 from holdfast.core.quiet import quiet
+from holdfast.core.ranges import inside
 from holdfast.core.records import Reading
 from holdfast.measures.model.weights import Landscape, landscape
 
@@ -101,10 +103,9 @@ def robust_criticality(
     Cost: the attack; per layer `steps` forward and backward passes over the rows, and as many
     forward passes again.
     """
-    if radius <= 0 or steps < 1:
-        raise ConfigError(f"{name}: radius and steps must be positive")
-    if not isinstance(batches.x, Tensor):
-        raise Unsupported(f"{name} needs inputs as one tensor")
+    inside("(0, inf)", name, radius=radius)
+    inside("[1, inf]", name, steps=steps)
+    one_tensor(batches.x, name)
     landscape(model, batches, name)  # says what is missing before anything is attacked
     method, within = resolve(attack), resolve(threat)
     with quiet(model):
@@ -116,7 +117,10 @@ def robust_criticality(
         land = landscape(model, replace(batches, x=moved), name)
         layers = [k for k, w in land.weights.items() if w.dim() > 1]
         if not layers:
-            raise Unsupported(f"{name}: the model has no weight matrix")
+            raise Unsupported(
+                f"{name}: the model has no weight matrix",
+                fix="Give a model with a parameter of two axes or more, such as an nn.Linear has.",
+            )
         here = land.loss(land.weights)
         rises = {k: max(0.0, _climb(land, k, radius, steps) - here) for k in layers}
     return Criticality(rises, land.count, within.spec, seed, name)

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from holdfast.core.catalog import register
 from holdfast.core.data import UNLABELLED, Batch, Batches
-from holdfast.core.errors import ConfigError, ShapeError, Unsupported
+from holdfast.core.errors import ConfigError
+from holdfast.core.inputs import images, some_rows
 from holdfast.core.kinds import Model
 from holdfast.core.quiet import quiet
 from holdfast.core.records import Reading
@@ -112,9 +113,7 @@ def _settings(factor: Factor, value: tuple[float, ...]) -> dict[str, float | tup
 
 
 def _scenes(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-    x = batch.x
-    if not isinstance(x, Tensor) or x.dim() != 4:
-        raise Unsupported("factors need images (B, C, H, W)")
+    x = images(batch.x, "factors")
     given = batch.more.get("mask")
     mask = object_mask(x) if given is None else given.to(x).reshape(len(x), 1, *x.shape[2:])
     ground = batch.more.get("background")
@@ -165,15 +164,17 @@ def factor_curve(
     """
     chosen = values or VALUES[factor]
     if any(len(v) != (2 if factor == "location" else 1) for v in chosen):
-        raise ConfigError(f"{name}: values of {factor} must be pairs for a location, else singles")
+        raise ConfigError(
+            f"{name}: values of {factor} must be "
+            f"{'pairs' if factor == 'location' else 'single numbers'}, got {chosen}",
+            fix=f"Give values={((0.5, 0.5),) if factor == 'location' else ((0.5,),)}.",
+        )
     found = [(r, c) for batch in batches for r, c in _asked(vision, batch, factor, chosen, area)]
-    if not found:
-        raise ShapeError(f"{name}: the data has no rows")
+    some_rows(found, name, 1, "batch")
     count = len(chosen)
     right = torch.stack([torch.cat([r for r, _ in found[k::count]]) for k in range(count)])
     seen = torch.stack([torch.cat([c for _, c in found[k::count]]) for k in range(count)])
-    if not seen.shape[1]:
-        raise ShapeError(f"{name}: the data has no rows")
+    some_rows(seen[0], name)
     return Curve(chosen, right, seen >= min_visible - ROUNDING, name, alpha)
 
 

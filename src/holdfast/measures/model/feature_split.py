@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from holdfast.core.catalog import register
-from holdfast.core.data import UNLABELLED, Batches
+from holdfast.core.data import Batches
 from holdfast.core.dice import Dice
-from holdfast.core.errors import ConfigError, Unsupported
+from holdfast.core.inputs import labelled_rows, one_tensor
 from holdfast.core.kinds import Model
 from holdfast.core.quiet import quiet
+from holdfast.core.ranges import inside
 from holdfast.core.records import Reading
 from holdfast.measures.model.channels import Threshold, channels
 from holdfast.measures.model.site import Site
@@ -105,18 +106,15 @@ def feature_split(
     Unlike the paper: units without places (vectors) are compared with their variance over the
     batch.
     """
-    if steps < 1 or rate <= 0 or weight < 0:
-        raise ConfigError(f"{name}: steps {steps}, rate {rate} or weight {weight} out of range")
-    rows = batches.take((batches.y != UNLABELLED).nonzero().flatten())
-    if not len(rows) or not isinstance(rows.x, Tensor):
-        raise Unsupported(f"{name} needs labelled rows of one tensor of inputs")
+    inside("[1, inf]", name, steps=steps)
+    inside("(0, inf)", name, rate=rate)
+    inside("[0, inf)", name, weight=weight)
+    rows = labelled_rows(batches, name)
     parts = []
     with quiet(model):
-        site = Site(model, layer, rows.x)
+        site = Site(model, layer, one_tensor(rows.x, name))
         for batch in rows:
-            x = batch.x
-            if not isinstance(x, Tensor):
-                continue
+            x = one_tensor(batch.x, name)
             with torch.no_grad():
                 z, out = site.both(x)
             flat = z.dim() == 2 or z[0, 0].numel() == 1

@@ -22,12 +22,23 @@ def scaled(w: Tensor) -> Tensor:
 def net_filters(net: nn.Module, side: int = 3, leave: Sequence[str] = ()) -> Tensor:
     """All scaled filters of a net, but those of some layers.
 
+    Args:
+        net: a model with convolutions.
+        side: of the kernels that count, in pixels.
+        leave: names of layers that do not count.
+
+    Returns:
+        `(n, side * side)`: one filter per row, the layers one after the other.
+
     Raises:
         Unsupported: if there are none.
     """
     rows = [scaled(w) for name, w in kernels(net, side).items() if name not in leave]
     if not rows:
-        raise Unsupported(f"filter shift: a model has no convolution of {side} by {side} pixels")
+        raise Unsupported(
+            f"filter shift: a model has no convolution of {side} by {side} pixels",
+            fix=f"Give side= the size of the kernels that the model has, such as side={side + 2}.",
+        )
     return torch.cat(rows)
 
 

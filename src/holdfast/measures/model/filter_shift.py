@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from holdfast.core.catalog import register
-from holdfast.core.errors import ConfigError, Unsupported
+from holdfast.core.errors import ConfigError
 from holdfast.core.fields import Count
+from holdfast.core.inputs import some_models
 from holdfast.core.records import Reading
 from holdfast.measures.model.filter_basis import (
     filter_shift,
@@ -70,7 +71,10 @@ def attributed(
         other_a, other_b = a[:, None] != a, b[:, None] != b
         one, two = (distances[upper & m] for m in (other_a & ~other_b, other_b & ~other_a))
         if not len(one) or not len(two):
-            raise ConfigError("attributed: no pair of nets differs in one label alone")
+            raise ConfigError(
+                "attributed: no pair of nets differs in one label alone",
+                fix="Give two nets whose labels are equal but for one.",
+            )
         return float(one.mean()), float(two.mean())
 
     one, two = means(b)
@@ -128,12 +132,12 @@ def filter_shifts(
         name: prefix of the readings.
 
     Raises:
-        Unsupported: for fewer than two models, or one without such convolutions.
+        ShapeError: for fewer than two models.
+        Unsupported: for a model without such convolutions.
 
     Cost: one singular value decomposition of nine columns per pair; no data.
     """
-    if len(nets) < 2:
-        raise Unsupported(f"{name} compares two models or more, got {len(nets)}")
+    some_models(nets, name, 2)
     rows = [net_filters(net, side) for net in nets]
     distances = torch.zeros(len(nets), len(nets), dtype=torch.float64)
     for i, j in combinations(range(len(nets)), 2):

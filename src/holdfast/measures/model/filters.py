@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from holdfast.core.catalog import register
-from holdfast.core.errors import ConfigError, Unsupported
+from holdfast.core.errors import Unsupported
 from holdfast.core.fields import Count, Inner
+from holdfast.core.ranges import inside
 from holdfast.core.records import Cell, Reading
 
 # Least entropy that n random filters reach, as fitted by the authors: scale, steepness, middle,
@@ -20,7 +21,12 @@ REPETITIVE = 0.5
 
 
 def kernels(model: nn.Module, side: int = 3) -> dict[str, Tensor]:
-    """Weights `(out, in, k, k)` of the convolutions with kernels of a size, by name."""
+    """Weights `(out, in, k, k)` of the convolutions with kernels of a size, by name.
+
+    Args:
+        model: any module; its convolutions over two axes count.
+        side: of the kernels, in pixels.
+    """
     return {
         name: m.weight.detach()
         for name, m in model.named_modules()
@@ -157,23 +163,30 @@ def filters(
         name: prefix of the readings.
 
     Raises:
+        ConfigError: for a side below 1 or a share outside (0, 1).
         Unsupported: if there is no such convolution, or its weights are not finite.
 
     Cost: one singular value decomposition of nine columns per layer; no data.
 
     Unlike the paper, a direction without variance counts 0, not NaN.
     """
-    if side < 1 or not 0 < share < 1:
-        raise ConfigError(f"{name}: needs side >= 1 and a share in (0, 1)")
+    inside("[1, inf]", name, side=side)
+    inside("(0, 1)", name, share=share)
     found = []
     for layer, w in kernels(net, side).items():
         if not bool(w.isfinite().all()):
-            raise Unsupported(f"{name}: weights of {layer} are not finite")
+            raise Unsupported(
+                f"{name}: weights of {layer} are not finite",
+                fix="Load weights from before the training ran away: every number must be finite.",
+            )
         thin = sparse(w, share)
         kept = flat(w)[~thin]
         entropy = variance_entropy(kept) / max(randomness_threshold(len(kept)), 1e-3)
         thinness = float(thin.double().mean())
         found.append(Layer(layer, len(thin), thinness, entropy, orthogonality(w)))
     if not found:
-        raise Unsupported(f"{name}: the model has no convolution of {side} by {side} pixels")
+        raise Unsupported(
+            f"{name}: the model has no convolution of {side} by {side} pixels",
+            fix=f"Give side= the size of the kernels that the model has, such as side={side + 2}.",
+        )
     return Filters(tuple(found), name)

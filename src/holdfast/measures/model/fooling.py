@@ -10,11 +10,12 @@ from torch import Tensor
 from holdfast.core.catalog import register, resolve
 from holdfast.core.data import Batches
 from holdfast.core.dice import Dice
-from holdfast.core.errors import ConfigError, ShapeError, Unsupported
+from holdfast.core.errors import ShapeError, Unsupported
 from holdfast.core.fields import Inner, Part
 from holdfast.core.goal import logits
 from holdfast.core.kinds import Attack, Model, Threat
 from holdfast.core.quiet import quiet
+from holdfast.core.ranges import inside
 from holdfast.core.records import Reading
 from holdfast.run.reading import proportion
 
@@ -53,8 +54,7 @@ def fooling_ratio(
 
     Cost: what fitting takes, and two forwards per unseen row.
     """
-    if not 0 < share < 1:
-        raise ConfigError(f"{name}: share must lie in (0, 1), got {share}")
+    inside("(0, 1)", name, share=share)
     maker: Any = resolve(attack)
     if not hasattr(maker, "fit"):
         raise Unsupported(
@@ -63,7 +63,10 @@ def fooling_ratio(
         )
     kept = round(share * len(batches))
     if not 0 < kept < len(batches):
-        raise ShapeError(f"{name}: {len(batches)} rows cannot be parted in two")
+        raise ShapeError(
+            f"{name}: {len(batches)} rows cannot be parted in two by share={share}",
+            fix="Give two rows or more, and share=0.5.",
+        )
     order = torch.randperm(len(batches), generator=Dice.of(1, seed, name).generator("parts"))
     seen, new = batches.take(order[:kept]), batches.take(order[kept:])
     within = resolve(threat)

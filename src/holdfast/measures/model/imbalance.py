@@ -9,8 +9,8 @@ from torch import Tensor
 
 from holdfast.core.catalog import register
 from holdfast.core.data import Batches
-from holdfast.core.errors import Unsupported
 from holdfast.core.goal import logits
+from holdfast.core.inputs import one_tensor, with_slope
 from holdfast.core.kinds import Model
 from holdfast.core.quiet import quiet
 from holdfast.core.records import Reading
@@ -61,20 +61,29 @@ def gradient_imbalance(model: Model, batches: Batches, *, alpha: float = 0.05) -
     Raises:
         Unsupported: for inputs that are no tensor, or if no gradient reaches them.
     """
-    if not isinstance(batches.x, Tensor):
-        raise Unsupported("slopes need inputs as one tensor", fix="Give one tensor.")
-    return Imbalance(imbalance(model, batches.x, batches.y), alpha)
+    x = one_tensor(batches.x, "slopes")
+    return Imbalance(imbalance(model, x, batches.y), alpha)
 
 
 def imbalance(model: Model, x: Tensor, y: Tensor) -> Tensor:
-    """`(B,)`: the ratio of each row; see `gradient_imbalance`."""
+    """`(B,)`: the ratio of each row; see `gradient_imbalance`.
+
+    Args:
+        model: inputs -> logits `(B, K)`.
+        x: one tensor of inputs.
+        y: `(B,)` labels; -100 is taken for class 0.
+
+    Raises:
+        Unsupported: if no gradient reaches the inputs.
+
+    Cost: one forward and two backward passes per row.
+    """
     if not len(x):
         return x.new_ones(0, dtype=torch.float64)
     with quiet(model), torch.enable_grad():
         moved = x.detach().clone().requires_grad_()
         z = logits(model(moved))
-        if not z.requires_grad:
-            raise Unsupported("no gradient reaches the inputs", fix="Use a differentiable model.")
+        with_slope(z, "slopes")
         own = y.to(z.device).clamp(min=0)[:, None]
         best = z.scatter(1, own, -torch.inf).amax(1)
         slopes = [

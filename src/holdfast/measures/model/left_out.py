@@ -61,7 +61,11 @@ def leave_one_domain_out(
     """
     group = domains.group
     if group is None or len(group.unique()) < 2:
-        raise ConfigError("leave_one_domain_out needs two domains or more")
+        raise ConfigError(
+            "leave_one_domain_out needs rows of two domains or more, got "
+            f"{0 if group is None else len(group.unique())}",
+            fix="Give Batches(x=x, y=y, group=domain) with the number of the domain of every row.",
+        )
     held = torch.zeros(len(domains), dtype=torch.bool)
     for g in group.unique():
         held[(group == g).nonzero()[:, 0][::4]] = True

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from holdfast.core.dice import Dice
-from holdfast.core.errors import ConfigError, Unsupported
 from holdfast.core.goal import Untargeted, logits
+from holdfast.core.inputs import with_slope
 from holdfast.core.kinds import Model
 from holdfast.core.quiet import quiet
+from holdfast.core.ranges import inside
 from holdfast.ops.batch import fit, pick
 
 _TINY = 1e-30
@@ -40,7 +41,13 @@ class Walk:
 
 
 def confidence(model: Model, x: Tensor, label: Tensor) -> Tensor:
-    """`(B,)`: probability of each row's label."""
+    """`(B,)`: probability of each row's label.
+
+    Args:
+        model: inputs -> logits `(B, K)`.
+        x: inputs.
+        label: `(B,)` the class whose probability is asked for.
+    """
     chance = logits(model(x)).double().softmax(1)
     return chance.gather(1, label[:, None]).squeeze(1)
 
@@ -55,8 +62,7 @@ def _looked(model: Model, x: Tensor, label: Tensor) -> tuple[Tensor, Tensor, Ten
         point = x.detach().clone().requires_grad_()
         outputs = model(point)
         h = Untargeted(label).ways(outputs).logsumexp(1)
-        if not h.requires_grad:
-            raise Unsupported("a level set needs a gradient, and none reaches the input")
+        with_slope(h, "a level set")
         (slope,) = torch.autograd.grad(h.sum(), point)
     chance = logits(outputs).detach().double().softmax(1).gather(1, label[:, None]).squeeze(1)
     return chance, slope.nan_to_num(0.0), h.detach().sigmoid()
@@ -107,8 +113,8 @@ def traverse(
     Unlike the released code a proposal's forward pass serves the next step too, and the gradient
     is projected by its direction alone, so that confident rows are walked as well.
     """
-    if steps < 1 or not 0 < step_size <= 1:
-        raise ConfigError(f"traverse: needs steps >= 1 and 0 < step_size <= 1, got {step_size}")
+    inside("[1, inf]", "traverse", steps=steps)
+    inside("(0, 1]", "traverse", step_size=step_size)
     noise = dice.uniform(source.shape[1:], device=source.device, dtype=source.dtype) - 0.5
     point = (source + jitter * noise).clamp(low, high).detach()
     with quiet(model):

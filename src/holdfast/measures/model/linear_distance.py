@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from holdfast.core.errors import Unsupported
 from holdfast.core.goal import Goal
+from holdfast.core.inputs import with_slope
 from holdfast.core.kinds import Model, Threat
 from holdfast.core.quiet import quiet
 
@@ -21,14 +21,22 @@ def linear_distance(model: Model, x: Tensor, goal: Goal, threat: Threat) -> Tens
     coordinates that the box keeps from going that way. Infinite where no way rises, at most 0
     where the row is lost already.
 
+    Args:
+        model: inputs -> outputs.
+        x: inputs `(B, ...)`.
+        goal: what the adversary wants of them.
+        threat: the set of changes; its radius is the unit of the answer.
+
+    Raises:
+        Unsupported: if no gradient reaches the change.
+
     Cost: one forward pass and one backward pass per way.
     """
     with quiet(model), torch.enable_grad():
         none, tiny = threat.none(x).detach(), threat.scaled(SMALL)
         change = none.clone().requires_grad_()
         ways = goal.ways(threat.through(model, x, change))
-        if not ways.requires_grad:
-            raise Unsupported(f"no gradient reaches the change under {threat.spec}")
+        with_slope(ways, f"the distance under {threat.spec}")
         best = torch.full((len(x),), torch.inf, dtype=torch.float64, device=x.device)
         for j in range(ways.shape[1]):
             way = ways[:, j]

@@ -10,10 +10,11 @@ from torch import Tensor
 from holdfast.core.catalog import register
 from holdfast.core.data import Batches
 from holdfast.core.dice import Dice
-from holdfast.core.errors import ConfigError, Unsupported
 from holdfast.core.goal import logits
+from holdfast.core.inputs import one_tensor
 from holdfast.core.kinds import Model
 from holdfast.core.quiet import quiet
+from holdfast.core.ranges import inside
 from holdfast.core.records import Reading
 from holdfast.ops.batch import fit
 from holdfast.ops.derivative import jacobian_norm
@@ -77,10 +78,9 @@ def local_lipschitz(
 
     Cost: `samples` forward and `samples * (2 * steps + 1)` backward passes per row.
     """
-    if radius < 0 or min(samples, steps) < 1:
-        raise ConfigError(f"{name}: needs radius >= 0, samples >= 1 and steps >= 1")
-    if not isinstance(batches.x, Tensor) or not batches.x.is_floating_point():
-        raise Unsupported(f"{name} needs one tensor of floating-point inputs")
+    inside("[0, inf)", name, radius=radius)
+    inside("[1, inf]", name, samples=samples, steps=steps)
+    one_tensor(batches.x, name, floating=True)
     parts = [torch.empty(0, dtype=torch.float64)]
     with quiet(model):
         for batch in batches:

@@ -11,6 +11,7 @@ from holdfast.core.catalog import register
 from holdfast.core.data import Batches
 from holdfast.core.errors import Unsupported
 from holdfast.core.goal import logits
+from holdfast.core.inputs import one_tensor
 from holdfast.core.kinds import Model
 from holdfast.core.quiet import quiet
 from holdfast.core.records import Reading
@@ -57,9 +58,8 @@ def local_tilt(
 
     Cost: one forward and one backward pass per row.
     """
-    if not isinstance(batches.x, Tensor):
-        raise Unsupported(f"{name} needs one tensor of inputs")
-    flat, y = batches.x.detach().double().flatten(1), batches.y.to(batches.x.device)
+    flat = one_tensor(batches.x, name).detach().double().flatten(1)
+    y = batches.y.to(flat.device)
     count = int(y.max()) + 1 if len(y) and int(y.max()) >= 0 else 0
     means = torch.stack([flat[y == k].mean(0) for k in range(count)] or [flat.sum(0) * torch.nan])
     parts = [torch.empty(0, dtype=torch.float64)]
@@ -86,7 +86,10 @@ def local_tilt(
     angle = torch.cat(parts)
     kept = angle[angle.isfinite()]
     if not len(kept):
-        raise Unsupported(f"{name}: no row has a gradient and two known class means")
+        raise Unsupported(
+            f"{name}: no row has a gradient and two known class means",
+            fix="Give rows with labels of two classes or more, and a model that passes gradients.",
+        )
     value = float(kept.median())
     low, high = quantile_interval(kept, 0.5, alpha)
     median = Reading(name=name, value=value, low=min(max(low, 0.0), value),

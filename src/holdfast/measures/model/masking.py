@@ -10,10 +10,11 @@ from torch import Tensor
 
 from holdfast.core.catalog import register
 from holdfast.core.data import UNLABELLED, Batches
-from holdfast.core.errors import ConfigError, Unsupported
 from holdfast.core.goal import Untargeted, logits
+from holdfast.core.inputs import one_tensor, with_slope
 from holdfast.core.kinds import Model
 from holdfast.core.quiet import quiet
+from holdfast.core.ranges import inside
 from holdfast.core.records import Reading
 from holdfast.run.reading import average, proportion
 
@@ -87,12 +88,10 @@ def masking_gap(
         ConfigError: for a negative radius.
         Unsupported: for inputs that are no tensor, or if no gradient reaches them.
     """
-    if radius < 0:
-        raise ConfigError(f"masking_gap: the radius must not be negative, got {radius}")
-    if not isinstance(batches.x, Tensor):
-        raise Unsupported("a step needs inputs as one tensor", fix="Give one tensor.")
+    inside("[0, inf)", "masking_gap", radius=radius)
+    whole = one_tensor(batches.x, "masking_gap")
     known = batches.y != UNLABELLED
-    x, y = batches.x[known].detach(), batches.y[known]
+    x, y = whole[known].detach(), batches.y[known]
     goal = Untargeted(y)
     if not len(y):
         nothing = torch.zeros(0)
@@ -100,8 +99,7 @@ def masking_gap(
     with quiet(model), torch.enable_grad():
         moved = x.clone().requires_grad_()
         z = logits(model(moved))
-        if not z.requires_grad:
-            raise Unsupported("no gradient reaches the inputs", fix="Use a differentiable model.")
+        with_slope(z, "masking_gap")
         heights = F.cross_entropy(z, y, reduction="sum"), goal(z).sum()
         slopes = [torch.autograd.grad(h, moved, retain_graph=True)[0] for h in heights]
     right = []

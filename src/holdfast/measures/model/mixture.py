@@ -55,7 +55,11 @@ def entering(model: Model, x: Tensor, layers: Sequence[nn.Module]) -> list[Tenso
         for hook in hooks:
             hook.remove()
     if any(len(found) != 1 for found in seen.values()):
-        raise Unsupported("a mixture is called more than once, or not at all, for one input")
+        raise Unsupported(
+            "a mixture must be called once for one input, got "
+            f"{sorted({len(found) for found in seen.values()})} calls",
+            fix="Give a model whose forward runs every TopKMoE exactly once.",
+        )
     return [seen[id(layer)][0] for layer in layers]
 
 
@@ -76,7 +80,12 @@ def selected(shares: Tensor) -> Tensor:
 
 @contextmanager
 def forced(layers: Sequence[Any], shares: Sequence[Tensor]) -> Iterator[None]:
-    """Run a block in which mixtures share rows out as they are told."""
+    """Run a block in which mixtures share rows out as they are told.
+
+    Args:
+        layers: mixtures inside a model.
+        shares: `(B, E)` for each of them: how much of each expert's answer a row gets.
+    """
     hooks = [
         layer.register_forward_hook(
             lambda module, given, out, own=own: module.combine(given[0], own.to(given[0]))

@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from holdfast.core.catalog import register
 from holdfast.core.data import Batches
 from holdfast.core.errors import ConfigError, Unsupported
+from holdfast.core.inputs import one_tensor, some_rows
 from holdfast.core.kinds import Model
 from holdfast.core.quiet import quiet
+from holdfast.core.ranges import inside
 from holdfast.core.records import Reading
 from holdfast.measures.model.mixture import entering, mixtures
 from holdfast.run.reading import proportion
@@ -115,23 +117,30 @@ def mixture_slope(
 
     Raises:
         ConfigError: for a negative radius or a mixture that does not exist.
-        Unsupported: for other routers or experts, or without rows.
+        ShapeError: without rows.
+        Unsupported: for other routers or experts.
 
     Cost: one forward pass per row, and each expert on each row once more.
     """
     layers = mixtures(mixture)
-    if radius < 0 or not 0 <= layer < len(layers):
-        raise ConfigError(f"{name}: radius {radius}, layer {layer} of {len(layers)}")
+    inside("[0, inf)", name, radius=radius)
+    if not 0 <= layer < len(layers):
+        raise ConfigError(
+            f"{name}: there is no mixture {layer}, the model has {len(layers)}",
+            fix="Give layer=0 and a model with a TopKMoE inside.",
+        )
     part = layers[layer]
-    if not isinstance(part.router, nn.Linear) or not len(batches):
-        raise Unsupported(f"{name} needs rows and a linear router")
+    some_rows(batches, name)
+    if not isinstance(part.router, nn.Linear):
+        raise Unsupported(
+            f"{name} needs a linear router, got {type(part.router).__name__}",
+            fix="Give TopKMoE a router that is an nn.Linear.",
+        )
     steep = torch.tensor([chain_lipschitz(e) for e in part.experts], dtype=torch.float64)
     found = []
     with quiet(mixture), torch.no_grad():
         for batch in batches:
-            if not isinstance(batch.x, Tensor):
-                raise Unsupported(f"{name} needs one tensor of inputs")
-            entered = entering(mixture, batch.x, [part])[0]
+            entered = entering(mixture, one_tensor(batch.x, name), [part])[0]
             found.append(_parts(part, entered, steep, radius))
     routing, constant, jump = (torch.cat(v).cpu() for v in zip(*found, strict=True))
     return MixtureSlope(float(steep.max()), routing, constant, jump, name, alpha)

@@ -11,10 +11,12 @@ from torch import Tensor
 from holdfast.core.catalog import register
 from holdfast.core.data import UNLABELLED, Batches
 from holdfast.core.dice import Dice
-from holdfast.core.errors import ConfigError, ShapeError, Unsupported
+from holdfast.core.errors import ShapeError, Unsupported
 from holdfast.core.goal import logits
+from holdfast.core.inputs import one_tensor
 from holdfast.core.kinds import Model
 from holdfast.core.quiet import quiet
+from holdfast.core.ranges import inside
 from holdfast.core.records import Reading
 from holdfast.measures.model.push import Codec, Rule, push
 from holdfast.run.forward import correct
@@ -129,30 +131,35 @@ def oracle_relative(
     are settings.
     """
     if len(models) < 2:
-        raise ShapeError(f"{name}: needs a model and at least one oracle, got {len(models)}")
-    if steps < 0 or not 0 < share <= 1:
-        raise ConfigError(f"{name}: steps {steps} or share {share} is out of range")
+        raise ShapeError(
+            f"{name}: needs a model and at least one oracle, got {len(models)}",
+            fix="Give a list of two models or more, the one that is asked about first.",
+        )
+    inside("[0, inf]", name, steps=steps)
+    inside("(0, 1]", name, share=share)
     rows = batches.take((batches.y != UNLABELLED).nonzero().flatten())
     model, *oracles = models
 
     def ask(judges: Sequence[Model]) -> tuple[Tensor, ...]:
         parts = []
         for batch in rows:
-            if not isinstance(batch.x, Tensor):
-                raise Unsupported(f"{name} needs one tensor of inputs")
-            pushed = push(model, judges, batch.x, batch.y, codec=codec, steps=steps,
+            x = one_tensor(batch.x, name)
+            pushed = push(model, judges, x, batch.y, codec=codec, steps=steps,
                           step_size=step_size, rule=rule, share=share)  # fmt: skip
             kept = pushed.kept
             with quiet(model), torch.no_grad():
-                before = correct(logits(model(batch.x)), batch.y)[kept]
+                before = correct(logits(model(x)), batch.y)[kept]
                 after = correct(logits(model(pushed.x)), batch.y)[kept]
-            moved = (pushed.x - batch.x).flatten(1).norm(dim=1)[kept].double()
+            moved = (pushed.x - x).flatten(1).norm(dim=1)[kept].double()
             parts.append([v.cpu() for v in (before, after, moved, pushed.steps[kept])])
         return tuple(torch.cat(v) for v in zip(*parts, strict=True))
 
     found = ask(oracles) if len(rows) else ()
     if not found or not int(found[0].sum()):
-        raise Unsupported(f"{name}: no row is right for the oracles and for the model")
+        raise Unsupported(
+            f"{name}: no row is right for the oracles and for the model",
+            fix="Give rows that every model gets right, or rule='majority' with more oracles.",
+        )
     single = []
     for oracle in oracles if len(oracles) > 1 else ():
         alone = ask([oracle])

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from holdfast.core.dice import Dice
-from holdfast.core.errors import ConfigError, Unsupported
 from holdfast.core.goal import logits
+from holdfast.core.inputs import with_slope
 from holdfast.core.kinds import Model, Threat
 from holdfast.core.quiet import quiet
+from holdfast.core.ranges import inside
 
 Alteration = Literal["noise", "climb"]
 
@@ -43,8 +44,7 @@ def trajectories(
 
     Cost: `levels + 1` forward passes; for `climb` `levels * steps` more, and as many backward.
     """
-    if levels < 1 or steps < 1:
-        raise ConfigError(f"trajectories: needs levels and steps >= 1, got {levels} and {steps}")
+    inside("[1, inf]", "trajectories", levels=levels, steps=steps)
     with quiet(encoder):
         none = threat.none(x).detach()
         whole = threat.sample(x, dice).detach()
@@ -77,8 +77,7 @@ def _climbed(
     with torch.enable_grad():
         moved = change.detach().clone().requires_grad_()
         away = (_features(encoder, x, threat, moved) - start).norm(dim=1).sum()
-        if not away.requires_grad:
-            raise Unsupported(f"no gradient reaches the change under {threat.spec}")
+        with_slope(away, f"a path under {threat.spec}")
         (slope,) = torch.autograd.grad(away, moved)
     step = threat.steepest(x, change, slope.nan_to_num(0.0))
     return threat.project(x, change + 2 * share * step).detach()

@@ -10,6 +10,7 @@ from torch import Tensor
 from holdfast.core.data import Batches
 from holdfast.core.errors import ConfigError, Unsupported
 from holdfast.core.goal import logits
+from holdfast.core.inputs import one_tensor
 from holdfast.core.kinds import Model
 from holdfast.core.quiet import quiet
 from holdfast.ops.derivative import gradient
@@ -30,7 +31,10 @@ class Plane:
     def __post_init__(self) -> None:
         length = float(self.normal.double().norm())
         if not 0 < length < float("inf"):
-            raise ConfigError(f"Plane: the normal has length {length}")
+            raise ConfigError(
+                f"Plane: the normal must have a length that is above 0 and finite, got {length}",
+                fix="Give a direction that is not zero, such as the difference of two class means.",
+            )
         object.__setattr__(self, "normal", self.normal.detach().double().cpu().flatten() / length)
         object.__setattr__(self, "offset", float(self.offset) / length)
 
@@ -57,7 +61,11 @@ class Plane:
         def gap(rows: Tensor) -> Tensor:
             z = logits(model(rows))
             if z.dim() != 2 or z.shape[1] != 2:
-                raise Unsupported(f"a plane parts two classes, the model has {tuple(z.shape)}")
+                raise Unsupported(
+                    f"a plane parts two classes, the model has {tuple(z.shape)}",
+                    fix="Give a model of two classes, logits (B, 2), or wrap it so that it returns "
+                    "two columns.",
+                )
             return z[:, 1] - z[:, 0]
 
         with quiet(model):
@@ -66,7 +74,10 @@ class Plane:
         offset = (value - (flat * slope).sum(1)).mean()
         wrong = (value - flat @ slope[0] - offset).abs().max()
         if float(wrong) > 1e-4 * float(value.abs().max().clamp(min=1e-12)):
-            raise Unsupported("the model is not linear in its inputs", fix="Use local_tilt.")
+            raise Unsupported(
+                "the model is not linear in its inputs",
+                fix="Use measure:local-tilt, which asks around each row.",
+            )
         return cls(slope[0], float(offset))
 
 
@@ -112,14 +123,19 @@ def pair(batches: Batches, classes: tuple[int, int], name: str) -> Pair:
     Raises:
         Unsupported: unless both have rows, and different means.
     """
-    if not isinstance(batches.x, Tensor):
-        raise Unsupported(f"{name} needs one tensor of inputs")
-    x, y = batches.x.detach().double().cpu().flatten(1), batches.y.cpu()
+    x = one_tensor(batches.x, name).detach().double().cpu().flatten(1)
+    y = batches.y.cpu()
     first, second = y == classes[0], y == classes[1]
     if not bool(first.any()) or not bool(second.any()):
-        raise Unsupported(f"{name}: classes {classes} do not both have rows")
+        raise Unsupported(
+            f"{name}: classes {classes} do not both have rows",
+            fix="Give two classes that stand in the labels, such as classes=(0, 1).",
+        )
     mean = x[first].mean(0), x[second].mean(0)
     if bool((mean[0] == mean[1]).all()):
-        raise Unsupported(f"{name}: both classes have the same mean")
+        raise Unsupported(
+            f"{name}: both classes have the same mean",
+            fix="Give two classes whose rows differ on average.",
+        )
     use = first | second
     return Pair(x[use], second[use], *mean)

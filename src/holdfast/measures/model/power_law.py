@@ -13,7 +13,9 @@ from holdfast.core.dice import Dice
 from holdfast.core.errors import ConfigError, Unsupported
 from holdfast.core.fields import Part
 from holdfast.core.goal import Untargeted
+from holdfast.core.inputs import one_tensor
 from holdfast.core.kinds import Attack, Model, Threat
+from holdfast.core.ranges import inside
 from holdfast.core.records import Cell, Reading
 from holdfast.measures.model.linear_distance import linear_distance
 from holdfast.run.search import clean, search
@@ -103,10 +105,13 @@ def power_law(
     threat's own steepest admissible step stands in for the L1 norm of the slope, which counts
     coordinates that cannot move.
     """
-    if points < 3 or not 0 < smallest < 1 or not 0 < window[0] < window[1]:
-        raise ConfigError(f"{name}: needs points >= 3, 0 < smallest < 1 and a rising window")
-    if not isinstance(batches.x, Tensor):
-        raise Unsupported(f"{name} needs one tensor of inputs")
+    inside("[3, inf]", name, points=points)
+    inside("(0, 1)", name, smallest=smallest)
+    if not 0 < window[0] < window[1]:
+        raise ConfigError(
+            f"{name}: window must rise from above 0, got {window}", fix="Give window=(0.1, 1.0)."
+        )
+    one_tensor(batches.x, name)
     rows = batches.take((batches.y != UNLABELLED).nonzero().flatten())
     broken, near = _broken(model, rows, resolve(threat), resolve(attack),
                            _sizes(points, smallest), seed)  # fmt: skip

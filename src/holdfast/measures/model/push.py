@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from holdfast.core.errors import Unsupported
 from holdfast.core.goal import logits
+from holdfast.core.inputs import with_slope
 from holdfast.core.kinds import Model
 from holdfast.core.quiet import quiet
 from holdfast.ops.batch import pick
@@ -44,6 +44,12 @@ class Pixels:
 
 def verdict(oracles: Sequence[Model], x: Tensor, y: Tensor, rule: Rule) -> Tensor:
     """`(B,)` bool: whether the oracles see the label, by vote or by mean probability.
+
+    Args:
+        oracles: models that judge.
+        x: inputs.
+        y: `(B,)` labels.
+        rule: `majority`, `all`, or `mean` for the answer of the mean probability.
 
     Cost: one forward pass of each oracle.
     """
@@ -135,8 +141,7 @@ def _slope(model: Model, codec: Codec, z: Tensor, y: Tensor, low: float, high: f
         leaf = z.detach().clone().requires_grad_()
         loss = F.cross_entropy(logits(model(codec.decode(leaf).clamp(low, high))), y,
                                reduction="sum")  # fmt: skip
-        if not loss.requires_grad:
-            raise Unsupported("no gradient of the model reaches the latents")
+        with_slope(loss, "a push of latents")
         (slope,) = torch.autograd.grad(loss, leaf)
     return slope.nan_to_num(0.0)
 

@@ -11,7 +11,7 @@ from holdfast.core.catalog import register, resolve
 from holdfast.core.data import Batches
 from holdfast.core.dice import Dice
 from holdfast.core.distance import Farthest
-from holdfast.core.errors import ShapeError, Unsupported
+from holdfast.core.inputs import one_tensor, some_rows
 from holdfast.core.kinds import Attack, Threat
 from holdfast.core.quiet import quiet
 from holdfast.core.records import Reading
@@ -92,11 +92,8 @@ def reconstruction(
 
     Cost: one forward pass per row, and the search.
     """
-    x = batches.x
-    if not isinstance(x, Tensor):
-        raise Unsupported(f"{name} needs inputs as one tensor")
-    if not len(x):
-        raise ShapeError(f"{name}: the data has no rows")
+    x = one_tensor(batches.x, name)
+    some_rows(x, name)
     target = batches.more.get("target", x)
     scale = batches.more.get("scale", target.abs().square().flatten(1).sum(1)).clamp(min=1e-12)
     goal = Farthest(target, scale)

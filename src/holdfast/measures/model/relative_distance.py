@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
 from holdfast.core.catalog import register, resolve, with_settings
 from holdfast.core.data import UNLABELLED, Batches
@@ -11,6 +10,7 @@ from holdfast.core.dice import Dice
 from holdfast.core.errors import Unsupported
 from holdfast.core.fields import Part
 from holdfast.core.goal import Untargeted
+from holdfast.core.inputs import one_tensor
 from holdfast.core.kinds import Attack, Model, Threat
 from holdfast.core.records import Reading
 from holdfast.run.reading import average
@@ -56,9 +56,7 @@ def relative_distance(
         )
     method, found, missed = with_settings(method, smallest=True), [], 0
     for batch in batches.take((batches.y != UNLABELLED).nonzero().flatten()):
-        x = batch.x
-        if not isinstance(x, Tensor):
-            raise Unsupported(f"{name} needs one tensor of inputs")
+        x = one_tensor(batch.x, name)
         goal, dice = Untargeted(batch.y), Dice(seed, batch.index, name)
         rows = (clean(model, x, goal, kind).margin < 0).nonzero().flatten()
         wide = kind.scaled(1e6)  # the judge takes no change for a win that the threat forbids
@@ -69,7 +67,11 @@ def relative_distance(
         missed += int((~seen.broken).sum())
     values = torch.cat(found) if found else torch.zeros(0)
     if not len(values):
-        raise Unsupported(f"{name}: no row is right and can be fooled")
+        raise Unsupported(
+            f"{name}: no row is right and can be fooled",
+            fix="Give rows that the model gets right, or an attack that finds a change for "
+            "one of them.",
+        )
     flags = (f"{missed} rows were not fooled and are left out",) if missed else ()
     return average(name, values, bound="upper", unit="share of the input's length",
                    threat=kind.spec, alpha=alpha, seed=seed, flags=flags)  # fmt: skip

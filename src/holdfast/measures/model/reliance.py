@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from holdfast.core.catalog import register
-from holdfast.core.data import UNLABELLED, Batches
+from holdfast.core.data import Batches
 from holdfast.core.dice import Dice
-from holdfast.core.errors import ConfigError, Unsupported
+from holdfast.core.errors import ConfigError
 from holdfast.core.goal import logits
+from holdfast.core.inputs import labelled_rows, one_tensor
 from holdfast.core.kinds import Model
 from holdfast.core.quiet import quiet
 from holdfast.core.records import Reading
@@ -93,18 +94,20 @@ def reliance(
 
     Cost: three forward passes per row.
     """
-    rows = batches.take((batches.y != UNLABELLED).nonzero().flatten())
-    if not isinstance(rows.x, Tensor) or not len(rows):
-        raise Unsupported(f"{name} needs labelled rows of one tensor of inputs")
-    size = rows.x[0].numel()
+    rows = labelled_rows(batches, name)
+    whole = one_tensor(rows.x, name)
+    size = whole[0].numel()
     chosen = torch.zeros(size, dtype=torch.bool)
     if not coordinates or not 0 <= min(coordinates) <= max(coordinates) < size:
-        raise ConfigError(f"{name}: coordinates must lie in [0, {size}), got {coordinates[:8]}")
+        raise ConfigError(
+            f"{name}: coordinates must lie in [0, {size}), got {coordinates[:8]}",
+            fix="Give numbers of coordinates that a row has, such as coordinates=(0,).",
+        )
     chosen[list(coordinates)] = True
     order = torch.randperm(len(rows), generator=Dice.of(1, seed).generator("swap"))
-    inputs = {"whole": rows.x}
+    inputs = {"whole": whole}
     for word, mask in (("without", chosen), ("alone", ~chosen)):
-        inputs[word] = swapped(rows.x, mask.nonzero().flatten(), order, turn)
+        inputs[word] = swapped(whole, mask.nonzero().flatten(), order, turn)
     found = {}
     for word, x in inputs.items():
         right = _right(model, x, rows)

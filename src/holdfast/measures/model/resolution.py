@@ -13,6 +13,7 @@ from holdfast.core.catalog import register
 from holdfast.core.data import Batch, Batches
 from holdfast.core.errors import ConfigError, ShapeError
 from holdfast.core.kinds import Model
+from holdfast.core.ranges import inside
 from holdfast.core.records import Reading
 from holdfast.measures.model.variants import Change, Variants, answered
 from holdfast.ops.ranking import rank_correlation
@@ -53,7 +54,11 @@ def weighted_robustness(values: Tensor, weights: Tensor | None = None) -> Tensor
     """
     w = values.new_ones(values.shape[-1]) if weights is None else weights.to(values)
     if bool((w < 0).any()) or float(w.sum()) <= 0:
-        raise ConfigError("weighted_robustness: weights must be >= 0 and not all 0")
+        raise ConfigError(
+            "weighted_robustness: weights must be >= 0 and not all 0, got "
+            f"{w.flatten()[:8].tolist()}",
+            fix="Give one positive weight per data set, or weights=None for equal ones.",
+        )
     return (values * w).sum(-1) / w.sum()
 
 
@@ -76,7 +81,10 @@ def fair_weights(table: Tensor, *, rounds: int = 3, seed: int = 0) -> Tensor:
         ShapeError: for fewer than three models.
     """
     if table.dim() != 2 or len(table) < 3:
-        raise ShapeError(f"fair_weights: needs (models >= 3, data sets), got {tuple(table.shape)}")
+        raise ShapeError(
+            f"fair_weights: needs (models >= 3, data sets), got {tuple(table.shape)}",
+            fix="Give a table of three models or more in rows, data sets in columns.",
+        )
     values, count = table.double(), table.shape[1]
 
     def agreement(weights: Tensor) -> Tensor:
@@ -162,8 +170,7 @@ def resolution_curve(
 
     Cost: one forward pass per row and share, and one more.
     """
-    if not all(0 < s <= 1 for s in shares):
-        raise ConfigError(f"{name}: shares of the sides must lie in (0, 1], got {shares}")
+    inside("(0, 1]", name, shares=shares)
     changes: dict[str, Change] = {"native": lambda batch: batch}
     changes |= {f"{s:.3g}": partial(_shrunk, share=s) for s in shares}
     found = answered(vision, batches, changes, name=name, alpha=alpha)

@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 
 from holdfast.core.catalog import register, resolve
-from holdfast.core.data import UNLABELLED, Batches
+from holdfast.core.data import Batches
 from holdfast.core.dice import Dice
-from holdfast.core.errors import ConfigError, Unsupported
 from holdfast.core.fields import Part
 from holdfast.core.goal import Untargeted
+from holdfast.core.inputs import labelled_rows, one_tensor
 from holdfast.core.kinds import Attack, Model, Threat
 from holdfast.core.quiet import quiet
+from holdfast.core.ranges import inside
 from holdfast.core.records import Reading
 from holdfast.measures.model.mixture import (
     Held,
@@ -116,19 +117,14 @@ def routing_stability(
 
     Cost: the attack twice, the second time with two forwards for one; eight forwards per row.
     """
-    if among < 1:
-        raise ConfigError(f"{name}: among must be at least 1, got {among}")
+    inside("[1, inf]", name, among=among)
     kind, method, layers = resolve(threat), resolve(attack), mixtures(mixture)
-    rows = batches.take((batches.y != UNLABELLED).nonzero().flatten())
-    if not len(rows) or not isinstance(rows.x, Tensor):
-        raise Unsupported(f"{name} needs labelled rows of one tensor of inputs")
+    rows = labelled_rows(batches, name)
     overlap: list[Tensor] = []
     right: dict[str, list[Tensor]] = {way: [] for way in WAYS}
     held = Held(kind, mixture)
     for batch in rows:
-        x, y = batch.x, batch.y
-        if not isinstance(x, Tensor):
-            continue
+        x, y = one_tensor(batch.x, name), batch.y
         goal, dice = Untargeted(y), Dice(seed, batch.index, name)
         found = search(method, mixture, x, goal, kind, dice=dice.spawn("router"))
         other = search(method, mixture, x, goal, held, dice=dice.spawn("held"))

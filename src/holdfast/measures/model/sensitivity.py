@@ -10,11 +10,12 @@ from torch import Tensor
 from holdfast.core.catalog import register
 from holdfast.core.data import Batches
 from holdfast.core.dice import Dice
-from holdfast.core.errors import ConfigError, Unsupported
 from holdfast.core.fields import Count
 from holdfast.core.goal import logits
+from holdfast.core.inputs import one_tensor
 from holdfast.core.kinds import Model
 from holdfast.core.quiet import quiet
+from holdfast.core.ranges import inside
 from holdfast.core.records import Reading
 from holdfast.ops.derivative import jacobian_norm
 from holdfast.run.reading import middle_and_tail
@@ -74,10 +75,8 @@ def sensitivity(
 
     Cost: a forward and `2 * steps + 1` backward passes per row.
     """
-    if steps < 1:
-        raise ConfigError(f"{name}: needs at least one step, got {steps}")
-    if not isinstance(batches.x, Tensor) or not batches.x.is_floating_point():
-        raise Unsupported(f"{name} needs one tensor of floating-point inputs")
+    inside("[1, inf]", name, steps=steps)
+    one_tensor(batches.x, name, floating=True)
     parts = [torch.empty(0, dtype=torch.float64)]
     with quiet(model):
         for batch in batches:

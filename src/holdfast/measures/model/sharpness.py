@@ -11,9 +11,9 @@ from torch import Tensor
 from holdfast.core.catalog import register
 from holdfast.core.data import Batches
 from holdfast.core.dice import Dice
-from holdfast.core.errors import ConfigError
 from holdfast.core.kinds import Model
 from holdfast.core.quiet import quiet
+from holdfast.core.ranges import inside
 from holdfast.core.records import Reading
 from holdfast.measures.model.weights import Landscape, flat, landscape, shaped
 from holdfast.ops.derivative import lanczos
@@ -73,8 +73,8 @@ def sharpness(
 
     Cost: `worst` 2 * (steps + 1) forward and 2 * steps backward passes per row, `random` draws + 1.
     """
-    if radius <= 0 or min(steps, draws) < 1:
-        raise ConfigError(f"{name}: radius, steps and draws must be positive")
+    inside("(0, inf)", name, radius=radius)
+    inside("[1, inf]", name, steps=steps, draws=draws)
     land = landscape(model, batches, name)
     with quiet(model):
         weights, here = land.weights, land.loss(land.weights)
@@ -159,8 +159,8 @@ def curvature(
 
     Cost: `steps + draws` products, each one forward and two backward passes per row.
     """
-    if steps < 1 or draws < 2:
-        raise ConfigError(f"{name}: needs steps >= 1 and draws >= 2, got {steps} and {draws}")
+    inside("[1, inf]", name, steps=steps)
+    inside("[2, inf]", name, draws=draws)
     land = landscape(model, batches, name)
     with quiet(model):
         weights = land.weights

@@ -91,7 +91,11 @@ def once(seen: list[Tensor], rows: int) -> Tensor:
         Unsupported: if it was not passed exactly once, by one tensor with these rows.
     """
     if len(seen) != 1 or not isinstance(seen[0], Tensor) or len(seen[0]) != rows:
-        raise Unsupported(f"the layer puts out {len(seen)} tensors for one input")
+        raise Unsupported(
+            f"the layer must put out one tensor of {rows} rows for one input, got "
+            f"{len(seen)} outputs",
+            fix="Name a layer that runs once per input and returns one tensor.",
+        )
     return seen[0]
 
 

@@ -7,8 +7,9 @@ from functools import partial
 from torch import Tensor
 
 from holdfast.core.data import Batch, Batches
-from holdfast.core.errors import ConfigError, Unsupported
+from holdfast.core.errors import Unsupported
 from holdfast.core.kinds import Model
+from holdfast.core.ranges import inside
 from holdfast.measures.model.variants import Change, Variants, answered
 from holdfast.ops.resize import resized
 
@@ -50,8 +51,7 @@ def size_sweep(
 
     Cost: one forward pass per row and share, and one more; larger images cost more.
     """
-    if not all(s > 0 for s in shares):
-        raise ConfigError(f"{name}: shares of the sides must be above 0, got {shares}")
+    inside("(0, inf)", name, shares=shares)
     changes: dict[str, Change] = {"native": lambda batch: batch}
     changes |= {f"{s:.3g}": partial(_at_size, share=s) for s in shares}
     try:

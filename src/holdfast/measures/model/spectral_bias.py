@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from holdfast.core.catalog import register
-from holdfast.core.data import UNLABELLED, Batches
-from holdfast.core.errors import ConfigError, Unsupported
+from holdfast.core.data import Batches
 from holdfast.core.goal import logits
+from holdfast.core.inputs import images, labelled_rows
 from holdfast.core.kinds import Model
 from holdfast.core.quiet import quiet
+from holdfast.core.ranges import inside
 from holdfast.core.records import Cell, Reading
 from holdfast.ops.batch import chunks
 from holdfast.ops.frequency import bandpass
@@ -27,10 +28,8 @@ def images_of(batches: Batches, name: str) -> tuple[Tensor, Batches]:
     Raises:
         Unsupported: if there are none.
     """
-    rows = batches.take((batches.y != UNLABELLED).nonzero().flatten())
-    if not isinstance(rows.x, Tensor) or rows.x.dim() != 4 or not len(rows):
-        raise Unsupported(f"{name} needs labelled images (B, C, H, W)")
-    return rows.x, rows
+    rows = labelled_rows(batches, name)
+    return images(rows.x, name), rows
 
 
 def right_rows(model: Model, x: Tensor, rows: Batches) -> Tensor:
@@ -110,8 +109,7 @@ def spectral_bias(
 
     Cost: two forward passes per row and cut-off.
     """
-    if not cutoffs or not all(0 < c < 1 for c in cutoffs):
-        raise ConfigError(f"{name}: cut-offs must lie in (0, 1), got {cutoffs}")
+    inside("(0, 1)", name, cutoffs=cutoffs)
     x, rows = images_of(batches, name)
     low, high = (
         torch.stack(

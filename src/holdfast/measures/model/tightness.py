@@ -10,9 +10,11 @@ from torch import Tensor, nn
 
 from holdfast.core.catalog import register
 from holdfast.core.data import Batches
-from holdfast.core.errors import ConfigError, Unsupported
+from holdfast.core.errors import Unsupported
+from holdfast.core.inputs import one_tensor
 from holdfast.core.kinds import Model
 from holdfast.core.quiet import quiet
+from holdfast.core.ranges import inside
 from holdfast.core.records import Reading
 from holdfast.ops.spans import Span
 from holdfast.ops.tape import NoRule, Step, Tape, Through
@@ -82,10 +84,8 @@ def propagation_tightness(
         Unsupported: for functions without a rule, or inputs that are no tensor.
         ConfigError: for a radius that is not positive.
     """
-    if not radius > 0:
-        raise ConfigError(f"propagation_tightness: radius must be positive, got {radius}")
-    if not isinstance(batches.x, Tensor):
-        raise Unsupported("boxes need inputs as one tensor", fix="Give one tensor.")
+    inside("(0, inf)", "propagation_tightness", radius=radius)
+    one_tensor(batches.x, "propagation_tightness")
     parts = []
     with quiet(model), torch.no_grad():
         if isinstance(model, nn.Module):
@@ -110,7 +110,11 @@ def _tightness(
         raise Unsupported(f"propagation_tightness: {error}", fix="Use ReLU layers.") from None
     out = out[0] if isinstance(out, tuple) else out
     if not isinstance(out, Span) or out.dim() != 2:
-        raise Unsupported("propagation_tightness needs logits (B, K) that depend on the input")
+        raise Unsupported(
+            "propagation_tightness needs logits (B, K) that depend on the input, got "
+            f"{type(out).__name__}",
+            fix="Give a model that returns logits (B, K) computed from its input.",
+        )
     classes = out.shape[1]
     own = torch.where(y >= 0, y.to(x.device), out.step.point.argmax(1))
     others = torch.arange(classes - 1, device=x.device)[:, None].expand(-1, len(x))

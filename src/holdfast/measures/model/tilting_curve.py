@@ -11,6 +11,7 @@ from torch import Tensor
 from holdfast.core.catalog import register
 from holdfast.core.data import Batches
 from holdfast.core.errors import ConfigError
+from holdfast.core.ranges import inside
 from holdfast.core.records import Cell, Reading
 from holdfast.measures.model.plane import Plane, pair
 from holdfast.run.reading import proportion
@@ -100,14 +101,16 @@ def tilting_curve(
         ConfigError: for angles outside [0, 90) or a direction along the means.
         Unsupported: unless both classes have rows, and different means.
     """
-    if not angles or not all(0 <= a < 90 for a in angles):
-        raise ConfigError(f"{name}: angles must lie in [0, 90), got {angles}")
+    inside("[0, 90)", name, angles=angles)
     two = pair(batches, classes, name)
     spread, way = two.within, two.way
     z = _least(spread, way) if direction is None else direction.detach().double().cpu().flatten()
     z = z - (z @ way) * way
     if float(z.norm()) < 1e-9:
-        raise ConfigError(f"{name}: the direction must not lie along the class means")
+        raise ConfigError(
+            f"{name}: the direction must not lie along the class means",
+            fix="Give a direction across the line between both class means, or none to draw one.",
+        )
     z = z / z.norm()
     a, b = spread @ way, spread @ z
     parts = float(a.square().mean()), float(b.square().mean()), float((a * b).mean())

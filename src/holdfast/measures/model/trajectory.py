@@ -10,8 +10,9 @@ from torch import Tensor
 from holdfast.core.catalog import register, resolve
 from holdfast.core.data import Batches
 from holdfast.core.dice import Dice
-from holdfast.core.errors import ShapeError, Unsupported
+from holdfast.core.errors import ShapeError
 from holdfast.core.fields import Part
+from holdfast.core.inputs import one_tensor, some_rows
 from holdfast.core.kinds import Model, Threat
 from holdfast.core.records import Better, Reading
 from holdfast.measures.model.paths import Alteration, trajectories
@@ -83,12 +84,19 @@ def path_quality(
         ShapeError: unless there are rows and steps; two different rows, to normalise.
     """
     if paths.dim() != 3 or len(paths) < 1 + normalize or paths.shape[1] < 2:
-        raise ShapeError(f"{name}: paths {tuple(paths.shape)} have no steps or too few rows")
+        raise ShapeError(
+            f"{name}: paths must be (rows, steps, features) of {1 + normalize} rows and "
+            f"two steps or more, got {tuple(paths.shape)}",
+            fix="Give more rows, and two points or more of every path.",
+        )
     paths = paths.double()
     if normalize:
         spread = torch.pdist(paths[:: -(-len(paths) // MOST), 0]).mean()
         if not float(spread) > 0:
-            raise ShapeError(f"{name}: all rows have the same features")
+            raise ShapeError(
+                f"{name}: all rows have the same features",
+                fix="Give rows whose features differ, or normalize=False.",
+            )
         paths = paths / spread
     steps = (paths[:, 1:] - paths[:, :-1]).norm(dim=2)
     change = (steps[:, 1:] - steps[:, :-1]).abs() / (steps[:, :-1] + 1e-12)
@@ -140,15 +148,13 @@ def rmqm(
     is ours, and its two ingredients are always reported beside it. Noise is drawn from the
     threat, so that no clipping bends its way.
     """
-    if not isinstance(batches.x, Tensor) or not batches.x.is_floating_point():
-        raise Unsupported(f"{name} needs one tensor of floating-point inputs")
+    one_tensor(batches.x, name, floating=True)
+    some_rows(batches, name)
     kind = resolve(threat)
     parts = [
         trajectories(model, batch.x, kind, alteration=alteration, levels=levels, steps=steps,
                      dice=Dice(seed, batch.index, name))
         for batch in batches if isinstance(batch.x, Tensor)
     ]  # fmt: skip
-    if not parts:
-        raise ShapeError(f"{name}: there are no rows")
     return path_quality(torch.cat(parts).cpu(), normalize=normalize, name=name, alpha=alpha,
                         seed=seed)  # fmt: skip

@@ -24,7 +24,11 @@ def informativeness(metric: Tensor, accuracy: Tensor, transfer: Tensor) -> tuple
         ShapeError: for fewer than four models.
     """
     if len(metric) < 4 or metric.shape != accuracy.shape or metric.shape != transfer.shape:
-        raise ShapeError("informativeness: needs the same four models or more in each")
+        raise ShapeError(
+            "informativeness: needs the same four models or more in each, got "
+            f"{len(metric)}, {len(accuracy)} and {len(transfer)}",
+            fix="Give three tensors (models,) of the same models in the same order.",
+        )
     m, a, t = (r - r.mean() for r in (ranks(metric), ranks(accuracy), ranks(transfer)))
 
     def rest(v: Tensor) -> Tensor:

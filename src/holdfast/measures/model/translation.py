@@ -11,11 +11,13 @@ from torch import Tensor
 
 from holdfast.core.catalog import register
 from holdfast.core.data import Batches
-from holdfast.core.errors import ConfigError, ShapeError, Unsupported
+from holdfast.core.errors import ShapeError
 from holdfast.core.fields import Count
 from holdfast.core.goal import logits
+from holdfast.core.inputs import images, some_rows
 from holdfast.core.kinds import Model
 from holdfast.core.quiet import quiet
+from holdfast.core.ranges import inside
 from holdfast.core.records import Reading
 from holdfast.run.reading import average, proportion
 
@@ -82,7 +84,10 @@ def views(x: Tensor, pixels: int, move: Move) -> list[Tensor]:
     if move == "cyclic":
         return [x.roll(offset, dims=(2, 3)) for offset in offsets]
     if 2 * pixels >= min(height, width):
-        raise ShapeError(f"images of {height} x {width} pixels cannot be cut by {pixels} a side")
+        raise ShapeError(
+            f"images of {height} x {width} pixels cannot be cut by {pixels} a side",
+            fix=f"Give pixels={max((min(height, width) - 1) // 2, 0)} or fewer, or larger images.",
+        )
     if move == "zoom":
         cut = [x[:, :, b : height - b, b : width - b] for b in range(pixels + 1)]
     else:
@@ -124,12 +129,9 @@ def translation_consistency(
 
     Cost: `(2 pixels + 1)^2` forward passes per row; for `zoom`, `pixels + 1`.
     """
-    if pixels < 1:
-        raise ConfigError(f"{name}: needs at least one pixel, got {pixels}")
-    if not isinstance(batches.x, Tensor) or batches.x.dim() != 4:
-        raise Unsupported(f"{name} needs images (B, C, H, W)")
-    if not len(batches):
-        raise ShapeError(f"{name}: the data has no rows")
+    inside("[1, inf]", name, pixels=pixels)
+    images(batches.x, name)
+    some_rows(batches, name)
     found = []
     with quiet(vision), torch.no_grad():
         for batch in batches:

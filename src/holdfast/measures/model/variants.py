@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from holdfast.core.data import UNLABELLED, Batch
-from holdfast.core.errors import ShapeError, Unsupported
+from holdfast.core.errors import ShapeError
+from holdfast.core.inputs import images
 from holdfast.core.kinds import Model
 from holdfast.core.quiet import quiet
 from holdfast.core.records import Cell, Reading
@@ -108,13 +109,15 @@ def answered(
     right: dict[str, list[Tensor]] = {version: [] for version in changes}
     with quiet(model), torch.no_grad():
         for batch in batches:
-            if not isinstance(batch.x, Tensor) or batch.x.dim() != 4:
-                raise Unsupported(f"{name} needs images (B, C, H, W)")
+            images(batch.x, name)
             for version, change in changes.items():
                 seen = change(batch)
                 known = correct(outputs(model, seen.x), seen.y.cpu())
                 right[version].append(known[seen.y.cpu() != UNLABELLED])
     found = {version: torch.cat(parts) for version, parts in right.items() if parts}
     if not found or not len(next(iter(found.values()))):
-        raise ShapeError(f"{name}: the data has no rows")
+        raise ShapeError(
+            f"{name}: the data has no rows",
+            fix="Give one row of images at least; see that no filter takes them away.",
+        )
     return Variants(found, name, alpha, seed)

@@ -75,7 +75,10 @@ def landscape(model: Model, batches: Batches, name: str) -> Landscape:
         Unsupported: if the model has no weights of its own, is compiled, or no row is labelled.
     """
     if not isinstance(model, nn.Module) or next(model.parameters(), None) is None:
-        raise Unsupported(f"{name} moves weights, and this model shows none")
+        raise Unsupported(
+            f"{name} moves weights, and this model shows none: {type(model).__name__}",
+            fix="Give an nn.Module with parameters, not a function or a remote endpoint.",
+        )
     if isinstance(model, torch.jit.ScriptModule):
         raise Unsupported(
             f"{name} moves weights, and those of TorchScript cannot be replaced",
@@ -83,7 +86,10 @@ def landscape(model: Model, batches: Batches, name: str) -> Landscape:
         )
     found = Landscape(model, batches)
     if found.count == 0:
-        raise Unsupported(f"{name} needs labelled rows")
+        raise Unsupported(
+            f"{name} needs labelled rows",
+            fix="Give labels y, numbered from 0; -100 stands for no label.",
+        )
     return found
 
 

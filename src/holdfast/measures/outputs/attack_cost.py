@@ -114,5 +114,9 @@ def attack_cost(
         ShapeError: without attempts, or if the shapes differ.
     """
     if costs.shape != found.shape or costs.dim() != 1 or not len(costs):
-        raise ShapeError(f"{name}: {tuple(costs.shape)} costs, {tuple(found.shape)} outcomes")
+        raise ShapeError(
+            f"{name}: needs a cost and an outcome for each of one row or more, got "
+            f"{tuple(costs.shape)} costs and {tuple(found.shape)} outcomes",
+            fix="Give costs and found as tensors (n,) of the same rows.",
+        )
     return AttackCost(costs.double().cpu(), found.bool().cpu(), unit, alpha, name)

@@ -81,12 +81,20 @@ def entanglement(
     """
     f = logits(outputs).detach().double()
     if f.dim() != 2 or len(f) != len(y):
-        raise ShapeError(f"{name}: embeddings {tuple(f.shape)} for {len(y)} labels")
+        raise ShapeError(
+            f"{name}: embeddings must be (B, d) with a label each, got {tuple(f.shape)} "
+            f"for {len(y)} labels",
+            fix="Give embeddings with flatten(1), and one label per row.",
+        )
     f = F.normalize(f, dim=1)
     own = y.to(f.device) == target
     moved = f[~own] if triggered is None else F.normalize(triggered.detach().to(f), dim=1)
     if not bool(own.any()) or not len(moved):
-        raise ShapeError(f"{name}: needs rows of class {target} and rows beside it")
+        raise ShapeError(
+            f"{name}: needs rows of class {target} and rows beside it, got "
+            f"{int(own.sum())} and {len(moved)}",
+            fix="Give target= a class that stands in the labels, and rows of another class.",
+        )
     cosine = F.cosine_similarity(moved, f[own].mean(0, keepdim=True), dim=1)
     return average(
         name, torch.nan_to_num(cosine), better="lower", unit="cosine", seed=seed, alpha=alpha

@@ -59,12 +59,17 @@ def balanced_error_of_labels(chosen: Tensor, y: Tensor) -> float:
         ShapeError: if the two do not fit, or no label counts.
     """
     if chosen.shape != y.shape or chosen.dim() != 2:
-        raise ShapeError(f"labels (B, L): given {tuple(chosen.shape)}, true {tuple(y.shape)}")
+        raise ShapeError(
+            "balanced_error_of_labels: labels must be (B, L) on both sides, got chosen "
+            f"{tuple(chosen.shape)}, true {tuple(y.shape)}",
+            fix="Give chosen and y as tables (rows, labels) of one shape.",
+        )
     yes, no = y.bool().sum(0), (~y.bool()).sum(0)
     counted = (yes > 0) & (no > 0)
     if not bool(counted.any()):
         raise ShapeError(
-            "balanced_error_of_labels: no label is true of some rows and not of others"
+            "balanced_error_of_labels: no label is true of some rows and not of others",
+            fix="Give rows of which some have a label that others have not.",
         )
     hit = (chosen.bool() & y.bool()).sum(0) / yes.clamp(min=1)
     left = (~chosen.bool() & ~y.bool()).sum(0) / no.clamp(min=1)

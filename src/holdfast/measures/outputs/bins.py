@@ -11,7 +11,15 @@ Norm = Literal["l1", "l2", "max"]
 
 
 def equal_width(confidence: Tensor, bins: int) -> Tensor:
-    """Bin of each number: ((m - 1) / M, m / M], with 0 in the first bin."""
+    """Bin of each number: ((m - 1) / M, m / M], with 0 in the first bin.
+
+    Args:
+        confidence: numbers in [0, 1], of any shape.
+        bins: how many, M.
+
+    Returns:
+        int64 of the same shape, from 0 to M - 1.
+    """
     return ((confidence * bins).ceil().long() - 1).clamp(0, bins - 1)
 
 
@@ -36,7 +44,13 @@ def equal_mass(confidence: Tensor, bins: int) -> Tensor:
 
 
 class Tally(NamedTuple):
-    """Sums of each bin, `(C, M)`: of confidences, of right answers, and of rows."""
+    """Sums of each bin, `(C, M)`: of confidences, of right answers, and of rows.
+
+    Args:
+        sure: sum of the confidences.
+        right: how many answers were right.
+        rows: how many rows there were.
+    """
 
     sure: Tensor
     right: Tensor

@@ -32,9 +32,16 @@ class Boxes:
         n = len(self.image)
         others = [self.label, self.box, self.score, self.crowd]
         if self.box.dim() != 2 or self.box.shape[1] != 4:
-            raise ShapeError(f"Boxes: boxes must be (n, 4), got {tuple(self.box.shape)}")
+            raise ShapeError(
+                f"Boxes: boxes must be (n, 4), got {tuple(self.box.shape)}",
+                fix="Give every box as four numbers: left, top, right, bottom.",
+            )
         if any(v is not None and len(v) != n for v in others):
-            raise ShapeError("Boxes: all columns must have one row per box")
+            raise ShapeError(
+                f"Boxes: all columns must have one row per box, got {n} rows and "
+                f"{[len(v) for v in others if v is not None]}",
+                fix="Give row, label, box, score and crowd of the same boxes.",
+            )
 
     def __len__(self) -> int:
         return len(self.image)

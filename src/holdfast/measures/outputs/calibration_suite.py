@@ -11,8 +11,9 @@ from torch import Tensor
 
 from holdfast.core.catalog import register
 from holdfast.core.dice import Dice
-from holdfast.core.errors import ConfigError, ShapeError
+from holdfast.core.errors import ShapeError
 from holdfast.core.goal import Outputs
+from holdfast.core.ranges import inside
 from holdfast.core.records import Reading
 from holdfast.measures.outputs.bin_free import kernel_density, kernel_mean, kolmogorov
 from holdfast.measures.outputs.bins import monotone_bins
@@ -107,8 +108,8 @@ def calibration_suite(
     """
     from scipy.stats import norm
 
-    if draws < 2 or not bins or min(bins) < 1:
-        raise ConfigError(f"{name}: needs bins >= 1 and at least two draws")
+    inside("[1, inf]", name, bins=bins)
+    inside("[2, inf]", name, draws=draws)
     rows = labelled(outputs, y)
     kept = rows.kept()
     n = len(kept.y)

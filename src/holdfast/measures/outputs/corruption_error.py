@@ -111,7 +111,11 @@ def corruption_error(
         ConfigError: if the reference lacks a kind, or has no error (or adds none) there.
     """
     if not wrong or not len(clean) or any(w.shape[1:] != clean.shape for w in wrong.values()):
-        raise ShapeError("corruption_error: needs kinds -> (levels, n), and (n,) clean, n >= 1")
+        raise ShapeError(
+            "corruption_error: needs kinds -> (levels, n) and clean (n,), n >= 1; got "
+            f"clean {tuple(clean.shape)} and {[tuple(w.shape) for w in wrong.values()]}",
+            fix="Give for every kind a tensor (levels, n) of the rows of clean.",
+        )
     if reference is not None:
         base = reference.get(CLEAN)
         lost = [k for k in wrong if k not in reference]

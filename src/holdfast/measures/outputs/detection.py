@@ -11,6 +11,7 @@ from torch import Tensor
 from holdfast.core.catalog import register
 from holdfast.core.errors import ShapeError, Unsupported
 from holdfast.core.fields import Count
+from holdfast.core.inputs import some_rows
 from holdfast.core.records import Reading
 from holdfast.measures.outputs.boxes import Boxes, overlap, places
 
@@ -142,9 +143,9 @@ def detection(
         ShapeError: for detections without scores.
     """
     if not len(truth) or bool(truth.crowds.all()):
-        raise Unsupported(f"{name} needs true boxes")
+        raise Unsupported(f"{name} needs true boxes, no crowds", fix="Give annotated pictures.")
     if detections.score is None:
-        raise ShapeError(f"{name}: detections need scores")
+        raise ShapeError(f"{name}: detections have no scores", fix="Give score=, one per box.")
     levels = torch.tensor(LEVELS, dtype=torch.float64)
     order = detections.score.argsort(descending=True, stable=True)
     found = detections.take(order)
@@ -188,8 +189,7 @@ def domain_report(usual: float, domains: Mapping[str, float], slope: float = SLO
     Raises:
         ShapeError: without a domain.
     """
-    if not domains:
-        raise ShapeError("domain_report: needs at least one domain")
+    some_rows(domains, "domain_report", what="domain")
     mean = sum(domains.values()) / len(domains)
     return DomainReport(mean, 1 - mean / usual if usual else float("nan"), mean - slope * usual)
 

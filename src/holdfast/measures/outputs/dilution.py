@@ -103,11 +103,18 @@ def source_dilution(
         ShapeError: for fewer than two models of a source, or none of the mixture.
     """
     if len(sources) < 2:
-        raise ConfigError(f"{name}: needs at least two sources, got {len(sources)}")
+        raise ConfigError(
+            f"{name}: needs at least two sources, got {len(sources)}",
+            fix="Give a mapping of two sources or more, each with the accuracies of its models.",
+        )
     pairs = {k: v.double().cpu() for k, v in sources.items()}
     mixed = mixture.double().cpu()
     if any(v.dim() != 2 or v.shape[1] != 2 for v in (*pairs.values(), mixed)) or not len(mixed):
-        raise ShapeError(f"{name}: accuracies must be (models, 2), plain and shifted")
+        raise ShapeError(
+            f"{name}: accuracies must be (models, 2), plain and shifted",
+            fix="Give every source and the mixture as (models, 2): plain accuracy, shifted "
+            "accuracy.",
+        )
     if not all(bool(v.isfinite().all()) for v in (*pairs.values(), mixed)):
         raise ShapeError(f"{name}: an accuracy is not finite", fix="Leave such models out.")
     lines = {k: AccuracyLine.fit(v[:, 0], v[:, 1], scale, rows) for k, v in pairs.items()}
@@ -140,6 +147,10 @@ def output_mixture(logits: Mapping[str, Tensor], weights: Mapping[str, float]) -
     """
     total = sum(weights.values())
     if not set(weights) <= set(logits) or total <= 0 or min(weights.values()) < 0:
-        raise ConfigError("output_mixture: needs weights >= 0 of sources that there are")
+        raise ConfigError(
+            "output_mixture: needs weights >= 0 of sources that there are, got "
+            f"{dict(weights)} for {sorted(logits)}",
+            fix="Give one positive weight by the name of a source.",
+        )
     parts = [logits[k] * (w / total) for k, w in weights.items() if w]
     return torch.stack(parts).sum(0) if len(parts) > 1 else parts[0]

@@ -12,6 +12,7 @@ from torch import Tensor
 from holdfast.core.catalog import register
 from holdfast.core.dice import Dice
 from holdfast.core.errors import ConfigError, ShapeError
+from holdfast.core.ranges import inside
 from holdfast.core.records import Cell, Reading
 from holdfast.run.reading import proportion
 
@@ -145,8 +146,15 @@ def domain_drops(
     """
     p = performance.detach().double().cpu()
     if p.dim() != 2 or p.shape[0] != p.shape[1] or len(p) < 2 or not bool(p.isfinite().all()):
-        raise ShapeError(f"{name}: {tuple(p.shape)} is no finite (D, D) of two domains or more")
+        raise ShapeError(
+            f"{name}: {tuple(p.shape)} is no finite (D, D) of two domains or more",
+            fix="Give a square table of finite scores: rows trained on, columns tested on.",
+        )
     named = tuple(domains) or tuple(str(k) for k in range(len(p)))
-    if len(named) != len(p) or tolerance < 0:
-        raise ConfigError(f"{name}: needs a name for each domain and a tolerance >= 0")
+    inside("[0, inf]", name, tolerance=tolerance)
+    if len(named) != len(p):
+        raise ConfigError(
+            f"{name}: {len(named)} names for {len(p)} domains",
+            fix="Give one name per row of the table, or none.",
+        )
     return DomainDrops(p, tolerance, named, alpha, seed, name)

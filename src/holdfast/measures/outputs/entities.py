@@ -32,7 +32,11 @@ def counts(tags: Tensor, gold: Tensor) -> Tensor:
     Tokens without a gold label (-100) are outside in both.
     """
     if tags.shape != gold.shape or tags.dim() != 2:
-        raise ShapeError(f"tags {tuple(tags.shape)} for gold tags {tuple(gold.shape)}")
+        raise ShapeError(
+            f"tags must be (B, T) on both sides, got {tuple(tags.shape)} for gold tags "
+            f"{tuple(gold.shape)}",
+            fix="Give both as (texts, tokens) of the same texts.",
+        )
     seen = torch.where(gold < 0, 0, tags)
     rows = []
     for a, b in zip(seen.tolist(), gold.tolist(), strict=True):
@@ -42,7 +46,15 @@ def counts(tags: Tensor, gold: Tensor) -> Tensor:
 
 
 def entity_f1(tags: Tensor, gold: Tensor) -> Scores:
-    """Micro precision, recall and F1 of entities `(B, T)` tags; with none in either all are 1."""
+    """Micro precision, recall and F1 of entities `(B, T)` tags; with none in either all are 1.
+
+    Args:
+        tags: `(B, T)` tags of the model.
+        gold: `(B, T)` true tags; -100 does not count.
+
+    Raises:
+        ShapeError: unless both are `(B, T)`.
+    """
     right, found, there = counts(tags, gold).sum(0).tolist()
     if found == there == 0:
         return Scores(1.0, 1.0, 1.0)

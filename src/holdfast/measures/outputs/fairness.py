@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from holdfast.core.errors import ShapeError
+from holdfast.core.inputs import some_rows
 
 
 def rate_gaps(answers: Tensor, y: Tensor, attribute: Tensor) -> tuple[float, float]:
@@ -28,8 +28,7 @@ def rate_gaps(answers: Tensor, y: Tensor, attribute: Tensor) -> tuple[float, flo
         every = torch.stack(shares)
         return float((every.amax(0) - every.amin(0)).max())
 
-    if not len(y):
-        raise ShapeError("rate_gaps: there are no rows")
+    some_rows(y, "rate_gaps")
     top = int(torch.max(answers.max(), y.max())) + 1
     everywhere = torch.ones_like(y, dtype=torch.bool)
     return spread(everywhere), max(spread(y == k) for k in y.unique())

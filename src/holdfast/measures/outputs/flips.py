@@ -19,7 +19,10 @@ NOISE = "-noise"  # kinds that end so are compared with their first, clean frame
 def _pairs(z: Tensor, kind: str) -> tuple[Tensor, Tensor]:
     """Frames and what each is compared with: the first one for noise, else the one before."""
     if z.dim() != 3 or z.shape[1] < 2 or not len(z):
-        raise ShapeError(f"films of {kind!r} must be (n, frames, classes), got {tuple(z.shape)}")
+        raise ShapeError(
+            f"films of {kind!r} must be (n, frames, classes), got {tuple(z.shape)}",
+            fix="Give films of two frames or more as logits (films, frames, classes).",
+        )
     z = z.detach().double()
     after = z[:, 1:]
     return (z[:, :1].expand_as(after) if kind.endswith(NOISE) else z[:, :-1]), after
@@ -34,9 +37,17 @@ def _readings(
 ) -> tuple[Reading, ...]:
     """Each kind, their mean; with a reference the same in its units."""
     if not rows or len({len(r) for r in rows.values()}) > 1:
-        raise ShapeError(f"{name}: needs films of the same rows for at least one kind")
+        raise ShapeError(
+            f"{name}: needs films of the same rows for at least one kind, got "
+            f"{[len(r) for r in rows.values()]}",
+            fix="Give for every kind as many films, of the same rows.",
+        )
     if reference is not None and (bad := [k for k in rows if reference.get(k, 0) <= 0]):
-        raise ConfigError(f"{name}: no reference above 0 for {bad[0]!r}")
+        raise ConfigError(
+            f"{name}: no reference above 0 for {bad[0]!r}",
+            fix=f"Give reference[{bad[0]!r}], the rate of the model to compare with, or leave "
+            "the kind out.",
+        )
     scales = [("", "", dict.fromkeys(rows, 1.0))]
     scales += [("rate.", "of the reference", dict(reference))] if reference is not None else []
     found = []

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from holdfast.core.catalog import register
-from holdfast.core.errors import ConfigError
 from holdfast.core.goal import Outputs
+from holdfast.core.ranges import inside
 from holdfast.core.records import Cell, Reading
 from holdfast.measures.outputs.labelled import labelled
 
@@ -81,8 +81,7 @@ def gap_density(
     """
     from scipy.stats import norm
 
-    if bins < 1:
-        raise ConfigError(f"{name}: bins must be at least 1, got {bins}")
+    inside("[1, inf]", name, bins=bins)
     rows = labelled(outputs, y)
     n, gaps = len(rows.y), rows.lead[rows.correct].cpu()
     value, half = (float("nan"), float("inf")) if not n else (0.0, 3.0 / max(n, 1))

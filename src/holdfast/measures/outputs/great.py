@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from holdfast.core.catalog import register
-from holdfast.core.errors import ConfigError, ShapeError
+from holdfast.core.errors import ShapeError
 from holdfast.core.goal import Outputs
+from holdfast.core.ranges import inside
 from holdfast.core.records import Reading
 from holdfast.measures.outputs.labelled import Labelled, labelled
 from holdfast.ops.ranking import rank_correlation
@@ -64,13 +65,18 @@ def great_sample_size(error: float, alpha: float = 0.05) -> int:
     Raises:
         ConfigError: for an error that is not positive or alpha outside (0, 1).
     """
-    if error <= 0 or not 0 < alpha < 1:
-        raise ConfigError(f"great_sample_size: error {error} or alpha {alpha} is out of range")
+    inside("(0, inf]", "great_sample_size", error=error)
+    inside("(0, 1)", "great_sample_size", alpha=alpha)
     return ceil(pi / 4 * log(2 / alpha) / error**2)
 
 
 def hoeffding(n: int, alpha: float) -> float:
-    """Half the width of the interval of a mean of n scores."""
+    """Half the width of the interval of a mean of n scores.
+
+    Args:
+        n: how many scores.
+        alpha: the interval covers the mean with probability at least 1 - alpha.
+    """
     return MOST * sqrt(log(2 / alpha) / (2 * n)) if n else MOST
 
 
@@ -121,8 +127,7 @@ def great_score(
         ConfigError: for a temperature that is not positive.
         ShapeError: if outputs and labels do not fit, or are not in [0, 1] without squashing.
     """
-    if temperature <= 0:
-        raise ConfigError(f"great_score: temperature must be positive, got {temperature}")
+    inside("(0, inf]", "great_score", temperature=temperature)
     rows = labelled(outputs, y)
     scores = _scores(rows, squash, temperature).cpu()
     n = len(scores)
@@ -141,7 +146,12 @@ def great_score(
 
 
 def rank_agreement(scores: Sequence[float] | Tensor, others: Sequence[float] | Tensor) -> float:
-    """Spearman correlation of two rankings of the same models; 0 where one is constant."""
+    """Spearman correlation of two rankings of the same models; 0 where one is constant.
+
+    Args:
+        scores: one number per model.
+        others: another number for each of the same models.
+    """
     a, b = (torch.as_tensor(v, dtype=torch.float64)[None] for v in (scores, others))
     return float(rank_correlation(a, b)[0])
 
@@ -170,7 +180,11 @@ def calibrated_temperature(
         ShapeError: for other than one distance per model, or less than two models.
     """
     if len(outputs) != len(distances) or len(outputs) < 2:
-        raise ShapeError(f"{len(outputs)} models for {len(distances)} distances; needs two or more")
+        raise ShapeError(
+            "calibrated_temperature: needs two models or more, each with a distance, got "
+            f"{len(outputs)} models and {len(distances)} distances",
+            fix="Give one distance per model, in the same order, of two models or more.",
+        )
     found = []
     for t in temperatures:
         means = [float(_scores(labelled(z, y), squash, t).mean()) for z in outputs]

@@ -12,6 +12,7 @@ from holdfast.core.data import UNLABELLED
 from holdfast.core.dice import Dice
 from holdfast.core.errors import ConfigError, ShapeError
 from holdfast.core.goal import Outputs
+from holdfast.core.inputs import some_rows
 from holdfast.core.records import Cell, Reading
 from holdfast.measures.outputs.labelled import labelled
 from holdfast.run.reading import proportion
@@ -144,7 +145,7 @@ def _member(groups: Tensor | None, y: Tensor, labels: Tensor, name: str) -> Tens
     if groups.shape == y.shape and groups.dtype != torch.bool:
         own = groups.flatten()[known.to(groups.device)].long()
         if len(own) and int(own.min()) < 0:
-            raise ShapeError(f"{name}: groups must be numbers from 0 on")
+            raise ShapeError(f"{name}: group {int(own.min())}", fix="Number the groups from 0.")
         return torch.nn.functional.one_hot(own).bool()
     if groups.dtype == torch.bool and groups.shape[:-1] == y.shape and groups.dim() > y.dim():
         return groups.flatten(0, -2)[known.to(groups.device)]
@@ -188,13 +189,12 @@ def group_accuracy(
         ConfigError: if there are not as many weights as groups, or groups with rows have none.
     """
     found = labelled(outputs, y)
-    if not len(found.y):
-        raise ShapeError(f"{name}: no row is labelled")
+    some_rows(found.y, name, what="labelled row")
     member = _member(groups, y, found.y, name).to(found.y.device)
-    if not bool(member.any()):
-        raise ShapeError(f"{name}: no labelled row belongs to a group")
+    some_rows(member.any(1).nonzero(), name, what="labelled row of a group")
     if weights is not None and weights.shape != (member.shape[1],):
-        raise ConfigError(f"{name}: {tuple(weights.shape)} weights for {member.shape[1]} groups")
+        raise ConfigError(f"{name}: {tuple(weights.shape)} weights for {member.shape[1]} groups",
+                          fix="Give one weight per group.")  # fmt: skip
     if weights is not None and not float(weights.to(member.device)[member.any(0)].sum()) > 0:
-        raise ConfigError(f"{name}: all weight lies on groups without rows")
+        raise ConfigError(f"{name}: all weight lies on empty groups", fix="Weigh one with rows.")
     return GroupReport(found.correct, member, weights, least, alpha, seed, name, found.flags)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from holdfast.core.catalog import register
 from holdfast.core.errors import ConfigError, ShapeError
+from holdfast.core.inputs import some_models
 from holdfast.core.records import Cell, Reading
 from holdfast.run.reading import average
 
@@ -123,13 +124,16 @@ def landscape(
     count = len(columns[0]) if columns else 0
     kinds = tuple(tags) if tags is not None else ("",) * count
     if len(columns) < 2 or any(len(c) != count for c in columns) or len(kinds) != count:
-        raise ShapeError(f"{name}: needs two or more data sets with a score for each model")
+        raise ShapeError(
+            f"{name}: needs two or more data sets with a score for each model, got "
+            f"{[len(c) for c in columns]} scores and {len(kinds)} tags",
+            fix="Give a table of two columns or more, as long as the tags.",
+        )
     if not all(bool(((c >= 0) & (c <= 1)).all()) for c in columns):
         raise ConfigError(f"{name}: scores must lie in [0, 1]", fix="Divide percentages by 100.")
     own, foreign = columns[0], torch.stack(columns[1:]).mean(0)
     used = torch.tensor([not fit or t in fit for t in kinds], dtype=torch.bool)
-    if int(used.sum()) < 3:
-        raise ShapeError(f"{name}: a line needs three models or more, got {int(used.sum())}")
+    some_models(used.nonzero(), name, 3)
     x, y = _scaled(own, scale), _scaled(foreign, scale)
     line = torch.stack([x, torch.ones_like(x)], 1)
     (slope, offset), _ = _least_squares(line[used], y[used])

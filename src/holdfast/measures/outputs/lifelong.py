@@ -10,6 +10,7 @@ from torch import Tensor
 
 from holdfast.core.catalog import register
 from holdfast.core.errors import ConfigError, ShapeError
+from holdfast.core.ranges import one_of
 from holdfast.core.records import Reading
 from holdfast.measures.outputs.curves import efficiency, recovery
 from holdfast.measures.outputs.lifetimes import Block, Form, Pair, curves, maintenance, transfer
@@ -87,8 +88,7 @@ def lifelong(
         ShapeError: for an empty log or block, or performances that are negative or not finite.
         ConfigError: for a form that does not exist, or if nothing can be compared.
     """
-    if form not in ("contrast", "ratio"):
-        raise ConfigError(f"{name}: form must be 'contrast' or 'ratio', got {form!r}")
+    one_of(("contrast", "ratio"), name, form=form)
     every = [*(b.performance for b in log), *(experts or {}).values()]
     if not log or not all(len(p) and bool((p.isfinite() & (p >= 0)).all()) for p in every):
         raise ShapeError(f"{name}: every block needs finite performances >= 0",

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from holdfast.core.catalog import register
 from holdfast.core.dice import Dice
-from holdfast.core.errors import ConfigError, ShapeError
+from holdfast.core.errors import ShapeError
+from holdfast.core.ranges import inside, one_of
 from holdfast.core.records import Cell, Reading
 from holdfast.measures.outputs.accuracy_line import AccuracyLine, Scale
 
@@ -101,10 +102,14 @@ def effective_robustness(
         ShapeError: for accuracies that are none, or too few standard models.
         ConfigError: for a scale that does not exist.
     """
-    if scale not in get_args(Scale) or rows < 1:
-        raise ConfigError(f"{name}: needs a scale of {', '.join(get_args(Scale))} and rows >= 1")
+    one_of(get_args(Scale), name, scale=scale)
+    inside("[1, inf]", name, rows=rows)
     if accuracies.dim() != 2 or accuracies.shape[1] < 2:
-        raise ShapeError(f"{name}: accuracies {tuple(accuracies.shape)} must be (models, 1 + k)")
+        raise ShapeError(
+            f"{name}: accuracies {tuple(accuracies.shape)} must be (models, 1 + k)",
+            fix="Give a table (models, 1 + k): accuracy in distribution, then under each of "
+            "k shifts.",
+        )
     plain, shifted = accuracies[:, :-1].double().cpu(), accuracies[:, -1].double().cpu()
     own = torch.ones(len(plain), dtype=torch.bool) if standard is None else standard.cpu().bool()
     if own.shape != shifted.shape or int(own.sum()) < max(LEAST, plain.shape[1] + 2):

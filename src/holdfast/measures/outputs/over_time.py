@@ -147,7 +147,8 @@ def slot_prompts(
     """
     texts = [*clean.values(), *changed.values()]
     if not clean or len({len(t) for t in texts}) > 1 or not set(changed) <= set(clean):
-        raise ShapeError("slot_prompts: every slot needs one text per item, changed or not")
+        raise ShapeError(f"slot_prompts: {[len(t) for t in texts]} texts of the slots, not as many",
+                         fix="Give each slot of clean and changed one text per item.")  # fmt: skip
     found = {}
     for count in range(len(changed) + 1):
         for which in combinations([slot for slot in clean if slot in changed], count):
@@ -184,12 +185,14 @@ def over_time(
         ShapeError: if answers do not match the labels, or there are none.
     """
     if not answers or len({frozenset(c) for c in answers.values()}) > 1:
-        raise ConfigError("over_time: every version needs the same combinations")
+        raise ConfigError(f"over_time: versions differ: {[sorted(c) for c in answers.values()]}",
+                          fix="Give every combination for every version.")  # fmt: skip
     if any(clean not in c for c in answers.values()):
         raise ConfigError(f"over_time: no combination {clean!r}", fix="Name it by clean=.")
     given = [a for c in answers.values() for a in c.values()]
     if not len(y) or any(a.shape != y.shape for a in given):
-        raise ShapeError(f"over_time: answers must be labels {tuple(y.shape)} of at least one item")
+        raise ShapeError(f"over_time: answers {[tuple(a.shape) for a in given]}, items "
+                         f"{tuple(y.shape)}", fix="Give one answer per item of y.")  # fmt: skip
     right = {v: {n: a == y for n, a in c.items()} for v, c in answers.items()}
     lost = {v: sum(int((a == UNREADABLE).sum()) for a in c.values()) for v, c in answers.items()}
     return OverTime(right, lost, clean, alpha, seed)

@@ -95,7 +95,11 @@ def unrobustness(
     """
     a, b = (logits(z).detach() for z in (before, after))
     if a.shape != b.shape or a.dim() != 2 or y.shape != a.shape[:1]:
-        raise ShapeError(f"{name}: {tuple(a.shape)} before, {tuple(b.shape)} after the edit")
+        raise ShapeError(
+            f"{name}: needs logits (B, K) before and after and labels (B,), got "
+            f"{tuple(a.shape)}, {tuple(b.shape)} and {tuple(y.shape)}",
+            fix="Give the outputs for the same rows before and after the edit.",
+        )
     said = torch.stack([a.argmax(1), b.argmax(1)], 1)
     own = y if wanted is None else wanted
     right, still = said[:, 0] == y.to(said), said[:, 1] == own.to(said)

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from holdfast.core.catalog import register
-from holdfast.core.errors import ConfigError, ShapeError
+from holdfast.core.errors import ShapeError
 from holdfast.core.fields import Count
+from holdfast.core.ranges import inside
 from holdfast.core.records import Cell, Reading
 from holdfast.ops.ranking import ranks
 from holdfast.run.reading import average
@@ -19,7 +20,15 @@ Error = Callable[[Tensor, Tensor], float]
 
 
 def log_loss(shares: Tensor, y: Tensor) -> float:
-    """Mean negative logarithm of the share of the label."""
+    """Mean negative logarithm of the share of the label.
+
+    Args:
+        shares: `(B, K)` probabilities of the classes; those below 1e-12 count as that.
+        y: `(B,)` labels.
+
+    Returns:
+        In nats, at least 0.
+    """
     own = shares.double().gather(1, y[:, None]).clamp(min=1e-12)
     return float(-own.log().mean())
 
@@ -48,10 +57,13 @@ def ensemble_selection(
         ConfigError: for less than one step.
         ShapeError: if predictions and labels do not fit.
     """
-    if steps < 1:
-        raise ConfigError(f"ensemble_selection: steps must be at least 1, got {steps}")
+    inside("[1, inf]", "ensemble_selection", steps=steps)
     if predictions.dim() != 3 or predictions.shape[1] != len(y):
-        raise ShapeError(f"ensemble_selection: {tuple(predictions.shape)} for {len(y)} labels")
+        raise ShapeError(
+            "ensemble_selection: predictions must be (models, rows, classes) for "
+            f"{len(y)} labels, got {tuple(predictions.shape)}",
+            fix="Stack the predictions of all models for the rows of y.",
+        )
     every = predictions.double()
     total, counts = torch.zeros_like(every[0]), torch.zeros(len(every), dtype=torch.float64)
     best, kept = float("inf"), counts
@@ -94,8 +106,7 @@ def greedy_portfolio(errors: Tensor, size: int) -> list[int]:
     Raises:
         ConfigError: for a size below 1.
     """
-    if size < 1:
-        raise ConfigError(f"greedy_portfolio: size must be at least 1, got {size}")
+    inside("[1, inf]", "greedy_portfolio", size=size)
     best = torch.full((len(errors), 1), torch.inf, dtype=torch.float64)
     chosen: list[int] = []
     for _ in range(min(size, errors.shape[1])):
@@ -165,7 +176,12 @@ def portfolio(
         ShapeError: for less than two data sets or none but one model, or errors not finite.
     """
     if errors.dim() != 2 or len(errors) < 2 or not bool(errors.isfinite().all()):
-        raise ShapeError(f"{name}: needs finite errors (d, m) of two data sets or more")
+        raise ShapeError(
+            f"{name}: needs finite errors (d, m) of two data sets or more, got "
+            f"{tuple(errors.shape)}",
+            fix="Give one row per data set, one column per method, and leave out those "
+            "without a number.",
+        )
     scaled = normalised(errors.double())
     left = []
     for k in range(len(errors)):

@@ -10,6 +10,7 @@ from holdfast.core.catalog import register
 from holdfast.core.errors import ConfigError, ShapeError
 from holdfast.core.fields import Count
 from holdfast.core.goal import Outputs, logits
+from holdfast.core.ranges import inside
 from holdfast.core.records import Reading
 from holdfast.run.reading import proportion
 
@@ -48,11 +49,18 @@ def protection_rate(
         ShapeError: if embeddings and people do not fit.
         ConfigError: if `top` is less than 1, or a gallery comes without owners.
     """
-    if top < 1 or (gallery is None) != (owners is None):
-        raise ConfigError(f"{name}: needs top >= 1, and gallery and owners together")
+    inside("[1, inf]", name, top=top)
+    if (gallery is None) != (owners is None):
+        raise ConfigError(
+            f"{name}: needs gallery and owners together, got only one of them",
+            fix="Give owners=, one person per row of the gallery, or neither.",
+        )
     f = F.normalize(logits(outputs).detach().double().flatten(1), dim=1)
     if f.shape[:1] != y.shape:
-        raise ShapeError(f"{name}: {len(f)} embeddings but {tuple(y.shape)} people")
+        raise ShapeError(
+            f"{name}: {len(f)} embeddings but {tuple(y.shape)} people",
+            fix="Give one person per row.",
+        )
     known = f if gallery is None else F.normalize(gallery.detach().double(), dim=1)
     whose = (y if owners is None else owners).to(f.device)
     alike = f @ known.T

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from holdfast.core.dice import Dice
 from holdfast.core.errors import ConfigError
+from holdfast.core.ranges import inside, one_of
 from holdfast.core.records import Cell, Reading
 from holdfast.measures.outputs.bins import Norm, equal_mass, equal_width, error, tally
 from holdfast.measures.outputs.labelled import Labelled
@@ -58,7 +59,16 @@ class Reliability:
 
 @dataclass(frozen=True)
 class Binning:
-    """How an error is read off confidences; the settings of `ece`."""
+    """How an error is read off confidences; the settings of `ece`.
+
+    Args:
+        bins: how many.
+        scheme: bins of equal width, or of as many rows each.
+        norm: of the gaps over bins.
+        of: which confidences: that of the answer, or those of all classes.
+        debias: take off what chance adds to a squared gap; for `norm="l2"` only.
+        threshold: probabilities of classes below it do not count, in [0, 1).
+    """
 
     bins: int = 15
     scheme: Scheme = "width"
@@ -74,14 +84,16 @@ class Binning:
             ConfigError: for less than one bin, words that are none, or a correction that is
                 not defined.
         """
-        words = ((self.scheme, Scheme), (self.norm, Norm), (self.of, Of))
-        for word, allowed in words:
-            if word not in get_args(allowed):
-                raise ConfigError(f"{name}: {word!r} is none of {', '.join(get_args(allowed))}")
-        if self.bins < 1 or not 0 <= self.threshold < 1:
-            raise ConfigError(f"{name}: needs bins >= 1 and 0 <= threshold < 1")
+        words = {"scheme": (self.scheme, Scheme), "norm": (self.norm, Norm), "of": (self.of, Of)}
+        for key, (word, allowed) in words.items():
+            one_of(get_args(allowed), name, **{key: word})
+        inside("[1, inf]", name, bins=self.bins)
+        inside("[0, 1)", name, threshold=self.threshold)
         if self.debias and self.norm != "l2":
-            raise ConfigError(f"{name}: debias is defined for norm='l2' only")
+            raise ConfigError(
+                f"{name}: debias is defined for norm='l2' only, got norm={self.norm!r}",
+                fix="Give norm='l2', or debias=False.",
+            )
         return self
 
     def pairs(self, z: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -111,8 +123,7 @@ def reliability(
     The basic interval, 2 e - quantile, subtracts it.
     """
     binning.checked(name)
-    if draws < 1:
-        raise ConfigError(f"{name}: draws must be at least 1, got {draws}")
+    inside("[1, inf]", name, draws=draws)
     kept = rows.kept()
     n = len(kept.y)
     if n == 0:

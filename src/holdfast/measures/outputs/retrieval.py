@@ -7,7 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from holdfast.core.errors import ConfigError, ShapeError
+from holdfast.core.errors import ShapeError
+from holdfast.core.ranges import inside
 
 Gain = Literal["exp2", "linear"]
 
@@ -15,9 +16,12 @@ Gain = Literal["exp2", "linear"]
 def _ordered(scores: Tensor, relevance: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Relevance `(Q, K)` in the order of the scores, equal ones in their own order; sorted, too."""
     if scores.shape != relevance.shape or scores.dim() != 2:
-        raise ShapeError(f"scores {tuple(scores.shape)} for relevance {tuple(relevance.shape)}")
-    if k < 1:
-        raise ConfigError(f"rankings: k must be at least 1, got {k}")
+        raise ShapeError(
+            f"scores must be (Q, K) like the relevance, got {tuple(scores.shape)} for "
+            f"{tuple(relevance.shape)}",
+            fix="Give one score and one relevance per question and candidate.",
+        )
+    inside("[1, inf]", "rankings", k=k)
     known = torch.nan_to_num(scores.double(), nan=-torch.inf)
     order = known.sort(dim=1, descending=True, stable=True).indices[:, :k]
     best = relevance.double().sort(dim=1, descending=True).values[:, :k]
@@ -56,7 +60,13 @@ def mrr(scores: Tensor, relevance: Tensor, *, k: int = 10) -> Tensor:
 
 
 def drop_rate(after: float, before: float, *, least: float = 0.01) -> float:
-    """(after - before) / before, the denominator no smaller than `least`: a loss is negative."""
+    """(after - before) / before, the denominator no smaller than `least`: a loss is negative.
+
+    Args:
+        after: the score under the change.
+        before: the score without it.
+        least: smallest denominator.
+    """
     return (after - before) / max(abs(before), least)
 
 

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from holdfast.core.catalog import register
 from holdfast.core.dice import Dice
-from holdfast.core.errors import ShapeError
 from holdfast.core.goal import Outputs
+from holdfast.core.inputs import some_rows
 from holdfast.core.records import Reading
 from holdfast.measures.outputs.labelled import labelled
 
@@ -36,8 +36,7 @@ def segmentation(outputs: Outputs, y: Tensor, *, name: str = "segmentation") -> 
         ShapeError: if outputs and labels do not fit, or no pixel is labelled.
     """
     rows = labelled(outputs, y)
-    if not len(rows.y):
-        raise ShapeError(f"{name}: no pixel is labelled")
+    some_rows(rows.y, name, what="labelled pixel")
     k, kept = rows.z.shape[1], rows.kept()
     counts = torch.bincount(kept.y * k + kept.z.argmax(1), minlength=k * k).reshape(k, k)
     lost = torch.bincount(rows.y[~rows.finite], minlength=k)  # no answer: in no column

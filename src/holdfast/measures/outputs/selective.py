@@ -10,8 +10,8 @@ from torch import Tensor
 
 from holdfast.core.catalog import register
 from holdfast.core.dice import Dice
-from holdfast.core.errors import ConfigError
 from holdfast.core.goal import Outputs
+from holdfast.core.ranges import inside
 from holdfast.core.records import Cell, Reading
 from holdfast.measures.outputs.labelled import labelled
 from holdfast.ops.ranking import tied_means
@@ -91,8 +91,7 @@ def risk_coverage(
         ShapeError: if outputs and labels do not fit.
         ConfigError: for less than one draw.
     """
-    if draws < 1:
-        raise ConfigError(f"{name}: draws must be at least 1, got {draws}")
+    inside("[1, inf]", name, draws=draws)
     rows = labelled(outputs, y)
     kept = rows.kept()
     n = len(kept.y)

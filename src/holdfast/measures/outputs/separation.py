@@ -9,7 +9,8 @@ from torch import Tensor
 
 from holdfast.core.catalog import register
 from holdfast.core.dice import Dice
-from holdfast.core.errors import ConfigError, ShapeError
+from holdfast.core.errors import ShapeError
+from holdfast.core.ranges import inside
 from holdfast.core.records import Reading
 from holdfast.ops.ranking import (
     auroc,
@@ -129,8 +130,7 @@ def separation(
         ShapeError: without rows of one kind, or for scores that are not numbers.
         ConfigError: for less than one draw.
     """
-    if draws < 1:
-        raise ConfigError(f"{name}: draws must be at least 1, got {draws}")
+    inside("[1, inf]", name, draws=draws)
     a, b = (s.detach().double().flatten() for s in (known, strange))
     if not len(a) or not len(b):
         raise ShapeError(f"{name}: {len(a)} familiar and {len(b)} foreign rows", fix="Pass both.")

@@ -11,6 +11,7 @@ from torch import Tensor
 from holdfast.core.catalog import register
 from holdfast.core.data import UNLABELLED
 from holdfast.core.errors import ShapeError
+from holdfast.core.inputs import some_rows
 from holdfast.core.records import Reading
 from holdfast.run.reading import average, proportion
 
@@ -93,8 +94,7 @@ def set_coverage(
             fix="Pass a mask (B, K) and labels (B,).",
         )
     known = y.to(sets.device) != UNLABELLED
-    if not bool(known.any()):
-        raise ShapeError(f"{name}: no row is labelled", fix="Pass rows with labels.")
+    some_rows(known.nonzero(), name, what="labelled row")
     mask, labels = sets[known], y.to(sets.device)[known].long()
     held = mask.gather(1, labels[:, None]).squeeze(1)
     return SetCoverage(held.cpu(), mask.sum(1).cpu(), labels.cpu(), edges, alpha, name)

@@ -59,7 +59,9 @@ def shape_bias(
     z = logits(decisions).detach()
     if z.dim() != 2 or not len(z) == len(shape) == len(texture):
         raise ShapeError(
-            f"{name}: {tuple(z.shape)} for {len(shape)} shapes, {len(texture)} textures"
+            f"{name}: needs decisions (B, K) with a shape and a texture each, got "
+            f"{tuple(z.shape)} for {len(shape)} shapes, {len(texture)} textures",
+            fix="Give one shape and one texture per row.",
         )
     apart = (shape != texture) & z.isfinite().all(1).to(shape.device)
     said = z.argmax(1).to(shape.device)[apart]
@@ -113,7 +115,11 @@ def bias_correlation(
     from scipy.stats import pearsonr, spearmanr
 
     if len(biases) != len(scores) or len(biases) < 4:
-        raise ShapeError("bias_correlation: needs the same four models or more in both tables")
+        raise ShapeError(
+            "bias_correlation: needs the same four models or more in both tables, got "
+            f"{len(biases)} and {len(scores)}",
+            fix="Give a row per model, the same four or more in both.",
+        )
     found = []
     for i in range(biases.shape[1]):
         for j in range(scores.shape[1]):

@@ -59,7 +59,10 @@ class SideBySide:
         """
         own = torch.tensor([t == cheap for t in self.tags])
         if not bool(own.any()):
-            raise ConfigError(f"{self.name}: no model is tagged {cheap!r}")
+            raise ConfigError(
+                f"{self.name}: no model is tagged {cheap!r}, but {sorted(set(self.tags))}",
+                fix="Give one of the tags of the table.",
+            )
         best = self.scores[:, own].amax(1, keepdim=True)
         return (self.scores <= best + margin).all(0) & ~own
 
@@ -119,8 +122,15 @@ def side_by_side(
     count = len(columns[0]) if columns else 0
     kinds = [""] * count if tags is None else list(tags)
     if not count or any(c.shape != (count,) for c in columns) or len(kinds) != count:
-        raise ShapeError(f"{name}: every column and the tags need one entry per model, and a model")
+        raise ShapeError(
+            f"{name}: every column and the tags need one entry per model, got "
+            f"{[tuple(c.shape) for c in columns]} and {len(kinds)} tags for {count} models",
+            fix="Give columns (models,) of one length, at least one model.",
+        )
     scores = torch.stack(columns)
     if bool(scores.isnan().any()):
-        raise ShapeError(f"{name}: a score is not a number")
+        raise ShapeError(
+            f"{name}: {int(scores.isnan().sum())} scores are not numbers",
+            fix="Leave out models without a score, or fill in the worst one.",
+        )
     return SideBySide(tuple(table), scores, ranks(-scores), tuple(kinds), name, alpha, seed)

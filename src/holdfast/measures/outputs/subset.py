@@ -24,7 +24,10 @@ def subset_logits(z: Tensor, classes: tuple[int, ...]) -> Tensor:
         or len(set(classes)) < len(classes)
         or not 0 <= min(classes) <= max(classes) < z.shape[-1]
     ):
-        raise ConfigError(f"subset: classes must differ and lie in [0, {z.shape[-1]})")
+        raise ConfigError(
+            f"subset: classes must differ and lie in [0, {z.shape[-1]}), got {classes[:8]}",
+            fix="Give each class once, by its number among the outputs.",
+        )
     return z[..., list(classes)]
 
 

@@ -20,7 +20,10 @@ def matrix_metrics(accuracy: Tensor, before: Tensor | None = None) -> dict[str, 
     a = accuracy.double()
     t = len(a)
     if a.shape != (t, t) or t < 2:
-        raise ShapeError(f"matrix_metrics: needs (T, T) of two tasks or more, got {tuple(a.shape)}")
+        raise ShapeError(
+            f"matrix_metrics: needs (T, T) of two tasks or more, got {tuple(a.shape)}",
+            fix="Give a square table: row i after task i, column j on task j.",
+        )
     last, own = a[-1, :-1], a.diagonal()[:-1]
     found = {
         "accuracy": float(a[-1].mean()),

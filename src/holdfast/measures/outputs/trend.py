@@ -7,8 +7,9 @@ from torch import Tensor
 
 from holdfast.core.catalog import register
 from holdfast.core.dice import Dice
-from holdfast.core.errors import ConfigError, ShapeError
 from holdfast.core.goal import Outputs
+from holdfast.core.inputs import same_shape, some_rows
+from holdfast.core.ranges import inside
 from holdfast.core.records import Reading
 from holdfast.measures.outputs.labelled import labelled
 
@@ -69,8 +70,7 @@ def trend(
     """
     rows = labelled(outputs, y)
     kept, k = rows.kept(), rows.z.shape[1]
-    if not len(rows.y):
-        raise ShapeError(f"{name}: no row is labelled")
+    some_rows(rows.y, name, what="labelled row")
     # A row without finite logits has no answer: it counts in a column of its own.
     wide = torch.zeros(k + 1, k + 1, dtype=torch.float64)
     wide[:k, :k] = torch.bincount(kept.y * k + kept.z.argmax(1), minlength=k * k).reshape(k, k)
@@ -104,8 +104,8 @@ def reproduction_score(claimed: Tensor, found: Tensor) -> float:
     Raises:
         ShapeError: unless there are as many of both, and one at least.
     """
-    if claimed.shape != found.shape or not claimed.numel():
-        raise ShapeError("reproduction_score: needs as many found scores as claimed ones")
+    same_shape("reproduction_score", claimed=claimed, found=found)
+    some_rows(claimed.flatten(), "reproduction_score", what="score")
     gap = found.double() - claimed.double()
     return 100 - float(gap.mean().abs() + gap.std(correction=0))
 
@@ -124,10 +124,8 @@ def backtest(signals: Tensor, prices: Tensor, cost: float = 0.0) -> float:
         ConfigError: for a negative cost.
         ShapeError: unless there are as many prices as signals.
     """
-    if cost < 0:
-        raise ConfigError(f"backtest: cost must not be negative, got {cost}")
-    if signals.shape != prices.shape:
-        raise ShapeError(f"backtest: {len(signals)} signals for {len(prices)} prices")
+    inside("[0, inf)", "backtest", cost=cost)
+    same_shape("backtest", signals=signals, prices=prices)
     told = torch.where(signals != 1, torch.arange(len(signals)), -1).cummax(0).values
     held = torch.where(told >= 0, (signals[told.clamp(min=0)] == 2).double(), 0.0)
     gain = (held[:-1] * prices.double().diff()).sum()

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from holdfast.core.catalog import register
-from holdfast.core.errors import ConfigError, ShapeError
+from holdfast.core.inputs import some_rows
+from holdfast.core.ranges import inside
 from holdfast.core.records import Reading
 from holdfast.measures.outputs.labelled import labelled
 from holdfast.run.reading import proportion
@@ -158,11 +159,10 @@ def weak_to_strong_deception(
         ShapeError: without rows, or if shapes do not fit.
         ConfigError: for a confidence outside (0, 1] or less than one draw.
     """
-    if not 0 < confidence <= 1 or draws < 1:
-        raise ConfigError(f"{name}: confidence {confidence} in (0, 1], draws {draws} from 1")
+    inside("(0, 1]", name, confidence=confidence)
+    inside("[1, inf]", name, draws=draws)
     four = [labelled(z.cpu(), y.cpu()) for z in (weak, strong, taught, conflicted)]
-    if not len(four[0].y):
-        raise ShapeError(f"{name}: no labelled rows", fix="Give at least one.")
+    some_rows(four[0].y, name, what="labelled row")
     own = four[0].y[:, None]
     known = [
         f.z.softmax(1).gather(1, own).squeeze(1).nan_to_num(0.0) >= confidence for f in four[:2]

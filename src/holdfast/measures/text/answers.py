@@ -46,7 +46,10 @@ def qa_em(text: str, golds: Sequence[str]) -> float:
 def scores(texts: Sequence[str], golds: Sequence[Sequence[str]]) -> Tensor:
     """`(N, 2)`: F1 and exact match of every answer."""
     if len(texts) != len(golds):
-        raise ShapeError(f"{len(texts)} answers for {len(golds)} questions")
+        raise ShapeError(
+            f"{len(texts)} answers for {len(golds)} questions",
+            fix="Give one list of accepted answers per question.",
+        )
     found = [(qa_f1(t, g), qa_em(t, g)) for t, g in zip(texts, golds, strict=True)]
     return torch.tensor(found, dtype=torch.float64).reshape(-1, 2)
 

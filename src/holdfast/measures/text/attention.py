@@ -10,7 +10,9 @@ from torch import Tensor
 
 from holdfast.core.catalog import register
 from holdfast.core.data import Batches
-from holdfast.core.errors import ConfigError, ShapeError, Unsupported
+from holdfast.core.errors import ShapeError
+from holdfast.core.inputs import one_tensor
+from holdfast.core.ranges import inside
 from holdfast.core.records import Reading
 from holdfast.run.reading import proportion
 
@@ -103,11 +105,10 @@ def attention_unreachable(
         ShapeError: without wanted outputs, or if they do not fit.
         Unsupported: if the states are not one tensor.
     """
-    if tokens < 1 or largest < 0:
-        raise ConfigError(f"{name}: needs tokens >= 1 and largest >= 0, got {tokens}, {largest}")
+    inside("[1, inf]", name, tokens=tokens)
+    inside("[0, inf]", name, largest=largest)
     x, wanted = batches.x, batches.more.get("target")
-    if not isinstance(x, Tensor) or not x.is_floating_point():
-        raise Unsupported(f"{name} needs one tensor of states")
+    x = one_tensor(x, name, floating=True)
     shape = (*x.shape[:2], head.value.shape[1])
     if wanted is None or wanted.shape != shape:
         got = None if wanted is None else tuple(wanted.shape)

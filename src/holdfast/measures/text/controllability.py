@@ -9,9 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from holdfast.core.catalog import register
-from holdfast.core.data import UNLABELLED, Batches
+from holdfast.core.data import Batches
 from holdfast.core.dice import Dice
-from holdfast.core.errors import ConfigError, ShapeError, Unsupported
+from holdfast.core.errors import ConfigError, ShapeError
+from holdfast.core.inputs import labelled_rows
 from holdfast.core.kinds import Model
 from holdfast.core.quiet import quiet
 from holdfast.core.records import Reading
@@ -142,6 +143,7 @@ def controllability(
 
     Raises:
         ConfigError: for lengths that do not rise as described.
+        ShapeError: for labels that are not one token per text.
         Unsupported: without labelled rows, or if the model shows no token embeddings.
 
     Unlike the paper: among candidates one that works is taken before one of lower loss that does
@@ -152,12 +154,14 @@ def controllability(
     if greedy != tuple(range(1, len(greedy) + 1)) or sorted({*greedy, *gradient}) != [
         *greedy, *gradient
     ]:  # fmt: skip
-        raise ConfigError(f"{name}: lengths must rise, got {greedy} and {gradient}")
+        raise ConfigError(f"{name}: lengths must rise from 1 on, got {greedy} and {gradient}",
+                          fix="Give greedy=(1, 2, 3) and gradient=(4, 6, 8).")  # fmt: skip
     if batches.y.dim() != 1:
-        raise ShapeError(f"{name}: one wanted token per text, got {tuple(batches.y.shape)}")
-    rows = batches.take((batches.y != UNLABELLED).nonzero().flatten())
-    if not len(rows):
-        raise Unsupported(f"{name}: no text has a wanted token")
+        raise ShapeError(
+            f"{name}: one wanted token per text (B,), got {tuple(batches.y.shape)}",
+            fix="Give labels (B,): the id of the token that each text should bring about.",
+        )
+    rows = labelled_rows(batches, name)
     texts, wanted = Texts.of(rows.x), rows.y
     count, dice = len(rows), Dice(seed, rows.index, name)
     with quiet(lm), torch.no_grad():

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from holdfast.core.catalog import register
-from holdfast.core.errors import ConfigError, ShapeError
+from holdfast.core.errors import ShapeError
+from holdfast.core.inputs import some_rows
+from holdfast.core.ranges import inside
 from holdfast.core.records import Reading
 from holdfast.run.reading import average
 
@@ -19,7 +21,12 @@ def f_score(precision: float, recall: float, beta: float = 1.0) -> float:
 
 
 def compliant(relevance: Tensor, threshold: float = 4) -> Tensor:
-    """Which grades of a judge (1 to 6) count as a fitting answer; NaN does not."""
+    """Which grades of a judge (1 to 6) count as a fitting answer; NaN does not.
+
+    Args:
+        relevance: grades, of any shape.
+        threshold: the lowest grade that counts.
+    """
     return relevance >= threshold
 
 
@@ -104,13 +111,15 @@ def failsafe(
         ShapeError: if the two do not have the same items, or none.
         ConfigError: unless beta is positive.
     """
-    if beta <= 0:
-        raise ConfigError(f"{name}: beta must be positive, got {beta}")
+    inside("(0, inf]", name, beta=beta)
     if compliance.dim() != 2 or refusals.dim() != 2 or len(compliance) != len(refusals):
-        raise ShapeError(f"{name}: {tuple(compliance.shape)} answers, {tuple(refusals.shape)} "
-                         "refusals; both must be (N, versions)")  # fmt: skip
-    if not compliance.numel() or not refusals.numel():
-        raise ShapeError(f"{name}: there are no items")
+        raise ShapeError(
+            f"{name}: {tuple(compliance.shape)} answers, {tuple(refusals.shape)} refusals; "
+            "both must be (N, versions)",
+            fix="Give a row per item and a column per version on both sides.",
+        )
+    some_rows(compliance.flatten(), name, what="answer")
+    some_rows(refusals.flatten(), name, what="refusal")
     right = compliance.bool().cpu()
     return FailSafe(right.all(1).double(), refusals.bool().double().mean(1).cpu(),
                     right[:, 0].double(), beta, swapped, name, alpha, seed)  # fmt: skip

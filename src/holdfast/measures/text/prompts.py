@@ -39,7 +39,8 @@ class Texts:
         """
         ids = x.get("ids") if isinstance(x, Mapping) else x
         if not isinstance(ids, Tensor) or ids.dim() != 2 or ids.is_floating_point():
-            raise Unsupported("prompts need token ids (B, T), alone or as {'ids', 'mask'}")
+            raise Unsupported(f"prompts need token ids (B, T), got {type(ids).__name__}",
+                              fix="Give ids, alone or as {'ids', 'mask'}.")  # fmt: skip
         mask = x.get("mask") if isinstance(x, Mapping) else None
         every = torch.ones_like(ids, dtype=torch.bool)
         return cls(ids, every if mask is None else mask.bool())
@@ -92,7 +93,7 @@ def reachable(lm: Model, x: Inputs, *, tokens: int) -> Tensor:
         first = following(lm, texts, none)
         size = first.shape[1]
         if size**tokens > 1_000_000:
-            raise ConfigError(f"reachable: {size}^{tokens} prompts are too many to try")
+            raise ConfigError(f"reachable: {size}^{tokens} are too many", fix="Give fewer tokens.")
         length = torch.full_like(first, -1, dtype=torch.int64)
         wanted = torch.arange(size, device=length.device)
         for k in range(tokens + 1):
@@ -145,7 +146,7 @@ def embedding(lm: Model, size: int) -> nn.Embedding:
     parts = [m for module in modules_of(lm) for m in module.modules()]
     found = [m for m in parts if isinstance(m, nn.Embedding) and m.num_embeddings >= size]
     if not found:
-        raise Unsupported("gradients of tokens need an nn.Embedding inside the model")
+        raise Unsupported(f"no nn.Embedding of {size} tokens inside", fix="Give a model with one.")
     return found[0]
 
 

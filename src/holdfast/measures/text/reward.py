@@ -87,7 +87,10 @@ class RewardRobustness:
             n: float(preferred(new).mean()) for n, (_, new) in self.changed.items() if len(new)
         }
         if not found:
-            raise ConfigError(f"{self.name}: no transformation applies to any pair")
+            raise ConfigError(
+                f"{self.name}: no transformation applies to any pair",
+                fix="Give transformations that change at least one prompt or response.",
+            )
         name = min(found, key=lambda n: found[n])
         return name, found[name]
 
@@ -119,12 +122,17 @@ def reward_robustness(
         ShapeError: if rows and rewards do not fit.
     """
     if rewards.dim() != 2 or rewards.shape[1] != 2:
-        raise ShapeError(f"{name}: rewards must be (N, 2), got {tuple(rewards.shape)}")
+        raise ShapeError(
+            f"{name}: rewards must be (N, 2), got {tuple(rewards.shape)}",
+            fix="Give two columns: the reward of the chosen and of the rejected response.",
+        )
     for each, (rows, new) in changed.items():
         if rows.shape != rewards.shape[:1] or new.shape != (int(rows.sum()), 2):
             raise ShapeError(
                 f"{name}.{each}: {tuple(new.shape)} rewards for {int(rows.sum())} of "
-                f"{len(rewards)} pairs"
+                f"{len(rewards)} pairs",
+                fix="Give rows (N,) of booleans, and one row of two new rewards for each that is "
+                "True.",
             )
     kept = {n: (rows.bool().cpu(), new.detach().cpu()) for n, (rows, new) in changed.items()}
     return RewardRobustness(rewards.detach().cpu(), kept, name, alpha, seed)

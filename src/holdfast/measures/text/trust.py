@@ -134,7 +134,14 @@ def trust(
     """
     kept = {n: v.detach().double().flatten().cpu() for n, v in perspectives.items()}
     if not any(v.numel() for v in kept.values()):
-        raise ShapeError(f"{name}: there is nothing to score")
+        raise ShapeError(
+            f"{name}: there is nothing to score in {sorted(kept)}",
+            fix="Give one value at least in one perspective.",
+        )
     if bad := [n for n, v in kept.items() if not bool(((v >= 0) & (v <= 1)).all())]:
-        raise ConfigError(f"{name}.{bad[0]}: parts must lie in [0, 1]")
+        raise ConfigError(
+            f"{name}.{bad[0]}: parts must lie in [0, 1], got "
+            f"{kept[bad[0]][~((kept[bad[0]] >= 0) & (kept[bad[0]] <= 1))][0]:g}",
+            fix="Give shares: divide percents by 100, and leave out what is missing.",
+        )
     return TrustReport(kept, dict(raw or {}), name, alpha, seed)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from holdfast.core.catalog import register
 from holdfast.core.errors import ShapeError
+from holdfast.core.inputs import some_rows
 from holdfast.core.records import Reading
 from holdfast.ops.statistics import bootstrap_mean
 from holdfast.run.reading import average, proportion
@@ -36,8 +37,8 @@ def cohens_d(before: Tensor, after: Tensor) -> float:
         after: `(m,)`, at least two.
     """
     a, b = before.double(), after.double()
-    if min(len(a), len(b)) < 2:
-        raise ShapeError("cohens_d: needs at least two values on each side")
+    some_rows(a, "cohens_d (before)", 2, "value")
+    some_rows(b, "cohens_d (after)", 2, "value")
     pooled = ((len(a) - 1) * a.var() + (len(b) - 1) * b.var()) / (len(a) + len(b) - 2)
     return float((b.mean() - a.mean()) / pooled.sqrt())
 
@@ -129,10 +130,16 @@ def variant_effect(
                          fix="Pass (q,) and (q, v).")  # fmt: skip
     there = ~varied.isnan()
     if not bool(((base >= 0) & (base <= 1)).all() and ((varied >= 0) & (varied <= 1))[there].all()):
-        raise ShapeError(f"{name}: shares of right answers must lie in [0, 1]")
+        raise ShapeError(
+            f"{name}: shares of right answers must lie in [0, 1]",
+            fix="Give shares: divide counts by the number of tries, percents by 100.",
+        )
     some = there.any(1)
     if not bool(some.any()):
-        raise ShapeError(f"{name}: no question has a rewording")
+        raise ShapeError(
+            f"{name}: no question has a rewording, all of {tuple(varied.shape)} are missing",
+            fix="Give the verdict on one rewording at least; NaN stands for none.",
+        )
     lost = int((~some).sum())
     flags = (f"{lost} questions have no rewording",) if lost else ()
     base, varied, there = base[some], varied[some], there[some]
@@ -143,5 +150,10 @@ def variant_effect(
 
 
 def drop_rate(before: float, after: float) -> float:
-    """1 - after / before: undefined at 0, not symmetric, unbounded below; for comparison only."""
+    """1 - after / before: undefined at 0, not symmetric, unbounded below; for comparison only.
+
+    Args:
+        before: the score without a change.
+        after: the score under it.
+    """
     return 1 - after / before if before else float("nan")

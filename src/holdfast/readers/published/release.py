@@ -164,7 +164,15 @@ def _under(part: str, wanted: str) -> bool:
 def missing(
     family: Family, name: str, root: Path, lost: Iterable[str], there: Iterable[str] = ()
 ) -> ConfigError:
-    """The error for files that do not lie in a folder."""
+    """The error for files that do not lie in a folder.
+
+    Args:
+        family: the data set as it is published.
+        name: how the user called it.
+        root: the folder that was given.
+        lost: parts that were asked for and are not there.
+        there: parts that are there, from which the fix names one.
+    """
     what = ", ".join(lost) or "nothing that is known"
     kinds = list(dict.fromkeys(p.partition("/")[0] for p in there))
     has = f"; it has {', '.join(kinds[:20])}" if kinds else ""

@@ -13,6 +13,7 @@ from holdfast.core.dice import Dice
 from holdfast.core.errors import ConfigError, ShapeError, Unsupported
 from holdfast.core.fields import settings
 from holdfast.core.nearest import nearest
+from holdfast.core.ranges import inside
 from holdfast.ops.batch import Inputs
 from holdfast.shifts.text import characters, clauses, degraded, words
 from holdfast.shifts.text.edit import Edit, Effect, edited
@@ -97,11 +98,13 @@ class Reword:
 
     def __call__(self, batch: Batch, severity: float, dice: Dice | None = None) -> Batch:
         texts = texts_of(batch.x, f"text:{self.edit}")
-        if not 0 <= severity <= 1:
-            raise ConfigError(f"text: severity must lie in [0, 1], got {severity}")
+        inside("[0, 1]", "text", severity=severity)
         keyed = Dice(0, batch.index) if dice is None else dice
         if len(keyed) != len(texts):
-            raise ShapeError(f"text: {len(texts)} texts but dice for {len(keyed)} rows")
+            raise ShapeError(
+                f"text: {len(texts)} texts but dice for {len(keyed)} rows",
+                fix="Give Dice(seed, batch.index) of the same batch, or none.",
+            )
         if severity == 0 or not texts:
             return batch
         own = keyed.spawn(f"text:{self.edit}")

@@ -59,7 +59,10 @@ def written(
         raise ConfigError("written: an instruction is needed", fix=f"Known: {list(INSTRUCTIONS)}.")
     found = writer([_PROMPT.format(asked, t) for t in texts], 1, dice)
     if len(found) != len(texts):
-        raise ShapeError(f"written: {len(found)} answers for {len(texts)} texts")
+        raise ShapeError(
+            f"written: {len(found)} answers for {len(texts)} texts",
+            fix="Give a writer that answers every prompt once.",
+        )
     new = [answers[0].strip() for answers in found]
     kept = [bool(b) and a != b and (judge is None or judge(a, b))
             for a, b in zip(texts, new, strict=True)]  # fmt: skip

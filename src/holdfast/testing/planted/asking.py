@@ -73,7 +73,15 @@ def soundness(certifier: Certifier, planted: Sequence[Planted]) -> Soundness:
 def gallery(
     seeds: Sequence[int] = (0, 1), architectures: Sequence[str] = tuple(ARCHITECTURES)
 ) -> Iterator[Planted]:
-    """Nets on the edge and nets with needles, of every architecture, type and size of region."""
+    """Nets on the edge and nets with needles, of every architecture, type and size of region.
+
+    Args:
+        seeds: one round of nets for each.
+        architectures: names of forms of nets, of `ARCHITECTURES`.
+
+    Returns:
+        Three nets per seed and architecture, made one by one as they are asked for.
+    """
     radii = {torch.float32: 0.05, torch.float64: 0.01}
     for seed, architecture in product(seeds, architectures):
         for dtype, radius in radii.items():

@@ -42,7 +42,17 @@ class Data:
 
 
 def separable(rows: int = 128, size: int = 4, gap: float = 0.1, seed: int = 0) -> Data:
-    """Two classes with a strip of width `gap` between them: a linear model can be perfect."""
+    """Two classes with a strip of width `gap` between them: a linear model can be perfect.
+
+    Args:
+        rows: how many; fewer may come if the strip leaves fewer of the points drawn.
+        size: numbers per row, each in [0, 1].
+        gap: width of the empty strip, in units of the inputs.
+        seed: of the points and of the direction across the strip.
+
+    Returns:
+        The rows with labels 0 and 1, none of them wrong, and the rule behind the labels.
+    """
     g = draws(seed)
     x = torch.rand(8 * rows + 64, size, generator=g, dtype=torch.float64)
     way = torch.randn(size, generator=g, dtype=torch.float64)
@@ -59,7 +69,17 @@ def separable(rows: int = 128, size: int = 4, gap: float = 0.1, seed: int = 0) -
 
 
 def mixture(rows: int = 128, size: int = 4, flips: float = 0.2, seed: int = 0) -> Data:
-    """Two Gaussian classes around 0.35 and 0.65, a known share of whose labels is flipped."""
+    """Two Gaussian classes around 0.35 and 0.65, a known share of whose labels is flipped.
+
+    Args:
+        rows: how many.
+        size: numbers per row, clamped to [0, 1]; each has standard deviation 0.1 in its class.
+        flips: chance of each label to be turned round, in [0, 1].
+        seed: of labels, points and flips.
+
+    Returns:
+        The rows with the labels that are seen, the true ones, which were flipped, and the rule.
+    """
     g = draws(seed)
     y = torch.randint(2, (rows,), generator=g)
     centre = 0.35 + 0.3 * y.double()
@@ -71,7 +91,13 @@ def mixture(rows: int = 128, size: int = 4, flips: float = 0.2, seed: int = 0) -
 
 
 class Bowl(nn.Module):
-    """`loss(w) = 1/2 (w - best)' H (w - best)` as a module whose only parameter is w."""
+    """`loss(w) = 1/2 (w - best)' H (w - best)` as a module whose only parameter is w.
+
+    Args:
+        hessian: `(d, d)` symmetric matrix H.
+        best: `(d,)` where the loss is least, and 0.
+        start: `(d,)` the first value of w.
+    """
 
     hessian: Tensor
     best: Tensor
@@ -90,7 +116,14 @@ class Bowl(nn.Module):
 
 @dataclass(frozen=True, eq=False)
 class Quadratic:
-    """A bowl whose Hessian, eigenvalues and minimum are known."""
+    """A bowl whose Hessian, eigenvalues and minimum are known.
+
+    Args:
+        model: the bowl, at a drawn start.
+        hessian: `(d, d)` its matrix.
+        eigenvalues: `(d,)` of the matrix, rising.
+        best: `(d,)` where the loss is least.
+    """
 
     model: Bowl
     hessian: Tensor
@@ -109,6 +142,13 @@ class Quadratic:
 
 
 def grid(size: int, points: int, low: float = -1.0, high: float = 1.0) -> Tensor:
-    """`(points ** size, size)`: all points of a regular grid, for enumeration in tests."""
+    """`(points ** size, size)`: all points of a regular grid, for enumeration in tests.
+
+    Args:
+        size: coordinates of a point.
+        points: values along each of them, both ends among them.
+        low: smallest value.
+        high: largest value.
+    """
     axis = torch.linspace(low, high, points, dtype=torch.float64)
     return torch.tensor(list(product(axis.tolist(), repeat=size)), dtype=torch.float64)

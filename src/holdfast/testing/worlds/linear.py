@@ -16,14 +16,27 @@ def draws(seed: int) -> torch.Generator:
 
 
 def linear_layer(weight: Tensor, bias: Tensor) -> nn.Linear:
-    """A linear layer in float64 with given weights `(K, n)` and bias `(K,)`."""
+    """A linear layer in float64 with given weights `(K, n)` and bias `(K,)`.
+
+    Args:
+        weight: `(K, n)`, one row per output.
+        bias: `(K,)`.
+    """
     layer = nn.Linear(weight.shape[1], weight.shape[0]).double()
     layer.load_state_dict({"weight": weight.double(), "bias": bias.double()})
     return layer
 
 
 def dual(weight: Tensor, order: float) -> Tensor:
-    """Dual norms along the last axis: how far a unit ball of that order moves `w . x`."""
+    """Dual norms along the last axis: how far a unit ball of that order moves `w . x`.
+
+    Args:
+        weight: `(..., n)` of any linear functions.
+        order: of the norm of the ball: 1, 2 or inf.
+
+    Returns:
+        `(...)` dual norms: the largest, root of the sum of squares, or sum of the sizes.
+    """
     if order == 1:
         return weight.abs().amax(-1)
     if order == float("inf"):
@@ -37,6 +50,11 @@ class Linear:
 
     As long as a ball stays inside [0, 1], the adversary's best margin is
     `max over ways (margin of the way at x + radius * dual norm of its weights)`.
+
+    Args:
+        model: the linear layer, `(B, n)` to `(B, K)`.
+        x: `(B, n)` inputs, float64.
+        y: `(B,)` labels, the answers of the model.
     """
 
     model: nn.Module
@@ -82,12 +100,24 @@ class Linear:
 
 
 def two_class(rows: int = 16, size: int = 8, seed: int = 0) -> Linear:
-    """The linear two-class world."""
+    """The linear two-class world.
+
+    Args:
+        rows: how many inputs.
+        size: numbers per input.
+        seed: of weights and inputs.
+    """
     return Linear.make(2, rows, size, seed)
 
 
 def three_class(rows: int = 16, size: int = 8, seed: int = 0) -> Linear:
-    """The linear three-class world."""
+    """The linear three-class world.
+
+    Args:
+        rows: how many inputs.
+        size: numbers per input.
+        seed: of weights and inputs.
+    """
     return Linear.make(3, rows, size, seed)
 
 
@@ -104,7 +134,14 @@ class Stairs(nn.Module):
 
 
 def staircase(steps: int = 64, rows: int = 16, size: int = 8, seed: int = 0) -> Linear:
-    """A world in which gradients say nothing: its margin is within `slack` of the linear one."""
+    """A world in which gradients say nothing: its margin is within `slack` of the linear one.
+
+    Args:
+        steps: levels of each input between 0 and 1; more of them come closer to the linear model.
+        rows: how many inputs.
+        size: numbers per input.
+        seed: of weights and inputs.
+    """
     flat = two_class(rows, size, seed)
     model = Stairs(flat.model, steps)
     with torch.no_grad():
@@ -114,7 +151,12 @@ def staircase(steps: int = 64, rows: int = 16, size: int = 8, seed: int = 0) -> 
 
 @dataclass(frozen=True, eq=False)
 class Stepped(Linear):
-    """The staircase world: `worst` is known up to `slack`."""
+    """The staircase world: `worst` is known up to `slack`.
+
+    Args:
+        flat: the linear model behind the stairs.
+        steps: levels of each input between 0 and 1.
+    """
 
     flat: nn.Module
     steps: int
@@ -140,6 +182,12 @@ class Noise(nn.Module):
 
 
 def noisy(scale: float = 0.3, rows: int = 16, seed: int = 0) -> Linear:
-    """The linear two-class world with a model that is not deterministic."""
+    """The linear two-class world with a model that is not deterministic.
+
+    Args:
+        scale: standard deviation of the noise on every input, anew in each call.
+        rows: how many inputs.
+        seed: of weights and inputs, not of the noise.
+    """
     world = two_class(rows, seed=seed)
     return Linear(Noise(world.model, scale), world.x, world.y)

@@ -19,6 +19,11 @@ class TinyReLU:
 
     For each activation pattern the net is linear on a polygon; the worst margin in a box or any
     convex polygon is attained at a vertex of one of these polygons.
+
+    Args:
+        model: linear, ReLU, linear: `(B, 2)` to `(B, 3)`, float64.
+        x: `(B, 2)` inputs.
+        y: `(B,)` labels, the answers of the model.
     """
 
     model: nn.Sequential
@@ -99,7 +104,13 @@ class TinyReLU:
 
 
 def deep_relu(*widths: int, scale: float = 0.4, seed: int = 0) -> nn.Sequential:
-    """Linear layers of these widths with ReLUs between them, normal weights of a given scale."""
+    """Linear layers of these widths with ReLUs between them, normal weights of a given scale.
+
+    Args:
+        widths: of the layers, from the inputs to the outputs: at least two.
+        scale: standard deviation of weights and biases.
+        seed: of the weights.
+    """
     g = draws(seed)
     layers: list[nn.Module] = []
     for wide, narrow in pairwise(widths):
@@ -129,7 +140,13 @@ class Net(nn.Module):
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """Tiny images and an untrained net with parameters, buffers and several classes."""
+    """Tiny images and an untrained net with parameters, buffers and several classes.
+
+    Args:
+        model: the net, in evaluation mode, `(B, 1, side, side)` to `(B, K)`, float64.
+        x: images in [0, 1].
+        y: `(B,)` labels, the answers of the model.
+    """
 
     model: nn.Module
     x: Tensor
