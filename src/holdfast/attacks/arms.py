@@ -13,18 +13,19 @@ from holdfast.attacks.contest import other, own, probability
 from holdfast.attacks.ways import way
 from holdfast.core.goal import Goal, Outputs, Targeted, Untargeted
 
-ARMS = ("mixed", "margin", "first way", "other", "probability", "own")
-CONTEST = 3  # arms from here on need a goal that is a contest between classes
+RANKED = ("first way", "second way", "third way", "fourth way")
+ARMS = ("mixed", "margin", "first way", "other", "probability", "own", *RANKED[1:])
+CONTEST = {"other", "probability", "own"}  # need a goal that is a contest between classes
 TERMS = {"other": other, "own": own}  # arms that begin with a single term of the margin
 TURN = 0.4  # share of a run after which a single term gives way to the margin
 
 
 def arms(goal: Goal, ways: int) -> list[int]:
     """Positions of the arms that make sense for a goal with so many ways to win."""
-    some = [0, 1, 2] if ways > 1 else [0]
-    return (
-        some + list(range(CONTEST, len(ARMS))) if isinstance(goal, Untargeted | Targeted) else some
-    )
+    known = {"mixed", "margin", *RANKED[:ways]} if ways > 1 else {"mixed"}  # one way: all the same
+    if isinstance(goal, Untargeted | Targeted):
+        known |= CONTEST
+    return [number for number, arm in enumerate(ARMS) if arm in known]
 
 
 def mixed(steps: int) -> Heights:
@@ -70,8 +71,9 @@ def _armed(
         arm = ARMS[number]
         if arm == "mixed" and share < 0.5:
             height = soft(goal, outputs)
-        elif arm == "first way":
-            height = ways.gather(1, order[:, :1]).squeeze(1)
+        elif arm in RANKED:
+            rank = RANKED.index(arm)
+            height = ways.gather(1, order[:, rank : rank + 1]).squeeze(1)
         elif arm == "probability":
             height = probability(goal, outputs)
         elif arm in TERMS and share < TURN:

@@ -25,7 +25,7 @@ from holdfast.run.passes import enter
 
 LATE, BEST = 3, 3  # from this round on, so many losses climb: those that came nearest on the row
 LONGER = 2.5  # times as many steps as a chase has one that is pursued, those of the chase included
-POLISH, SMALL = 12, 0.33  # steps from the best change, and how long the first is
+POLISH, SETTLE, SMALL = 12, 30, 0.33  # steps from the best change, and how long the first is
 AROUND = 0.3  # every second later start lies this share of the way from the best change to a draw
 BLIND = 10  # queries of a model without slopes, in probes
 NOTHING = 0.97  # share of the margin above which ascents have gained nothing
@@ -39,17 +39,17 @@ class AdaptiveEnsemble(Attack):
     One ascent from the input breaks most of what can be broken. What is left of a row's margin
     after it, as a share, does not depend on the scale of the outputs and tells well which rows
     can still fall; passes go there: a few steps towards each of the next ways to win as they rank
-    at the best change (not at the input), and on towards those that came nearest; a scout from a
-    random start, then rounds of starts that climb different losses (all ways together, one way,
-    the margin, that of the probabilities, one term of it first) and, later, those that came
-    nearest on the row. Where several ascents of a row have ended alike they have found its top,
-    and it is left alone; where all ended apart it goes on, and farther from its boundary too.
-    Last, a short random search without gradients looks at rows where slopes led nowhere, since
-    there they may be masked (`thorough`: at all rows). Rows above a tier's limits
-    (`attacks/tiers.py`) are set aside as hopeless and counted in the ledger; `thorough` sends
-    every row everywhere once, and only repeats on some. Under a winding threat (patches,
-    rotations) all rows start from many places. Under the sum norm one round more comes in from
-    larger threats and looks at rows again that ended alike.
+    at the best change (not at the input), and on towards those that came nearest; then rounds of
+    random starts that climb different losses (all ways together, one of the next ways, the margin,
+    that of the probabilities, one term of it first): all of them on rows about to fall, a scout on
+    the others, and later those that came nearest on the row. Where several ascents of a row have
+    ended alike they have found its top, and it is left alone; where all ended apart it goes on.
+    Small steps from the best change settle rows at the edge. Last, a short random search without
+    gradients looks at rows where slopes led nowhere, since there they may be masked (`thorough`:
+    at all rows). Rows above a tier's limits (`attacks/tiers.py`) are set aside as hopeless and
+    counted in the ledger; `thorough` sends every row everywhere once, and only repeats on some.
+    Under a winding threat (patches, rotations) all rows start from many places. Under the sum norm
+    one round more comes in from larger threats and looks at rows again that ended alike.
 
     Properties: the best change seen is returned; every decision about a row rests on that row
     alone, so batch size and shards change nothing; a broken row leaves all that runs on it.
@@ -86,8 +86,9 @@ class AdaptiveEnsemble(Attack):
             return self._blind(front, tier)
         if not getattr(threat, "coupled", False):
             order = _targets(front, tier)
-            _polish(front, tier)
+            _polish(front, tier, "polish", tier.polish, POLISH)
             _rounds(front, tier, order)
+            _polish(front, tier, "settle", tier.settle, SETTLE)
         else:
             _together(front, tier)
         _probe(front, tier)
@@ -138,28 +139,30 @@ def _targets(front: Front, tier: Tier) -> Tensor:
     return order
 
 
-def _polish(front: Front, tier: Tier) -> None:
-    """Small steps from the best changes of rows near the edge: a chase is too short to settle."""
-    rows = front.open(tier.polish)
-    enter(front.model, "polish", len(rows))
+def _polish(front: Front, tier: Tier, stage: str, near: float, steps: int) -> None:
+    """Small steps from the best changes of rows near the edge, where other ascents end too early.
+
+    Args:
+        front: the rows.
+        tier: says how long the first step is.
+        stage: name in the ledger.
+        near: largest share of the margin that may be left.
+        steps: how many.
+    """
+    rows = front.open(near) if near else front.open()[:0]
+    enter(front.model, stage, len(rows))
     if len(rows):
-        lengths = cosine(POLISH, SMALL * tier.first)
+        lengths = cosine(steps, SMALL * tier.first)
         front.strike(rows, [front.change[rows]], lambda step, at: margin, lengths, fresh=False)
 
 
 def _rounds(front: Front, tier: Tier, order: Tensor) -> None:
-    """Random starts: a scout or two, every arm once, then those that came nearest on the row.
-
-    A row that one round leaves out takes part in no later one, except in those that come in from
-    larger threats.
-    """
+    """Random starts: every arm once or a scout, then those arms that came nearest on the row."""
     kinds = torch.tensor(arms(front.goal, order.shape[1]), device=order.device)
     yields = torch.full((len(front.x), len(kinds)), -torch.inf, device=order.device)
-    left, lengths = torch.arange(len(front.x), device=order.device), cosine(tier.run, tier.first)
+    lengths = cosine(tier.run, tier.first)
     for number, wave in enumerate(tier.rounds):
-        near, sides = front.open(wave.sure, wave.most, wave.ends), wave.sides
-        rows = near if wave.wide > 1 else near[torch.isin(near, left)]
-        left = left if wave.wide > 1 else rows
+        rows, sides = front.open(wave.sure, wave.most, wave.ends), wave.sides
         enter(front.model, f"round {number + 1}", len(rows))
         if not len(rows):
             continue

@@ -39,6 +39,7 @@ class Tier:
         chase: their steps.
         pursuit: the ascents that came nearest go on, on rows that may fall.
         polish: largest share of the margin that may be left for small steps from the best change.
+        settle: the same for more of them behind the rounds; 0: none.
         rounds: waves of random starts.
         run: their steps.
         first: length in radii of the first step of every ascent; later ones fall to zero.
@@ -51,6 +52,7 @@ class Tier:
     chase: int
     pursuit: Wave
     polish: float
+    settle: float
     rounds: tuple[Wave, ...]
     run: int
     first: float
@@ -60,15 +62,15 @@ class Tier:
 
 TIERS = {
     "fast": Tier(
-        12, (Wave(3, 0.2), Wave(5, 0.1)), 4, Wave(2, 0.1), 0.03, (Wave(1, 0.1),), 15, 3.0, 20, 0.0
+        12, (Wave(3, 0.2), Wave(5, 0.1)), 4, Wave(2, 0.1), 0.03, 0.0,
+        (Wave(1, 0.1),), 15, 3.0, 20, 0.0,
     ),
     "standard": Tier(
-        20, (Wave(4, 0.5), Wave(4, 0.15)), 4, Wave(2, 0.15), 0.1,
-        (Wave(1, 0.45), Wave(3, 0.05, 0.25, 2), Wave(6, 0.01, 0.2), Wave(9, 0.003, 0.13),
-         *(Wave(9, 0.0, 0.1),) * 3, *(Wave(12, 0.0, 0.04),) * 2), 18, 3.0, 80, 0.0,
+        20, (Wave(4, 0.5), Wave(4, 0.15)), 4, Wave(2, 0.15), 0.1, 0.05,
+        (Wave(9, 0.03), Wave(1, 0.3), Wave(3, 0.05, 0.15), Wave(9, 0.01, 0.05)), 18, 3.0, 80, 0.0,
     ),
     "thorough": Tier(
-        30, (Wave(9, 1),), 10, Wave(2, 1), 1.0,
+        30, (Wave(9, 1),), 10, Wave(2, 1), 1.0, 0.3,
         (Wave(2, 1), Wave(6, 1), Wave(12, 0.1, 0.4), Wave(24, 0.03, 0.3), Wave(48, 0.01, 0.2)),
         25, 3.0, 400, 1.0,
     ),
