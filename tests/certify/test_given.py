@@ -150,8 +150,9 @@ def test_close_levels_are_told_apart(monkeypatch, model, inputs: int, gap: float
         return own[-1]
 
     monkeypatch.setattr(branch_relu, "shaped", watched)
+    monkeypatch.setattr("holdfast.certify.search.shares.shaped", watched)
     monkeypatch.setattr("holdfast.certify.search.shares.OUTGROWN", 1)
     found = tells_close_levels_apart(model, inputs, gap)
     assert found.least <= (LEVEL if found.domains else gap)
     # Planes were chosen for the whole and for parts.
-    assert len(own) > 2 and all(signed.hulls for signed, _ in own)
+    assert len(own) > 2 and all(parts.shares for parts in own)
