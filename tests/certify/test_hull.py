@@ -19,6 +19,7 @@ from holdfast.certify.network.local import Kernels, Local
 from holdfast.certify.network.simplify import simplified
 from holdfast.certify.reading.reader import read
 from holdfast.certify.search.branching import divided
+from holdfast.certify.search.climb import Climb
 from holdfast.certify.search.firm import firmed
 from holdfast.certify.search.given import Given
 from holdfast.certify.search.shares import Shares, chords, outgrown, reshaped, shaped
@@ -249,6 +250,19 @@ def test_the_ascent_follows_the_slopes_of_the_bound() -> None:
     climb.shares[i].add_(step)
     assert float(climb.value() - before) == pytest.approx(float((slope * step).sum()), rel=0.05)
     assert bool((chords(signed)[i] <= 1).all())
+
+
+@torch.no_grad()
+def test_what_rounding_takes_is_taken_from_what_an_ascent_sees() -> None:
+    signed, part, _ = begun(0, 0.02)
+    one = torch.zeros(1, dtype=torch.long)
+    signed.once(part)
+    line, _ = signed.pairs(part, one, one).line()
+    assert torch.equal(part.slack, line.slack) and bool((part.slack > 0).all())
+    pairs = signed.pairs(part, one, one)
+    more = replace(pairs, slack=pairs.slack + 0.5)
+    seen = [Climb(p, signed.scale).value() for p in (pairs, more)]
+    assert torch.allclose(seen[0] - seen[1], torch.tensor(0.5), atol=1e-5)
 
 
 @torch.no_grad()
