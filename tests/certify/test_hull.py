@@ -253,6 +253,20 @@ def test_the_ascent_follows_the_slopes_of_the_bound() -> None:
 
 
 @torch.no_grad()
+def test_neurons_that_see_too_much_together_have_no_planes(monkeypatch) -> None:
+    signed, part, _ = begun(0, 0.02)
+    (first,) = signed.first.values()
+    for most, found in ((first.neurons.weight.numel(), 1), (first.neurons.weight.numel() - 1, 0)):
+        monkeypatch.setattr("holdfast.certify.network.local.MOST", most)
+        assert len(First.of(signed.graph, signed.relus, signed.root.boxes)) == found
+    del signed.first
+    assert shaped(signed, part, LATER) is part
+    root = signed.root
+    firm = firmed(root, signed.relus, time.monotonic() + LATER)
+    assert all(torch.equal(a.low, b.low) for a, b in zip(root.boxes, firm.boxes, strict=True))
+
+
+@torch.no_grad()
 def test_what_rounding_takes_is_taken_from_what_an_ascent_sees() -> None:
     signed, part, _ = begun(0, 0.02)
     one = torch.zeros(1, dtype=torch.long)

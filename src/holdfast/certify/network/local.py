@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
 
+MOST = 2**20  # numbers that neurons see together, each of which is counted
+
+
 @dataclass(frozen=True, eq=False)
 class Local:
     """K neurons `w . z + b` of a value.
@@ -40,10 +43,10 @@ class Local:
 
     @staticmethod
     def of(graph: Graph, i: int, unit: Tensor) -> Local | None:
-        """Neurons of an affine node of one parent, if it is covered."""
+        """Neurons of an affine node of one parent, if it is covered and they see not too much."""
         node = graph.nodes[i]
         op, shape = node.operator, node.shape
-        if not isinstance(op, Dense | Convolution):
+        if not isinstance(op, Dense | Convolution) or len(unit) * op.terms > MOST:
             return None
         before = graph.nodes[node.parents[0]].shape
         if isinstance(op, Dense):
