@@ -17,6 +17,7 @@ from holdfast.certify.reading.reader import read
 from holdfast.certify.search import branch_relu
 from holdfast.certify.search.branch_relu import ReluSplits
 from holdfast.certify.search.branching import divided
+from holdfast.certify.search.firm import firmed
 from holdfast.certify.search.given import LEVEL, Given, alone, given
 from holdfast.certify.search.shares import shaped
 from holdfast.certify.search.signs import Signed
@@ -150,8 +151,25 @@ def test_close_levels_are_told_apart(monkeypatch, model, inputs: int, gap: float
         return own[-1]
 
     monkeypatch.setattr(branch_relu, "shaped", watched)
+    monkeypatch.setattr("holdfast.certify.search.shares.shaped", watched)
     monkeypatch.setattr("holdfast.certify.search.shares.OUTGROWN", 1)
     found = tells_close_levels_apart(model, inputs, gap)
     assert found.least <= (LEVEL if found.domains else gap)
     # Planes were chosen for the whole and for parts.
-    assert len(own) > 2 and all(signed.hulls for signed, _ in own)
+    assert len(own) > 2 and all(parts.shares for parts in own)
+
+
+def test_what_a_short_search_leaves_open_is_told_apart_with_firmer_neurons(monkeypatch) -> None:
+    monkeypatch.setattr("holdfast.certify.search.rooted.dense", lambda graph: False)
+    monkeypatch.setattr(branch_relu, "SOON", 0.0)
+    monkeypatch.setattr(branch_relu, "BRIEF", 0.0)
+    widths = []
+
+    def watched(bounds, *args):
+        found = firmed(bounds, *args)
+        widths.append([float((b.boxes[-2].high - b.boxes[-2].low).sum()) for b in (bounds, found)])
+        return found
+
+    monkeypatch.setattr("holdfast.certify.search.rooted.firmed", watched)
+    tells_close_levels_apart(net(1), INPUTS, 0.03)
+    assert widths and all(new < old for old, new in widths)

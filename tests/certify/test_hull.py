@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from itertools import product
+from math import prod
 
 import pytest
 import torch
 from tests.certify.test_given import begun, inside, net
 from torch import Tensor, nn
 
-from holdfast.certify.linear import hull as hulls
 from holdfast.certify.linear.backward import evaluated
-from holdfast.certify.linear.hull import Hull, hull
+from holdfast.certify.linear.hull import First, Hull
 from holdfast.certify.network.graph import Graph
-from holdfast.certify.network.local import Local
+from holdfast.certify.network.local import Kernels, Local
 from holdfast.certify.network.simplify import simplified
 from holdfast.certify.reading.reader import read
 from holdfast.certify.search.branching import divided
+from holdfast.certify.search.climb import Climb
+from holdfast.certify.search.firm import firmed
 from holdfast.certify.search.given import Given
-from holdfast.certify.search.shares import Shares, chords, neurons_of, outgrown, shaped
+from holdfast.certify.search.shares import Shares, chords, outgrown, reshaped, shaped
 from holdfast.ops.interval import Box
 from holdfast.ops.linear import relu_lines
 
@@ -47,26 +50,37 @@ def cases(seed: int) -> list[tuple[Graph, int, Tensor]]:
     return found
 
 
+def every(graph: Graph, p: int, box: Box) -> First:
+    """All neurons of a value, before which a box lies."""
+    neurons = Local.of(graph, p, torch.arange(prod(graph.nodes[p].shape)))
+    assert neurons is not None
+    return First.on(0, neurons, box)
+
+
+def planes(first: First, shares: Tensor) -> Hull:
+    """Planes of shares `(K, window)`."""
+    return first.hull(shares[None], first.offsets(shares[None]))
+
+
 def beaten(plane: Hull, graph: Graph, p: int, box: Box, points: Tensor) -> bool:
     """Whether a ReLU lies above its plane somewhere."""
     z = box.low + (box.high - box.low) * points
-    value = replace(graph, output=p)(z).clamp(min=0)
-    return bool((value > plane.slopes.linear([z]) + plane.offset).any())
+    value = replace(graph, output=p)(z).clamp(min=0).flatten(1)
+    return bool((value > plane.slopes.linear(z).flatten(1) + plane.offset).any())
 
 
 def sampled(seed: int) -> list[bool]:
     """Random shares on random boxes, met by random points and by corners."""
     found = []
     for graph, p, x in cases(seed):
-        neurons = Local.of(graph, p)
-        assert neurons is not None
         half = torch.rand_like(x)
         box = Box(x - half, x + half)
+        first = every(graph, p, box)
         points = torch.rand(POINTS, *x.shape[1:]).double()
         points[::2] = points[::2].round()
-        for shares in (torch.rand(neurons.weight.shape), torch.rand(neurons.weight.shape).round()):
-            plane = hull(0, neurons, shares, box)
-            found.append(beaten(plane, graph, p, box, points))
+        size = first.neurons.weight.shape
+        for shares in (torch.rand(size), torch.rand(size).round()):
+            found.append(beaten(planes(first, shares), graph, p, box, points))
     return found
 
 
@@ -76,35 +90,42 @@ def test_no_point_of_a_box_lies_above_its_planes() -> None:
 
 @pytest.mark.parametrize("only", [0, 1])
 def test_with_one_of_the_two_cases_alone_points_do(monkeypatch, only: int) -> None:
-    whole = hulls.cases
-    monkeypatch.setattr(hulls, "cases", lambda *args: (whole(*args)[only],) * 2)
+    whole = First.cases
+    monkeypatch.setattr(First, "cases", lambda *args: (whole(*args)[only],) * 2)
     assert all(any(sampled(seed)) for seed in range(3))
 
 
 def test_local_neurons_are_those_of_the_layer_both_ways() -> None:
     for graph, p, x in cases(3):
-        neurons, op = Local.of(graph, p), graph.nodes[p].operator
+        op, shape = graph.nodes[p].operator, graph.nodes[p].shape
+        some = torch.randperm(prod(shape))[: prod(shape) // 2]
+        neurons = Local.of(graph, p, some)
         assert neurons is not None
-        z, a = torch.randn(5, *x.shape[1:]).double(), torch.randn(5, *graph.nodes[p].shape).double()
-        assert torch.allclose(neurons.linear([z]), op.linear([z]))
-        assert torch.allclose(neurons.spread([z.abs()]), op.spread([z.abs()]))
-        assert torch.allclose(neurons.back(a)[0], op.back(a)[0])
+        kernels = Kernels(neurons, neurons.weight * torch.tensor([1.0, 2.0])[:, None, None])
+        z, a = torch.randn(2, 3, *x.shape[1:]).double(), torch.randn(2, 3, *shape).double()
+        bias = torch.zeros(1) if op.bias is None else op.bias
+        own = op.linear([z.flatten(0, 1)]) - bias
+        kept = torch.zeros(prod(shape)).index_fill(0, some, 1.0).reshape(shape)
+        wanted = kept * (own - op.linear([0 * z.flatten(0, 1)]) + bias).unflatten(0, (2, 3))
+        wanted[1] *= 2
+        assert torch.allclose(kernels.linear(z), wanted)
+        back = op.back((a * kept).flatten(0, 1))[0].unflatten(0, (2, 3)).clone()
+        back[1] *= 2
+        assert torch.allclose(kernels.back(a), back)
+        assert torch.equal(neurons.bias, bias.expand(shape).flatten()[some])
         assert neurons.terms == op.terms
 
 
 def test_the_chord_is_one_of_the_planes() -> None:
     for graph, p, x in cases(1):
-        neurons = Local.of(graph, p)
-        assert neurons is not None
-        box = Box(x - 0.5, x + 0.5)
-        reach = hulls.ends(neurons, box)
-        bias = neurons.bias
-        low, high = (neurons.spread_out(end.sum(2)) + bias for end in reach)
+        first = every(graph, p, Box(x - 0.5, x + 0.5))
+        bias = first.neurons.bias
+        low, high = (end.sum(1) + bias for end in first.reach)
         line = relu_lines(Box(low, high))
-        share = neurons.laid(line.upper_slope).mT.expand_as(neurons.weight)
-        plane = hull(0, neurons, share, box)
+        share = line.upper_slope[:, None].expand_as(first.neurons.weight)
+        plane = planes(first, share)
         # The same function of z: `s (w z + b) + t` is `s w z + C`.
-        same = plane.offset - (line.upper_slope * bias + line.upper_offset)
+        same = plane.offset[0] - (line.upper_slope * bias + line.upper_offset)
         assert same[(low < 0) & (high > 0)].abs().max() < 1e-12
 
 
@@ -116,20 +137,21 @@ def test_the_best_planes_reach_the_convex_hull_of_the_corners() -> None:
     n, gained = 3, 0.0
     for _ in range(4):
         layer = nn.Linear(n, 1).double()
-        neurons = Local(layer.weight.detach()[None], (1,), (n,), None, layer.bias.detach())
+        one, at = torch.zeros(1, dtype=torch.long), torch.arange(n)[None]
+        neurons = Local(one, at, layer.weight.detach(), layer.bias.detach(), (1,), (n,))
         box = Box(torch.zeros(1, n).double() - 1, torch.ones(1, n).double())
+        first = First.on(0, neurons, box)
         corners = torch.tensor(list(product((-1.0, 1.0), repeat=n))).double()
-        values = (corners @ neurons.weight[0].T + neurons.bias).clamp(min=0)[:, 0]
+        values = (corners @ neurons.weight.T + neurons.bias).clamp(min=0)[:, 0]
         z = torch.rand(n).double() * 2 - 1
         rows = torch.cat([corners.T, torch.ones(1, 2**n)]).numpy()
         mean = linprog(-values.numpy(), A_eq=rows, b_eq=[*z.tolist(), 1.0])
         steps = torch.linspace(0, 1, 11)
-        every = [
-            hull(0, neurons, torch.tensor(s)[None, None], box) for s in product(steps, repeat=n)
-        ]
-        least = min(float(p.slopes.linear([z[None]]) + p.offset) for p in every)
-        chord = [p for p in every if p.shares.unique().numel() == 1]
-        flat = min(float(p.slopes.linear([z[None]]) + p.offset) for p in chord)
+        shares = torch.tensor(list(product(steps, repeat=n)))[:, None]
+        plane = first.hull(shares, first.offsets(shares))
+        at_z = (plane.slopes.linear(z.expand(len(shares), n)) + plane.offset)[:, 0]
+        least = float(at_z.min())
+        flat = float(at_z[(shares == shares[:, :, :1]).all(2)[:, 0]].min())
         assert -mean.fun - 1e-9 <= least <= -mean.fun + 0.05 * float(values.max())
         gained += flat - least
     assert gained > 0.1
@@ -140,26 +162,46 @@ def test_chosen_planes_bound_no_worse_and_stay_below_every_point() -> None:
     met = 0
     for seed in range(2):
         signed, part, points = begun(seed, 0.02)
-        own, shaped_part = shaped(signed, part, LATER)
-        assert own.hulls and not signed.hulls and not part.depth.any()
+        own = shaped(signed, part, LATER)
+        assert own.shares and not part.shares and not own.depth.any()
         least = float(signed.unsafe.margin(signed.graph(points)).min())
-        own.once(shaped_part)
-        assert part.bound.item() - 1e-6 <= shaped_part.bound.item() <= least
-        halves, _ = divided(own, shaped_part)
-        assert bool((halves.depth == 1).all()) and not bool(outgrown(own, halves).any())
-        assert not bool(outgrown(signed, replace(halves, depth=halves.depth + 99)).any())
-        assert bool(outgrown(own, replace(halves, depth=halves.depth + 99)).all())
+        signed.once(own)
+        assert part.bound.item() - 1e-6 <= own.bound.item() <= least
+        halves, _ = divided(signed, own)
+        assert bool((halves.depth == 1).all()) and not bool(outgrown(halves).any())
+        assert reshaped(signed, halves, LATER) is halves
+        bare = replace(halves, depth=halves.depth + 99, shares={}, roofs={})
+        assert not bool(outgrown(bare).any())
+        assert bool(outgrown(replace(halves, depth=halves.depth + 99)).all())
+        # Each half with planes of its own, both at once.
+        later = reshaped(signed, replace(halves, depth=halves.depth + 99), LATER)
+        assert not later.depth.any() and bool((later.shares[2][0] != later.shares[2][1]).any())
+        signed.improve(later, 5)
         for row in range(2):
-            half = halves.take(slice(row, row + 1)).clone()
-            later, half = shaped(own, half, LATER)
-            later.improve(half, 5)
             held = torch.ones(len(points), dtype=torch.bool)
-            for p, sign in half.signs.items():
-                held &= (replace(signed.graph, output=p)(points) * sign[0] >= 0).flatten(1).all(1)
+            for p, sign in later.signs.items():
+                held &= (replace(signed.graph, output=p)(points) * sign[row] >= 0).flatten(1).all(1)
             seen = signed.unsafe.margin(signed.graph(points[held]))[:, 0]
-            assert (half.bound[0, 0] <= seen).all()
+            assert (later.bound[row, 0] <= seen).all()
             met += int(held.sum())
     assert met > 1000
+
+
+@torch.no_grad()
+def test_parts_side_by_side_are_bounded_as_alone() -> None:
+    signed, part, _ = begun(0, 0.3)
+    halves, _ = divided(signed, shaped(signed, part, LATER))
+    halves = replace(halves, depth=halves.depth + 99)
+    both = reshaped(signed, halves, LATER)
+    signed.once(both)
+    split, index = divided(signed, both.clone())
+    for row in range(2):
+        one = reshaped(signed, halves.take(slice(row, row + 1)).clone(), LATER)
+        signed.once(one)
+        assert one.bound.item() == pytest.approx(both.bound[row].item(), abs=1e-3)
+        own, neuron = divided(signed, both.take(slice(row, row + 1)).clone())
+        assert int(neuron) == int(index[row])
+        assert torch.allclose(own.bound, split.bound[row::2], atol=1e-6)
 
 
 @torch.no_grad()
@@ -167,16 +209,15 @@ def test_inputs_that_reach_the_alternative_stay_in_boxes_bounded_with_planes() -
     gained, met = 0.0, 0
     for seed in range(3):
         signed, part, points = begun(seed, 0.02)
-        own, part = shaped(signed, part, LATER)
-        halves, _ = divided(own, part)
+        halves, _ = divided(signed, shaped(signed, part, LATER))
         (p,) = halves.pull
         for row in range(len(halves)):
             half = halves.take(slice(row, row + 1)).clone()
-            held = inside(own, half, 0, points)
+            held = inside(signed, half, 0, points)
             wide = float((half.high[p] - half.low[p]).sum())
-            remains = Given(own, half, p).told()
+            remains = Given(signed, half, p).told()
             assert remains or not bool(held.any())
-            seen = replace(own.graph, output=p)(points[held])
+            seen = replace(signed.graph, output=p)(points[held])
             if remains:
                 assert (seen >= half.low[p]).all() and (seen <= half.high[p]).all()
             gained += wide - float((half.high[p] - half.low[p]).sum())
@@ -187,20 +228,20 @@ def test_inputs_that_reach_the_alternative_stay_in_boxes_bounded_with_planes() -
 @torch.no_grad()
 def test_lines_with_planes_lie_below_the_network() -> None:
     signed, part, points = begun(1, 0.02)
-    own, part = shaped(signed, part, LATER)
+    own = shaped(signed, part, LATER)
     one = torch.zeros(1, dtype=torch.long)
-    line, d = own.pairs(part, one, one).line()
+    line, d = signed.pairs(own, one, one).line()
     value = points @ line.slope[0, 0] + line.offset[0, 0] - line.slack[0, 0] - d[0, 0]
     assert bool((value <= signed.unsafe.margin(signed.graph(points))[:, 0]).all())
-    assert float(value.min()) >= float((evaluated(own.bounds(part, one), line) - d)[0, 0])
+    assert float(value.min()) >= float((evaluated(signed.bounds(own, one), line) - d)[0, 0])
 
 
 @torch.no_grad()
 def test_the_ascent_follows_the_slopes_of_the_bound() -> None:
     signed, part, _ = begun(0, 0.02)
-    own, part = shaped(signed, part, LATER)
+    own = shaped(signed, part, LATER)
     one = torch.zeros(1, dtype=torch.long)
-    climb = Shares(own.pairs(part, one, one), own.scale, neurons_of(own))
+    climb = Shares(signed.pairs(own, one, one), signed.scale, signed.first, own.shares)
     (i,) = climb.shares
     climb.shares[i].clamp_(0.1, 0.9)
     before = climb.value()
@@ -208,4 +249,48 @@ def test_the_ascent_follows_the_slopes_of_the_bound() -> None:
     step = 1e-3 * slope / slope.norm()
     climb.shares[i].add_(step)
     assert float(climb.value() - before) == pytest.approx(float((slope * step).sum()), rel=0.05)
-    assert bool((chords(own, i, climb.neurons[i]) <= 1).all())
+    assert bool((chords(signed)[i] <= 1).all())
+
+
+@torch.no_grad()
+def test_neurons_that_see_too_much_together_have_no_planes(monkeypatch) -> None:
+    signed, part, _ = begun(0, 0.02)
+    (first,) = signed.first.values()
+    for most, found in ((first.neurons.weight.numel(), 1), (first.neurons.weight.numel() - 1, 0)):
+        monkeypatch.setattr("holdfast.certify.network.local.MOST", most)
+        assert len(First.of(signed.graph, signed.relus, signed.root.boxes)) == found
+    del signed.first
+    assert shaped(signed, part, LATER) is part
+    root = signed.root
+    firm = firmed(root, signed.relus, time.monotonic() + LATER)
+    assert all(torch.equal(a.low, b.low) for a, b in zip(root.boxes, firm.boxes, strict=True))
+
+
+@torch.no_grad()
+def test_what_rounding_takes_is_taken_from_what_an_ascent_sees() -> None:
+    signed, part, _ = begun(0, 0.02)
+    one = torch.zeros(1, dtype=torch.long)
+    signed.once(part)
+    line, _ = signed.pairs(part, one, one).line()
+    assert torch.equal(part.slack, line.slack) and bool((part.slack > 0).all())
+    pairs = signed.pairs(part, one, one)
+    more = replace(pairs, slack=pairs.slack + 0.5)
+    seen = [Climb(p, signed.scale).value() for p in (pairs, more)]
+    assert torch.allclose(seen[0] - seen[1], torch.tensor(0.5), atol=1e-5)
+
+
+@torch.no_grad()
+def test_neurons_with_planes_of_their_own_are_narrower_and_hold_every_point() -> None:
+    for seed in range(3):
+        signed, _, points = begun(seed, 0.02)
+        root, now = signed.root, time.monotonic()
+        firm = firmed(root, signed.relus, now + LATER)
+        gained = []
+        for p in signed.relus.values():
+            seen, old, new = replace(signed.graph, output=p)(points), root.boxes[p], firm.boxes[p]
+            assert (seen >= new.low).all() and (seen <= new.high).all()
+            assert (new.low >= old.low).all() and (new.high <= old.high).all()
+            gained.append(1 - float((new.high - new.low).sum() / (old.high - old.low).sum()))
+        assert gained[0] == 0 and min(gained[1:]) > 0.02
+        late = firmed(root, signed.relus, now - 1)
+        assert all(torch.equal(late.boxes[p].low, root.boxes[p].low) for p in signed.relus.values())

@@ -32,8 +32,8 @@ class Bounds:
             result of the operation; None where nothing is rounded.
         overflow: `(B,)` bool, rows on which a value may leave the range of its type.
         masses: `(B, ...)` per node, sums of absolute terms in each coordinate; may be left out.
-        hulls: by position of a ReLU, planes above it that are taken where its sign is open: then
-            its plane above has their offset, and the slope zero.
+        hulls: by position of a ReLU, planes above neurons of it that are taken where their sign is
+            open: then the plane above has their offset, and the slope zero.
     """
 
     graph: Graph
@@ -62,6 +62,7 @@ class Bounds:
             errors=[None if error is None else error[rows] for error in self.errors],
             overflow=self.overflow[rows],
             masses=[mass[rows] for mass in self.masses],
+            hulls={i: hull.take(rows) for i, hull in self.hulls.items()},
         )
 
 
@@ -146,8 +147,7 @@ class Carried:
         low, high = self.bounds.boxes[p]
         down = a.clamp(max=0) * ((low < 0) & (high > 0))[:, None]
         self.charge(p, nodes[p], down, total(down))
-        (found,) = hull.slopes.back(down.flatten(0, 1))
-        self.give(hull.over, found.unflatten(0, a.shape[:2]), None)
+        self.give(hull.over, hull.slopes.back(down), None)
 
     def stop(self, i: int, a: Tensor) -> None:
         """Bound what reaches a bend by its box."""

@@ -93,7 +93,8 @@ class Draft:
         """The same for a selection of questions, with what the last pass down left.
 
         Args:
-            rows: of each question that stays, if it becomes a row of its own.
+            rows: of each question that stays, if it becomes a row of its own; where there are
+                hulls, all rows in their order, as often each.
             few: takes the selection from `(B, m, ...)`.
         """
         found = copy(self)
@@ -144,8 +145,7 @@ class Draft:
             slopes = [torch.lerp(above, self.free[self.slots[i]][0], positive)]
             more = (down.flatten(2) @ offset.flatten(2).mT).squeeze(2)
             if i in self.hulls:
-                part = self.hulls[i].back((down * open_).flatten(0, 1))[0]
-                extra = [part.unflatten(0, a.shape[:2])]
+                extra = [self.hulls[i].back(down * open_)]
         else:
             own = [v.double() for v in self.free[self.slots[i]]]
             below, low, above_, high = self._planes(i, own).each(Tensor.float)
@@ -183,8 +183,7 @@ class Draft:
             open_, _, offset = self.fixed[i]
             found[at.start] = past.a.clamp(min=0).mul_(ins[0]).mul_(open_)
             if i in self.hulls:
-                reach = self.hulls[i].linear([ins[1].flatten(0, 1)])
-                offset = torch.addcmul(offset, open_, reach.unflatten(0, past.a.shape[:2]))
+                offset = torch.addcmul(offset, open_, self.hulls[i].linear(ins[1]))
             return torch.addcmul(offset - past.positive * offset, past.slopes[0], ins[0])
         own = [v.double().requires_grad_(True) for v in self.free[at]]
         with torch.enable_grad():

@@ -19,64 +19,114 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from holdfast.certify.network.local import Local
-from holdfast.ops.interval import TINY, Box, gamma
+from holdfast.certify.network.graph import Graph
+from holdfast.certify.network.local import Kernels, Local
+from holdfast.ops.interval import TINY, Box, Index, gamma
 
 
 @dataclass(frozen=True, eq=False)
 class Hull:
-    """One plane above each ReLU of a value: `slopes(z) + offset`.
+    """Planes above some ReLUs of a value, other ones in each row.
 
     Args:
-        over: position of z.
+        over: position of what the neurons see.
         slopes: of the planes.
-        offset: `(1, *shape)`.
-        shares: of which they were made, float32, `(places, channels, window)`.
+        offset: `(R, K)`.
     """
 
     over: int
-    slopes: Local
+    slopes: Kernels
     offset: Tensor
-    shares: Tensor
 
     @cached_property
-    def single(self) -> Local:
+    def single(self) -> Kernels:
         """The slopes in float32."""
-        return self.slopes.weighted(self.slopes.weight.float())
+        return Kernels(self.slopes.neurons, self.slopes.weight.float())
+
+    def take(self, rows: Index) -> Hull:
+        """Those of a selection of rows."""
+        slopes = Kernels(self.slopes.neurons, self.slopes.weight[rows])
+        return Hull(self.over, slopes, self.offset[rows])
+
+    def instead(self, box: Box, above: Tensor, offset: Tensor) -> tuple[Tensor, Tensor]:
+        """Slopes and offsets of lines above, without those of open neurons that have planes.
+
+        Args:
+            box: of the value.
+            above: `(R, *shape)` slopes in the value itself.
+            offset: likewise.
+        """
+        neurons = self.slopes.neurons
+        open_ = neurons.own((box.low < 0) & (box.high > 0))
+        slope = neurons.own(above).masked_fill(open_, 0.0)
+        own = torch.where(open_, self.offset, neurons.own(offset))
+        return neurons.among(slope, above), neurons.among(own, offset)
 
 
-def ends(neurons: Local, box: Box) -> Box:
-    """`(places, channels, window)`: least and largest `w z` of each input on a box of one row."""
-    one, other = (neurons.weight * neurons.seen(end) for end in box)
-    return Box(torch.minimum(one, other), torch.maximum(one, other))
-
-
-def cases(neurons: Local, shares: Tensor, reach: Box) -> tuple[Tensor, Tensor]:
-    """`(1, *shape)`: off and on.
+@dataclass(frozen=True, eq=False)
+class First:
+    """Open neurons that see what lies before all ReLUs, so that its box never shrinks.
 
     Args:
-        neurons: w and b.
-        shares: `(places, channels, window)`.
-        reach: what `ends` says.
-    """
-    off, on = -(shares * reach.low).sum(2), ((1 - shares) * reach.high).sum(2)
-    on = neurons.spread_out(on)
-    return neurons.spread_out(off), on if neurons.bias is None else on + neurons.bias
-
-
-def hull(over: int, neurons: Local, shares: Tensor, box: Box) -> Hull:
-    """The planes of some shares, each as low as it may lie, rounded outward.
-
-    Args:
-        over: position of the inputs of the neurons.
+        over: position of what they see.
         neurons: w and b, float64.
-        shares: in [0, 1], so that no slope is larger than its weight.
-        box: of the inputs, one row.
+        reach: `(K, window)` least and largest `w z` of each input.
+        mass: `(K,)` sums of absolute terms, at most.
     """
-    wide = shares.double().clamp(0, 1)
-    off, on = cases(neurons, wide, ends(neurons, box))
-    mass = neurons.mass([box.magnitude])
-    # What rounding may lose in the slopes, the ends, the shares that are left, and the sums.
-    lost = 2 * gamma(neurons.terms + 8) * mass + TINY
-    slopes = neurons.weighted(neurons.weight * wide)
-    return Hull(over, slopes, torch.maximum(off, on) + lost, shares)
+
+    over: int
+    neurons: Local
+    reach: Box
+    mass: Tensor
+
+    @staticmethod
+    def of(graph: Graph, relus: dict[int, int], boxes: list[Box]) -> dict[int, First]:
+        """By position of a ReLU.
+
+        Args:
+            graph: the network.
+            relus: by position of a ReLU, that of the value before it.
+            boxes: of all nodes, one row.
+        """
+        found = {}
+        for i, p in relus.items():
+            open_ = (boxes[p].low < 0) & (boxes[p].high > 0)
+            neurons = Local.of(graph, p, open_.flatten().nonzero().flatten())
+            over = graph.nodes[p].parents[0]
+            if neurons is not None and len(neurons.unit) and over < min(relus):
+                found[i] = First.on(over, neurons, boxes[over])
+        return found
+
+    @staticmethod
+    def on(over: int, neurons: Local, box: Box) -> First:
+        """Neurons that see a box of one row."""
+        one, other = (neurons.weight * neurons.seen(end)[0] for end in box)
+        reach = Box(torch.minimum(one, other), torch.maximum(one, other))
+        most = neurons.weight.abs() * neurons.seen(box.magnitude)[0]
+        return First(over, neurons, reach, most.sum(1) + neurons.bias.abs())
+
+    def few(self, kept: Tensor) -> First:
+        """Those of `(K,)` bool."""
+        reach = Box(self.reach.low[kept], self.reach.high[kept])
+        return First(self.over, self.neurons.few(kept), reach, self.mass[kept])
+
+    @cached_property
+    def single(self) -> First:
+        """The same in float32."""
+        reach = Box(self.reach.low.float(), self.reach.high.float())
+        return First(self.over, self.neurons.single, reach, self.mass.float())
+
+    def cases(self, shares: Tensor) -> tuple[Tensor, Tensor]:
+        """`(R, K)`: off and on, of shares `(R, K, window)`."""
+        off = -(shares * self.reach.low).sum(2)
+        return off, ((1 - shares) * self.reach.high).sum(2) + self.neurons.bias
+
+    def offsets(self, shares: Tensor) -> Tensor:
+        """`(R, K)`: of planes of shares in [0, 1], each as low as it may lie, rounded outward."""
+        off, on = self.cases(shares.double())
+        # What rounding may lose in the slopes, the ends, the shares that are left, and the sums.
+        return torch.maximum(off, on) + 2 * gamma(self.neurons.terms + 8) * self.mass + TINY
+
+    def hull(self, shares: Tensor, offset: Tensor) -> Hull:
+        """Planes of shares with the offsets that belong to them."""
+        return Hull(self.over, Kernels(self.neurons, self.neurons.weight * shares), offset)

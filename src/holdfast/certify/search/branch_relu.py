@@ -12,7 +12,7 @@ from torch import Tensor
 from holdfast.certify.search.branching import divided
 from holdfast.certify.search.given import LEVEL, alone, given
 from holdfast.certify.search.rooted import Rooted
-from holdfast.certify.search.shares import outgrown, shaped
+from holdfast.certify.search.shares import reshaped, shaped
 from holdfast.certify.search.splits import Splits
 from holdfast.certify.search.stack import Pace, pop
 from holdfast.certify.search.tried import lowest, probe
@@ -21,6 +21,7 @@ Answer = Literal["unsat", "sat", "unknown"]
 LEAST, MOST = 2, 256  # parts bounded together
 FIRST_STEPS, STEPS = 40, 10  # evaluations: of the root, of a part
 EARLY, SOON = 0.1, 0.02  # of the time, for a first search: of dense layers or not
+BRIEF = 0.1  # of what is left, for alternatives one by one before neurons are bounded on their own
 
 
 class ReluSplits(Rooted):
@@ -39,7 +40,9 @@ class ReluSplits(Rooted):
     What a first search leaves open is searched anew, unless a proof is recorded: dense layers once
     every open neuron has been bounded by a branch and bound of its own, since gains in early layers
     multiply; others one alternative at a time, by contradiction (`given.py`), with planes above
-    the first neurons that are chosen for parts, every few splits anew (`shares.py`).
+    the first neurons that are chosen for parts, every few splits anew (`shares.py`). What that
+    leaves open in a short time is searched so once more, after every open neuron behind the first
+    has been bounded with planes of its own (`firm.py`).
     """
 
     def run(self, most: int | None = None) -> Answer:
@@ -55,23 +58,28 @@ class ReluSplits(Rooted):
             return answer
         if self.signed.renew:
             return self.searched(self.strengthened(whole.bound), most, self.deadline)
-        self.least, every, answer = min(self.least, LEVEL), self.signed, "unsat"
-        for j in whole.open[0].nonzero().flatten().tolist():
-            if answer == "unsat":
-                self.signed, one = alone(every, whole.bound, j)
-                answer = self.deeper(one, most, self.deadline)
-        return answer
+        self.least, now = min(self.least, LEVEL), time.monotonic()
+        if self.signed.first:
+            brief = BRIEF * (self.deadline - now) / int(whole.open.sum())
+            answer = self.each(whole, most, brief)
+            if answer != "unknown" or self.stuck or self.spent(most, self.deadline):
+                return answer
+            whole = self.strengthened(whole.bound)
+        return self.each(whole, most, torch.inf)
 
-    def deeper(self, parts: Splits, most: int | None, until: float) -> Answer:
-        """Search parts one by one, each with planes above its neurons that are its own."""
-        answer: Answer = "unsat"
-        every = self.signed
-        for row in range(len(parts)):
+    def each(self, whole: Splits, most: int | None, seconds: float) -> Answer:
+        """Search one alternative after the other; what is refuted is no longer open."""
+        every, answers = self.signed, set[Answer]()
+        for j in whole.open[0].nonzero().flatten().tolist():
+            self.signed, one = alone(every, whole.bound, j)
+            until = min(self.deadline, time.monotonic() + seconds)
+            answers.add(answer := self.searched(shaped(self.signed, one, until), most, until))
             if answer == "unsat":
-                self.signed, one = shaped(every, parts.take(slice(row, row + 1)), until)
-                answer = self.searched(one, most, until)
+                whole.bound[0, j] = LEVEL
+            elif answer == "sat" or self.stuck or seconds == torch.inf:
+                break
         self.signed = every
-        return answer
+        return next((one for one in ("sat", "unknown") if one in answers), "unsat")
 
     def spent(self, most: int | None, until: float) -> bool:
         """Whether time is up, or the number of parts reached."""
@@ -87,15 +95,11 @@ class ReluSplits(Rooted):
             if self.spent(most, until):
                 return "unknown"
             batch = given(self.signed, batch, self.deadline)
-            if bool((old := outgrown(self.signed, batch)).any()):
-                answer = self.deeper(batch.take(old), most, until)
-                if answer != "unsat":
-                    return answer
-                batch = batch.take(~old)
             if not len(batch):
                 continue
+            batch = reshaped(self.signed, batch, self.deadline)
             pace.start()
-            left = self.bounded(batch, FIRST_STEPS if first and not self.signed.hulls else STEPS)
+            left = self.bounded(batch, FIRST_STEPS if first and not batch.shares else STEPS)
             if self.witness is not None:
                 return "sat"
             if self.stuck:

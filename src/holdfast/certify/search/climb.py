@@ -39,7 +39,7 @@ class Climb:
         self.signs = {p: -v.float() for p, v in pairs.signs.items()}
         self.mix = pairs.mix.float()
         self.c = pairs.mixtures.c[pairs.which].float()
-        self.d = pairs.mixtures.d[pairs.which].float()
+        self.d = (pairs.mixtures.d[pairs.which] + pairs.slack).float()
         for i, v in pairs.slopes.items():
             open_, above, _ = self.draft.fixed[i]
             self.slopes[i] = torch.where(open_ > 0, v.float(), above)

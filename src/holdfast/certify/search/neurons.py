@@ -83,7 +83,7 @@ class Ends:
             wide(whole.signs), wide(whole.low), wide(whole.high),
             {i: torch.cat([side[unit] for side in slopes[i]])[:, None] for i in whole.slopes},
             {q: v[0][:, None] for q, v in whole.betas.items()},
-            none.long(), {}, none.long(), none.long(),
+            none.long(), {}, none.long(), none.long(), {}, {}, none[:, None],
         )  # fmt: skip
         self.leaves = Leaves(parts, torch.arange(2 * m))
         self.count = 2 * m
@@ -133,7 +133,7 @@ class Ends:
         return Pairs(
             signed.bounds(parts, torch.arange(len(parts))), signed.mixtures, signed.relus,
             some.which, {q: v[:, None] for q, v in parts.signs.items()},
-            dict(parts.slopes), dict(parts.betas), parts.mix,
+            dict(parts.slopes), dict(parts.betas), parts.mix, parts.slack,
         )  # fmt: skip
 
     def bounded(self, some: Leaves) -> None:

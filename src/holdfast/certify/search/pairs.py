@@ -67,6 +67,7 @@ class Pairs:
         slopes: by position of the ReLU, likewise: of its line below, in [0, 1].
         betas: by position of the value, likewise: multipliers of the signs, not negative.
         mix: `(Q, 1, R)` logits of the mixture of rows.
+        slack: `(Q, 1)` what rounding may take, about.
     """
 
     bounds: Bounds
@@ -77,6 +78,7 @@ class Pairs:
     slopes: dict[int, Tensor]
     betas: dict[int, Tensor]
     mix: Tensor
+    slack: Tensor
 
     def line(self, seen: dict[int, Tensor] | None = None) -> tuple[Linear, Tensor]:
         """The linear function below the mixture of rows of each, and its right-hand side.

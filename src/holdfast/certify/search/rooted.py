@@ -14,6 +14,7 @@ from holdfast.certify.linear.refine import Slopes
 from holdfast.certify.linear.region import Region, through
 from holdfast.certify.network.graph import Graph
 from holdfast.certify.search.dense import dense, lively, sides
+from holdfast.certify.search.firm import firmed
 from holdfast.certify.search.neurons import strengthened
 from holdfast.certify.search.pairs import margins
 from holdfast.certify.search.signs import Signed
@@ -84,9 +85,15 @@ class Rooted:
         return self.signed.whole(rows)
 
     def strengthened(self, rows: Tensor) -> Splits:
-        """The whole region, after every open neuron has been bounded on parts of its own."""
+        """The whole region, after every open neuron has been bounded on its own.
+
+        In dense layers that is a branch and bound, elsewhere planes above the first neurons.
+        """
         now, signed = time.monotonic(), self.signed
         until = now + EACH * (self.deadline - now)
-        bounds, slopes = strengthened(signed.root, signed.slopes or {}, until)
+        if signed.renew:
+            bounds, slopes = strengthened(signed.root, signed.slopes or {}, until)
+        else:
+            bounds, slopes = firmed(signed.root, signed.relus, until), {}
         rows = torch.maximum(rows, margins(bounds, self.unsafe))
         return self.begun(bounds, slopes if signed.renew else None, rows)

@@ -1,22 +1,20 @@
-"""Planes above the first neurons, chosen for a part: which share of each input they let through."""
+"""Planes above the first neurons, chosen for parts: which share of each input they let through."""
 
 from __future__ import annotations
 
 import time
-from copy import copy
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from holdfast.certify.linear.ascent import Ascent
-from holdfast.certify.linear.hull import cases, ends, hull
-from holdfast.certify.network.local import Local
+from holdfast.certify.linear.hull import First
+from holdfast.certify.network.local import Kernels
 from holdfast.certify.search.climb import BETA_RATE, LARGEST, SLOPE_RATE, Climb
 from holdfast.certify.search.pairs import Pairs
 from holdfast.certify.search.signs import SURE, Signed
 from holdfast.certify.search.splits import Splits
-from holdfast.ops.interval import Box
 
 OUTGROWN = 4  # splits of a part after which planes are chosen for it anew
 # Where nothing was chosen yet, and from there on: evaluations, the first step of a share, how large
@@ -24,38 +22,28 @@ OUTGROWN = 4  # splits of a part after which planes are chosen for it anew
 FIRST, LATER = (80, 0.1, 1.0, 0.97), (20, 0.05, 0.2, 0.93)
 
 
-def neurons_of(signed: Signed) -> dict[int, Local]:
-    """By position of a ReLU, neurons that see what lies before all ReLUs: its box never shrinks."""
-    graph, found = signed.graph, {}
-    for i, p in signed.relus.items():
-        neurons = Local.of(graph, p)
-        if neurons is not None and graph.nodes[p].parents[0] < min(signed.relus):
-            found[i] = neurons
-    return found
-
-
 class Shares(Climb):
-    """An ascent in float32 on the shares, and on all else that is free in the bounds of a part.
+    """An ascent in float32 on the shares, and on all else that is free in the bounds of parts.
 
     For coefficients as they are, planes are linear in their shares on either side of the kink where
     both cases are as large: no tape is needed here either.
 
     Args:
-        pairs: one part with one alternative; its bounds have hulls.
+        pairs: parts with one alternative; their bounds have hulls.
         scale: by position of a ReLU, how large coefficients are there.
-        neurons: by position of a ReLU.
+        first: by position of a ReLU, its neurons.
+        shares: `(N, K, window)` where to begin.
     """
 
-    def __init__(self, pairs: Pairs, scale: dict[int, float], neurons: dict[int, Local]) -> None:
+    def __init__(
+        self, pairs: Pairs, scale: dict[int, float], first: dict[int, First],
+        shares: dict[int, Tensor],
+    ) -> None:  # fmt: skip
         super().__init__(pairs, scale)
-        bounds = pairs.bounds
-        self.neurons = {i: v.rough() for i, v in neurons.items()}
-        self.shares = {i: bounds.hulls[i].shares.clone()[None, None] for i in neurons}
+        self.first = {i: v.single for i, v in first.items()}
+        self.shares = {i: v[:, None].clone() for i, v in shares.items()}
         self.on: dict[int, Tensor] = {}
-        self.ends: dict[int, Box] = {}
-        for i, v in self.neurons.items():
-            low, high = bounds.boxes[bounds.hulls[i].over]
-            self.ends[i] = ends(v, Box(low.float(), high.float()))
+        self.open = {i: v.neurons.own(self.draft.fixed[i][0][:, 0]) for i, v in first.items()}
 
     def climb(self, of: tuple[int, float, float, float], until: float) -> None:
         """Move everything, and keep the best.
@@ -76,63 +64,74 @@ class Shares(Climb):
         )  # fmt: skip
 
     def value(self) -> Tensor:
-        for i, v in self.neurons.items():
-            share, draft = self.shares[i][0, 0], self.draft
-            off, on = cases(v, share, self.ends[i])
-            open_, above, _ = draft.fixed[i]
-            draft.fixed[i] = open_, above, open_ * torch.maximum(off, on)
-            draft.hulls[i], self.on[i] = v.weighted(v.weight * share), on > off
+        for i, first in self.first.items():
+            share, draft, neurons = self.shares[i][:, 0], self.draft, first.neurons
+            off, on = first.cases(share)
+            open_, above, offset = draft.fixed[i]
+            own = neurons.among(self.open[i] * torch.maximum(off, on), offset[:, 0])
+            draft.fixed[i] = open_, above, own[:, None]
+            draft.hulls[i], self.on[i] = Kernels(neurons, neurons.weight * share), on > off
         return super().value()
 
     def gradient(self) -> list[Tensor]:
         found, draft = super().gradient()[: len(self.slopes) + len(self.betas)], self.draft
-        for i, v in self.neurons.items():
-            a = draft.passed[i].a.clamp(max=0) * draft.fixed[i][0]
-            z = v.weight * v.seen(draft.values[draft.parents[i][1]][0])
-            low, high = self.ends[i]
-            most = torch.where(v.laid(self.on[i]).mT, high, low)
-            found.append((v.laid(a[0]).mT * (z - most))[None, None])
+        for i, first in self.first.items():
+            a = first.neurons.own(draft.passed[i].a[:, 0].clamp(max=0)) * self.open[i]
+            z = first.neurons.weight * first.neurons.seen(draft.values[first.over][:, 0])
+            most = torch.where(self.on[i][:, :, None], first.reach.high, first.reach.low)
+            found.append((a[:, :, None] * (z - most))[:, None])
         return found
 
 
-def chords(signed: Signed, i: int, neurons: Local) -> Tensor:
-    """Shares for which planes are the chords."""
-    low, high = signed.root.boxes[signed.relus[i]]
-    share = (high / (high - low).clamp(min=SURE)).clamp(0, 1)
-    return neurons.laid(share).mT.expand_as(neurons.weight).float()
+def chords(signed: Signed) -> dict[int, Tensor]:
+    """Shares `(1, K, window)` for which planes are the chords."""
+    found = {}
+    for i, first in signed.first.items():
+        low, high = signed.root.boxes[signed.relus[i]]
+        share = first.neurons.own((high / (high - low).clamp(min=SURE)).clamp(0, 1))
+        found[i] = share[:, :, None].repeat(1, 1, first.neurons.terms).float()
+    return found
 
 
-def shaped(signed: Signed, part: Splits, until: float) -> tuple[Signed, Splits]:
-    """A region and a part of it, of one alternative, with planes chosen for the part.
-
-    They hold on all of the region; a part only says which are worth taking.
+def shaped(signed: Signed, parts: Splits, until: float) -> Splits:
+    """Parts of one alternative, with planes chosen for each of them.
 
     Args:
-        signed: the region, with planes that were chosen for a larger part, or without.
-        part: one row.
+        signed: the region.
+        parts: with planes that were chosen for larger parts, or without.
         until: of `time.monotonic()`.
     """
-    found, part, neurons = copy(signed), part.clone(), neurons_of(signed)
-    if not neurons:
-        return signed, part
-    over = {i: signed.graph.nodes[signed.relus[i]].parents[0] for i in neurons}
-
-    def take(shares: dict[int, Tensor]) -> None:
-        boxes = signed.root.boxes
-        found.hulls = {i: hull(over[i], v, shares[i], boxes[over[i]]) for i, v in neurons.items()}
-
-    if not signed.hulls:
-        take({i: chords(signed, i, v) for i, v in neurons.items()})
-    one = torch.zeros(1, dtype=torch.long)
-    climb = Shares(found.pairs(part, one, one), signed.scale, neurons)
-    climb.climb(LATER if signed.hulls else FIRST, until)
-    take({i: v[0, 0] for i, v in climb.shares.items()})
-    for store, now in ((part.slopes, climb.slopes), (part.betas, climb.betas)):
+    if not signed.first:
+        return parts
+    begin, parts = bool(parts.shares), parts.clone()
+    if not begin:
+        none = torch.zeros(len(parts), dtype=torch.long)
+        parts = roofed(signed, parts, {i: v[none] for i, v in chords(signed).items()})
+    every = torch.arange(len(parts))
+    pairs = signed.pairs(parts, every, torch.zeros_like(every))
+    climb = Shares(pairs, signed.scale, signed.first, parts.shares)
+    climb.climb(LATER if begin else FIRST, until)
+    for store, now in ((parts.slopes, climb.slopes), (parts.betas, climb.betas)):
         for i, v in now.items():
             store[i].copy_(v)
-    return found, replace(part, depth=torch.zeros_like(part.depth))
+    parts = roofed(signed, parts, {i: v[:, 0] for i, v in climb.shares.items()})
+    return replace(parts, depth=torch.zeros_like(parts.depth))
 
 
-def outgrown(signed: Signed, parts: Splits) -> Tensor:
+def roofed(signed: Signed, parts: Splits, shares: dict[int, Tensor]) -> Splits:
+    """Parts with the planes of some shares."""
+    return replace(parts, shares=shares,
+                   roofs={i: signed.first[i].offsets(v) for i, v in shares.items()})  # fmt: skip
+
+
+def outgrown(parts: Splits) -> Tensor:
     """`(N,)` bool: parts so much smaller than what planes were chosen for that others may gain."""
-    return (parts.depth >= OUTGROWN) & bool(signed.hulls)
+    return (parts.depth >= OUTGROWN) & bool(parts.shares)
+
+
+def reshaped(signed: Signed, parts: Splits, until: float) -> Splits:
+    """Parts, those among them with new planes that have outgrown theirs."""
+    old = outgrown(parts)
+    if not bool(old.any()):
+        return parts
+    return Splits.join([parts.take(~old), shaped(signed, parts.take(old), until)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from functools import cached_property
 from math import inf
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 from holdfast.certify.linear.backward import backward
 from holdfast.certify.linear.bounds import propagate
 from holdfast.certify.linear.coefficients import Bounds
-from holdfast.certify.linear.hull import Hull
+from holdfast.certify.linear.hull import First
 from holdfast.certify.linear.refine import Slopes
 from holdfast.certify.linear.region import Region
 from holdfast.certify.network.bends import Planes
@@ -25,8 +26,7 @@ from holdfast.certify.search.unsafe import Unsafe
 from holdfast.ops.interval import Box
 from holdfast.ops.linear import relu_lines
 
-PRESSES = 300  # evaluations of a long ascent,
-LASTING = 0.98  # and what each step is of the one before
+PRESSES, LASTING = 300, 0.98  # evaluations of a long ascent; each step, of the one before
 SURE = 1e-5  # a bound in float32 above which it ends
 
 
@@ -48,12 +48,16 @@ class Signed:
         self.graph, self.root, self.unsafe, self.slopes = graph, root, unsafe, slopes
         self.relus = {i: n.parents[0] for i, n in enumerate(graph.nodes) if n.is_relu}
         self.renew = renew
-        self.hulls: dict[int, Hull] = {}  # planes above ReLUs that hold on the whole region
         self.mixtures = Mixtures(unsafe)
         seen: dict[int, Tensor] = {}
         asked = unsafe.c.reshape(1, -1, *graph.nodes[graph.output].shape)
         backward(root, graph.output, asked, seen=seen)
         self.scale = {i: float(v.abs().mean()) + 1e-6 for i, v in seen.items()}
+
+    @cached_property
+    def first(self) -> dict[int, First]:
+        """By position of a ReLU, open neurons above which planes may speak of what they see."""
+        return First.of(self.graph, self.relus, self.root.boxes)
 
     def whole(self, bound: Tensor) -> Splits:
         """One part: the whole region; `bound` is `(1, J)`."""
@@ -66,8 +70,10 @@ class Signed:
             betas[p] = torch.zeros(1, count, *shape, dtype=torch.float64)
             slopes[i] = self.root.planes[i].below[0][:, None].expand(1, count, *shape).clone()
         mix = torch.zeros(1, count, self.mixtures.most, dtype=torch.float64)
-        none = torch.zeros(1, dtype=torch.long)
-        return Splits(bound, mix, signs, low, high, slopes, betas, none, {}, none, none)
+        none, rest = torch.zeros(1, dtype=torch.long), torch.zeros_like(bound)
+        return Splits(
+            bound, mix, signs, low, high, slopes, betas, none, {}, none, none, {}, {}, rest
+        )
 
     def region(self, count: int) -> Region:
         """The region, for several parts."""
@@ -98,25 +104,23 @@ class Signed:
 
     def bounds(self, parts: Splits, rows: Tensor) -> Bounds:
         """What is known of some parts."""
-        n = len(rows)
-        none = torch.zeros(n, dtype=torch.long)
+        n, none = len(rows), torch.zeros_like(rows)
         boxes = [box if p in parts.low else box.take(none) for p, box in enumerate(self.root.boxes)]
         for p in parts.low:
             boxes[p] = Box(parts.low[p][rows], parts.high[p][rows])
         planes = {i: p.take(none) for i, p in self.root.planes.items() if i not in self.relus}
+        hulls = {i: self.first[i].hull(v[rows], parts.roofs[i][rows])
+                 for i, v in parts.shares.items()}  # fmt: skip
         for i, p in self.relus.items():
             lines = relu_lines(boxes[p])
             above, offset = lines.upper_slope, lines.upper_offset
-            if i in self.hulls:
-                open_ = (boxes[p].low < 0) & (boxes[p].high > 0)
-                above = above.masked_fill(open_, 0.0)
-                offset = torch.where(open_, self.hulls[i].offset, offset)
+            if i in hulls:
+                above, offset = hulls[i].instead(boxes[p], above, offset)
             planes[i] = Planes((lines.lower_slope,), torch.zeros_like(offset), (above,), offset)
         errors = [None if e is None else e.expand(n, *e.shape[1:]) for e in self.root.errors]
-        peaks = [p.expand(n) for p in self.root.peaks]
         return Bounds(
-            self.graph, self.region(n), boxes, planes, peaks, errors,
-            self.root.overflow.expand(n), hulls=self.hulls,
+            self.graph, self.region(n), boxes, planes, [p.expand(n) for p in self.root.peaks],
+            errors, self.root.overflow.expand(n), hulls=hulls,
         )  # fmt: skip
 
     def pairs(self, parts: Splits, rows: Tensor, which: Tensor) -> Pairs:
@@ -126,7 +130,7 @@ class Signed:
             {p: v[rows][:, None] for p, v in parts.signs.items()},
             {i: v[rows, which][:, None] for i, v in parts.slopes.items()},
             {p: v[rows, which][:, None] for p, v in parts.betas.items()},
-            parts.mix[rows, which][:, None],
+            parts.mix[rows, which][:, None], parts.slack[rows, which][:, None],
         )  # fmt: skip
 
     def improve(self, parts: Splits, steps: int, deadline: float = inf) -> Tensor:
@@ -147,7 +151,7 @@ class Signed:
         for store, now in ((parts.slopes, pairs.slopes), (parts.betas, pairs.betas)):
             for i, v in now.items():
                 store[i][rows, which] = v[:, 0]
-        parts.mix[rows, which] = pairs.mix[:, 0]
+        parts.mix[rows, which], parts.slack[rows, which] = pairs.mix[:, 0], line.slack[:, 0]
         parts.bound[rows, which] = torch.maximum(parts.bound[rows, which], best[:, 0])
         found = line.slope[:, 0]
         slope = found.new_zeros(*parts.bound.shape, *found.shape[1:])
@@ -159,8 +163,9 @@ class Signed:
         rows, which = parts.open.nonzero().unbind(1)
         pairs = self.pairs(parts, rows, which)
         seen: dict[int, Tensor] = {}
-        found = pairs.below(*pairs.line(seen))[:, 0]
-        found = found.nan_to_num(-torch.inf, torch.inf, -torch.inf)
+        line, d = pairs.line(seen)
+        found = pairs.below(line, d)[:, 0].nan_to_num(-torch.inf, torch.inf, -torch.inf)
+        parts.slack[rows, which] = line.slack[:, 0]
         parts.bound[rows, which] = torch.maximum(parts.bound[rows, which], found)
         every = {}
         for i, a in seen.items():

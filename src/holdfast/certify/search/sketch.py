@@ -54,33 +54,34 @@ def sketched(signed: Signed, parts: Splits, index: Tensor, asked: int, loss: flo
 def _sketched(signed: Signed, parts: Splits, index: Tensor, asked: int, loss: float) -> Tensor:
     order = parts.bound.argsort(1).argsort(1)
     rows, which = (parts.open & (order < asked)).nonzero().unbind(1)
-    climb, shape = Climb(signed.pairs(parts, rows, which), signed.scale), (2, len(rows), -1)
-    pair = torch.arange(len(rows))[None, :, None].expand(2, -1, index.shape[1]).flatten()
+    climb = Climb(signed.pairs(parts, rows, which), signed.scale)
+    shape = len(rows), 2, index.shape[1]
+    pair = torch.arange(len(rows)).repeat_interleave(2 * index.shape[1])
     draft = climb.draft.taken(pair, lambda v: v[pair] if len(v) else v)
     draft.push = {p: (climb.signs[p] * beta)[pair] for p, beta in climb.betas.items()}
-    _split(signed, draft, index[rows].repeat(2, 1).flatten())
+    _split(signed, draft, index[rows])
     a, d = climb.asked()
     found = (draft.down(a[pair], None) - d[pair]).nan_to_num(-torch.inf).reshape(shape)
     left = torch.zeros_like(found)
     for i, p in signed.relus.items():
         if i in draft.passed:
             # A neuron that was split loses nothing.
-            a = (draft.passed[i].a * draft.fixed[i][0]).reshape(*found.shape, -1)
+            a = (draft.passed[i].a * draft.fixed[i][0]).reshape(*shape, -1)
             under, over = losses(parts.low[p][rows].float(), parts.high[p][rows].float())
-            left -= (a.clamp(max=0) @ under.flatten(1)[..., None])[..., 0]
-            left += (a.clamp(min=0) @ over.flatten(1)[..., None])[..., 0]
+            left -= (a.clamp(max=0) @ under.flatten(1)[:, None, :, None])[..., 0]
+            left += (a.clamp(min=0) @ over.flatten(1)[:, None, :, None])[..., 0]
     bound, rest = (v.float()[None, :, None].repeat(2, 1, index.shape[1], 1)
                    for v in (parts.bound, torch.zeros_like(parts.bound)))  # fmt: skip
-    bound[:, rows, :, which] = torch.maximum(bound[:, rows, :, which], found.transpose(0, 1))
-    rest[:, rows, :, which] = left.transpose(0, 1)
+    bound[:, rows, :, which] = torch.maximum(bound[:, rows, :, which], found)
+    rest[:, rows, :, which] = left
     worst = bound.argmin(3, keepdim=True)
     return bound.clamp(max=0).sum(3) - loss * rest.gather(3, worst)[..., 0]
 
 
 def _split(signed: Signed, draft: Draft, neuron: Tensor) -> None:
-    """Fix one neuron per row, not positive in the first half of the rows, not negative then."""
-    on = torch.arange(len(neuron)) >= len(neuron) // 2
-    start = 0
+    """Fix one of neurons `(Q, C)` in each row, `(Q, 2, C)` of them: not positive, not negative."""
+    on = torch.tensor([False, True])[:, None].expand(len(neuron), 2, neuron.shape[1]).flatten()
+    neuron, start = neuron[:, None].expand(-1, 2, -1).flatten(), 0
     for i, p in signed.relus.items():
         place, size = neuron - start, prod(signed.graph.nodes[p].shape)
         start += size

@@ -27,6 +27,9 @@ class Splits:
             lower and upper ends were bounded last; 0 where none were.
         age: `(N,)` splits since neurons were bounded anew.
         depth: `(N,)` splits since planes above neurons were chosen.
+        shares: by position of a ReLU, `(N, K, window)`: of planes above its neurons, if there are.
+        roofs: by position of a ReLU, `(N, K)`: their offsets.
+        slack: `(N, J)` what rounding may take from bounds, as of the last ones.
     """
 
     bound: Tensor
@@ -40,6 +43,9 @@ class Splits:
     pull: dict[int, Tensor]
     age: Tensor
     depth: Tensor
+    shares: dict[int, Tensor]
+    roofs: dict[int, Tensor]
+    slack: Tensor
 
     def __len__(self) -> int:
         return len(self.bound)
