@@ -1,10 +1,13 @@
 """The ensemble: its ledger, its indifference to other rows, and what it does without slopes."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor, nn
 
-from holdfast.attacks.arms import ARMS, arms
+from holdfast.attacks import tiers
+from holdfast.attacks.arms import ARMS, RANKED, armed, arms
 from holdfast.attacks.ensemble import AdaptiveEnsemble
 from holdfast.attacks.pgd import PGD
 from holdfast.attacks.square import Square
@@ -115,3 +118,26 @@ def test_without_slopes_it_asks() -> None:
     found = search(AdaptiveEnsemble(), decides, x, Untargeted(y), LInf(radius=0.3))
     assert found.broken.float().mean() > 0.5
     assert any("decisions" in s.name for s in found.stages)
+
+
+@pytest.mark.parametrize("rank", range(len(RANKED)))
+def test_an_arm_of_a_rank_climbs_the_way_of_that_rank(rank) -> None:
+    model, x, y = hard()
+    goal, outputs = Untargeted(y), model(x).detach()
+    ways = goal.ways(outputs)
+    which = torch.full((len(x),), ARMS.index(RANKED[rank]))
+    climb = armed(which, ways.argsort(1, descending=True), 10)(0, torch.arange(len(x)))
+    assert torch.equal(climb(goal, outputs), ways.sort(1, descending=True).values[:, rank])
+
+
+def test_small_steps_at_the_end_come_nearer_and_cost_the_near_rows_alone(monkeypatch) -> None:
+    model, x, y = hard()
+    found = {}
+    for settle in (0.0, 0.5):
+        near = replace(tiers.TIERS["fast"], polish=0.0, settle=settle, rounds=())
+        monkeypatch.setitem(tiers.TIERS, "fast", near)
+        attack = AdaptiveEnsemble(tier="fast")
+        found[settle] = search(attack, model, x, Untargeted(y), L2(radius=0.3))
+    gain = found[0.5].margin - found[0.0].margin
+    (stage,) = [s for s in found[0.5].stages if s.name.endswith("settle")]
+    assert (gain >= 0).all() and 0 < int((gain > 0).sum()) <= stage.rows < len(x)
