@@ -9,10 +9,10 @@ from torch import Tensor
 
 from holdfast.core.dice import Dice, dice_or
 from holdfast.core.endless import LargestLoss
-from holdfast.core.errors import ConfigError
 from holdfast.core.goal import Untargeted, logits
 from holdfast.core.kinds import Attack, Model, Threat
 from holdfast.core.quiet import quiet
+from holdfast.core.ranges import inside
 from holdfast.core.records import Reading
 from holdfast.run.reading import proportion
 
@@ -51,8 +51,7 @@ def attack_table(
 
     Cost: one forward per row and model, and each attack and a forward per threat and model.
     """
-    if any(k < 1 for k in topk):
-        raise ConfigError(f"attack_table: k must be at least 1, got {tuple(topk)}")
+    inside("[1, inf)", "attack_table", topk=topk)
     dice, goal, found = dice_or(dice, len(x)), LargestLoss(Untargeted(y)), []
     for name, model in models.items():
         with quiet(model), torch.no_grad():

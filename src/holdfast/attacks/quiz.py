@@ -62,7 +62,10 @@ class Quiz:
 
     def __post_init__(self) -> None:
         if len({len(c) for c in self.choices}) > 1:
-            raise ConfigError("Quiz: every question needs equally many choices")
+            raise ConfigError(
+                "Quiz: every question needs equally many choices",
+                fix="Bring each row of choices to the same length, as most questions have it.",
+            )
         pooled = (s for row in self.pool for option in row for s in option)
         object.__setattr__(self, "texts", ("", *self.questions, *pooled))
 

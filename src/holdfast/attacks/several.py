@@ -31,7 +31,10 @@ class Several(nn.Module):
     def __init__(self, models: Sequence[nn.Module]) -> None:
         super().__init__()
         if not models:
-            raise ConfigError("Several: needs at least one model")
+            raise ConfigError(
+                "Several: needs at least one model",
+                fix="Pass at least one model: Several(model).",
+            )
         self.models = nn.ModuleList(models)
 
     def forward(self, ids: Tensor) -> Tensor:

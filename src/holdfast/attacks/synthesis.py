@@ -9,10 +9,11 @@ from holdfast.attacks.pgd import PGD
 from holdfast.attacks.towards import Shown, Towards
 from holdfast.core.catalog import register
 from holdfast.core.dice import Dice
-from holdfast.core.errors import ConfigError, ShapeError
+from holdfast.core.errors import ShapeError
 from holdfast.core.goal import Outputs
 from holdfast.core.kinds import Attack, Model, Readout, Threat
 from holdfast.core.quiet import quiet
+from holdfast.core.ranges import inside
 from holdfast.threats.norms import L2
 
 SYNTHESIS = register(
@@ -85,8 +86,7 @@ def inpaint(
     Raises:
         ConfigError: for a negative weight.
     """
-    if weight < 0:
-        raise ConfigError(f"inpaint: weight must not be negative, got {weight}")
+    inside("[0, inf)", "inpaint", weight=weight)
     gone = hole.to(x).expand_as(x)
     places = tuple(range(2, x.dim())) or (1,)
     kept = (1 - gone).sum(places, keepdim=True).clamp(min=1)
@@ -116,9 +116,11 @@ def super_resolve(
         ConfigError: for a factor below 1.
     """
     if x.dim() != 4:
-        raise ShapeError(f"super_resolve: needs images (B, C, h, w), got {tuple(x.shape)}")
-    if factor < 1:
-        raise ConfigError(f"super_resolve: factor must be at least 1, got {factor}")
+        raise ShapeError(
+            f"super_resolve: needs images (B, C, h, w), got {tuple(x.shape)}",
+            fix="Add a channel axis with x[:, None].",
+        )
+    inside("[1, inf)", "super_resolve", factor=factor)
     large = x.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
     return _climbed(model, large, Towards(y), threat, attack, dice)
 

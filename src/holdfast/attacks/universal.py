@@ -103,7 +103,10 @@ class SGA(Attack):
         """
         x = batches.x
         if not isinstance(x, Tensor) or not len(x):
-            raise ShapeError("SGA.fit: needs at least one row of one tensor")
+            raise ShapeError(
+                "SGA.fit: needs at least one row of one tensor",
+                fix="Pass Batches whose x is one tensor with a row or more.",
+            )
         shared = threat if threat is not None else Shared()
         shared = shared if getattr(shared, "coupled", False) else Shared(threat=shared)
         with quiet(model):

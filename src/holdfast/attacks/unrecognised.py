@@ -49,9 +49,15 @@ class Unrecognised(Goal):
                 fix="Give embeddings (G, d) and whose each of them is.",
             )
         if lost := set(self.person.tolist()) - set(self.owner.tolist()):
-            raise ShapeError(f"Unrecognised: the gallery holds no image of {sorted(lost)[0]}")
+            raise ShapeError(
+                f"Unrecognised: the gallery holds no image of {sorted(lost)[0]}",
+                fix="Add an image of that person to the gallery, or leave out their rows.",
+            )
         if len(self.owner.unique()) < 2:
-            raise ShapeError("Unrecognised: the gallery needs at least two people")
+            raise ShapeError(
+                "Unrecognised: the gallery needs at least two people",
+                fix="Add images of other people to the gallery.",
+            )
 
     def take(self, rows: Tensor | slice) -> Unrecognised:
         chosen = copy(self)  # not made anew: the gallery was checked once

@@ -44,7 +44,10 @@ def _drift(bounds: Bounds) -> list[Tensor]:
         elif node.is_relu:
             zero = found[node.parents[0]]
         elif not node.is_input:
-            raise Unsupported("activation patterns need a network whose only bends are ReLUs")
+            raise Unsupported(
+                "activation patterns need a network whose only bends are ReLUs",
+                fix="Build the network with nn.ReLU only, or bound it with certifier:crown.",
+            )
         error = bounds.errors[i]
         found.append(zero if error is None else (zero + 2 * error) * (1 + 1e-9))
     return found

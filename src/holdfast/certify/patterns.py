@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from holdfast.core.errors import ConfigError, Unsupported
+from holdfast.core.errors import Unsupported
 from holdfast.core.kinds import Model
 from holdfast.core.quiet import quiet
+from holdfast.core.ranges import inside
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,8 +42,7 @@ class Patterns:
             ConfigError: for a share outside of its range.
             Unsupported: for a network without ReLU.
         """
-        if not 0.5 < share <= 1:
-            raise ConfigError(f"Patterns: share must lie in (1/2, 1], got {share}")
+        inside("(0.5, 1]", "Patterns", share=share)
         signs = []
         for on in activations(model, x):
             rows = []

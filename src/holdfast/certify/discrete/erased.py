@@ -11,10 +11,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from holdfast.certify.discrete.ids import token_ids
 from holdfast.core.dice import Dice
-from holdfast.core.errors import ConfigError, ShapeError, Unsupported
+from holdfast.core.errors import ShapeError, Unsupported
 from holdfast.core.goal import logits
 from holdfast.core.kinds import Model
+from holdfast.core.ranges import inside, one_of
 from holdfast.core.row_keys import row_keys
 
 Mode = Literal["suffix", "insertion", "infusion"]
@@ -60,18 +62,10 @@ class Erased:
     share: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.mode not in ("suffix", "insertion", "infusion") or self.erase < 0:
-            raise ConfigError(
-                f"Erased: needs mode suffix, insertion or infusion and erase >= 0, got "
-                f"{self.mode!r} and {self.erase}"
-            )
-        if self.blocks < 1 or self.harmful < 0:
-            raise ConfigError(
-                f"Erased: needs blocks >= 1 and a class harmful >= 0, got {self.blocks} and "
-                f"{self.harmful}"
-            )
-        if not 0 <= self.share <= 1:
-            raise ConfigError(f"Erased: share must lie in [0, 1], got {self.share}")
+        one_of(("suffix", "insertion", "infusion"), "Erased", mode=self.mode)
+        inside("[0, inf)", "Erased", erase=self.erase, harmful=self.harmful)
+        inside("[1, inf)", "Erased", blocks=self.blocks)
+        inside("[0, 1]", "Erased", share=self.share)
 
     def checks(self, length: int) -> int:
         """How many versions of a prompt of that many tokens are looked at, itself included."""
@@ -136,8 +130,7 @@ class Erased:
 
     def __call__(self, ids: Tensor) -> Tensor:
         """`(B, K)` logits of the version for which the harmful class leads most."""
-        if ids.dim() != 2 or ids.is_floating_point():
-            raise ShapeError(f"Erased: needs token ids (B, L), got {ids.dtype} {tuple(ids.shape)}")
+        token_ids(ids, "Erased")
         if not len(ids):
             return logits(self.base(ids))
         size = lengths(ids, self.padding)
@@ -176,7 +169,10 @@ class Erased:
     def lead(self, z: Tensor) -> Tensor:
         """`(M,)`: by how much the harmful class leads all others; NaN where z is not finite."""
         if z.dim() != 2 or z.shape[1] <= self.harmful or z.shape[1] < 2:
-            raise ShapeError(f"Erased: class {self.harmful} is not in logits {tuple(z.shape)}")
+            raise ShapeError(
+                f"Erased: class {self.harmful} is not in logits {tuple(z.shape)}",
+                fix="Give harmful as the position of a logit, of two or more.",
+            )
         others = torch.cat([z[:, : self.harmful], z[:, self.harmful + 1 :]], 1)
         lead = z[:, self.harmful] - others.amax(1)
         return lead.masked_fill(~z.isfinite().all(1), torch.nan)

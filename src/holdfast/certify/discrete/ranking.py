@@ -68,12 +68,18 @@ def certified_top(
     Cost: `samples` forward passes per document, or one per version.
     """
     if not 1 <= k < len(documents):
-        raise ConfigError(f"certified_top: k must lie in [1, {len(documents)}), got {k}")
+        raise ConfigError(
+            f"certified_top: k must lie in [1, {len(documents)}), got {k}",
+            fix="Give k=1.",
+        )
     rows = dice_or(dice, len(documents))
     with quiet(model), torch.no_grad():
         mean, apart = averaged(model, documents, samples, rows)
     if mean.shape[1] != 1:
-        raise ConfigError(f"certified_top: one relevance per text, got {mean.shape[1]} outputs")
+        raise ConfigError(
+            f"certified_top: one relevance per text, got {mean.shape[1]} outputs",
+            fix="Pass a model that gives one number per text.",
+        )
     score = mean[:, 0]
     ends = (log(2 * len(score) / alpha) / (2 * samples)) ** 0.5 if model.samples else 0.0
     order = torch.where(score.isnan(), -torch.inf, score).argsort(descending=True, stable=True)

@@ -8,6 +8,7 @@ from math import prod
 import torch
 from torch import Tensor
 
+from holdfast.certify.discrete.ids import token_ids
 from holdfast.certify.discrete.rounding import disagreement
 from holdfast.core.data import Batch
 from holdfast.core.dice import Dice
@@ -43,13 +44,19 @@ class SynonymSmoothed:
 
     def __post_init__(self) -> None:
         if self.sets.dim() != 2 or self.sets.is_floating_point() or self.samples < 0:
-            raise ConfigError(f"SynonymSmoothed: sets {tuple(self.sets.shape)} must hold ids")
+            raise ConfigError(
+                f"SynonymSmoothed: sets {tuple(self.sets.shape)} must hold ids",
+                fix="Pass ids (V, S): in row v what may stand for word v, filled up with -1.",
+            )
         ranked = self.sets.sort(1).values
         twice = ((ranked[:, 1:] == ranked[:, :-1]) & (ranked[:, 1:] >= 0)).any()
         words = torch.arange(len(self.sets), device=self.sets.device)
         own = (self.sets == words[:, None]).sum(1) == 1
         if bool(twice) or not bool(own.all()) or int(self.sets.max()) >= len(self.sets):
-            raise ConfigError("SynonymSmoothed: each set must hold its own word, and no word twice")
+            raise ConfigError(
+                "SynonymSmoothed: each set must hold its own word, and no word twice",
+                fix="Begin row v of sets with v, and name each other id in it once.",
+            )
 
     @property
     def sizes(self) -> Tensor:
@@ -107,7 +114,10 @@ class SynonymSmoothed:
         for part in ids.split(ROWS):
             z = logits(self.base(part))
             if z.dim() not in (1, 2):
-                raise ShapeError(f"SynonymSmoothed: outputs {tuple(z.shape)} are no logits")
+                raise ShapeError(
+                    f"SynonymSmoothed: outputs {tuple(z.shape)} are no logits",
+                    fix="Pass a model that returns (B, K) logits, or one number per text.",
+                )
             single = z.dim() == 1 or z.shape[1] == 1
             p = z.double().reshape(-1, 1).sigmoid() if single else z.double().softmax(1)
             finite = z.reshape(len(p), -1).isfinite().all(1, keepdim=True)
@@ -117,8 +127,7 @@ class SynonymSmoothed:
 
     def __call__(self, ids: Tensor) -> Tensor:
         """`(B, K)` float64 mean probabilities; `(B, 1)` for one relevance."""
-        if ids.dim() != 2 or ids.is_floating_point():
-            raise ShapeError(f"SynonymSmoothed: needs ids (B, L), got {tuple(ids.shape)}")
+        token_ids(ids, "SynonymSmoothed")
         if not len(ids):
             return self.probabilities(ids)
         if not self.samples:
@@ -134,6 +143,9 @@ class SynonymSmoothed:
         """A batch whose words are redrawn once: `Batches(augment=model.noisy)` trains the base."""
         ids = batch.x
         if not isinstance(ids, Tensor):
-            raise Unsupported("SynonymSmoothed: needs ids (B, L)")
+            raise Unsupported(
+                "SynonymSmoothed: needs ids (B, L)",
+                fix="Encode the texts first: pass token ids as one tensor.",
+            )
         u = dice.uniform(ids.shape[1:], device=ids.device, dtype=torch.float64)
         return batch._replace(x=self.drawn(ids, u))

@@ -8,12 +8,13 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from holdfast.certify.discrete.ids import token_ids
 from holdfast.certify.discrete.rounding import unit
 from holdfast.certify.discrete.vectorizers import concat_shift, mean_shift, tfidf, tfidf_shift
 from holdfast.core.catalog import register
 from holdfast.core.certificate import Certificate
 from holdfast.core.dice import Dice
-from holdfast.core.errors import ShapeError, Unsupported
+from holdfast.core.errors import Unsupported
 from holdfast.core.fields import settings
 from holdfast.core.goal import Goal
 from holdfast.core.kinds import Certifier, Model, Threat
@@ -37,8 +38,7 @@ class Vectorized:
 
     def vector(self, ids: Tensor) -> Tensor:
         """`(B, D)` vectors of texts `(B, L)`."""
-        if ids.dim() != 2 or ids.is_floating_point():
-            raise ShapeError(f"Vectorized: needs ids (B, L), got {tuple(ids.shape)}")
+        token_ids(ids, "Vectorized")
         if self.by == "concat":
             return self.vectors[ids].flatten(1)
         if self.by == "mean":

@@ -107,7 +107,10 @@ def tfidf_shift(
     """
     v = weights.double()
     if not bool((v > 0).all()) or not bool(v.isfinite().all()):
-        raise ConfigError("tfidf_shift: weights must be positive and finite")
+        raise ConfigError(
+            "tfidf_shift: weights must be positive and finite",
+            fix="Clamp the weights to a small positive number first: weights.clamp(min=1e-6).",
+        )
 
     def cost(words: Tensor, offered: Tensor) -> Tensor:
         far = (v[words][:, None].square() + v[offered].square()).sqrt()
@@ -144,7 +147,8 @@ def paragraph_shift(
     if gradient < 0 or convexity <= 0 or length < 1 or edits < 0 or window < 0:
         raise ConfigError(
             f"paragraph_shift: needs gradient, edits and window >= 0, convexity > 0 and "
-            f"length >= 1, got {gradient}, {edits}, {window}, {convexity} and {length}"
+            f"length >= 1, got {gradient}, {edits}, {window}, {convexity} and {length}",
+            fix="Give gradient=1.0, edits=1, window=5, convexity=1.0 and the length of the text.",
         )
     terms = min(length, (2 * window + 1) * edits)
     return gradient * terms / (convexity * length)

@@ -111,6 +111,7 @@ class Property:
                 f"the property is about {self.inputs} inputs and {self.outputs} outputs, got "
                 f"{len(x)} and {len(y)}",
                 code="E0182",
+                fix="Pass one input and one output of the network, flattened.",
             )
         if not all(isinstance(v, Fraction) or math.isfinite(v) for v in (*x, *y)):
             return False

@@ -43,7 +43,10 @@ def lipschitz_radius(shares: Tensor, y: Tensor, weight: float, lipschitz: Tensor
         ConfigError: for a weight outside [0, 1] or constants that are not positive.
     """
     if not 0 <= weight <= 1 or not bool((lipschitz > 0).all()):
-        raise ConfigError("lipschitz_radius: needs a weight in [0, 1] and positive constants")
+        raise ConfigError(
+            "lipschitz_radius: needs a weight in [0, 1] and positive constants",
+            fix="Give weight=0.5 and the Lipschitz constant of each class.",
+        )
     own = shares.gather(1, y[:, None])
     room = (weight * (own - shares) + weight - 1) / (weight * (lipschitz[y, None] + lipschitz))
     room = room.scatter(1, y[:, None], torch.inf).amin(1)

@@ -156,7 +156,10 @@ class Segmentation(Certifier):
         y = torch.as_tensor(getattr(goal, "y", None)).to(x.device)
         found = self.segments(model, x, dice_or(dice, len(x)))
         if found.node.shape != y.shape:
-            raise ShapeError(f"{tuple(found.node.shape)} positions for labels {tuple(y.shape)}")
+            raise ShapeError(
+                f"{tuple(found.node.shape)} positions for labels {tuple(y.shape)}",
+                fix="Pass one label per position of the segments.",
+            )
         kept = found.certified & (found.level == 0) & (found.node == y)
         tau = torch.special.ndtri(torch.tensor(self.tau, dtype=torch.float64))
         left = torch.special.ndtr(tau - ball.radius / model.sigma)
