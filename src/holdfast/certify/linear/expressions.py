@@ -81,7 +81,8 @@ class Neurons:
         base, place = alike.base, alike.place
         low, high = (end.numpy() for end in alike.ends)
         on = low >= 0
-        kept = (low < 0) & (high > 0) & ~level[np.unique(alike.first)]
+        # Ends that are no numbers leave a sign open: nothing is proved with them.
+        kept = ~on & ~(high <= 0) & ~level[np.unique(alike.first)]
         at = columns.one + 1 + self.count + np.arange(kept.sum())
         columns.middle[at] = columns.half[at] = high[kept] / 2
         if len(at):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from holdfast.certify.linear.folded import Errors, Folded
 from holdfast.certify.linear.layers import SAFE, Layer
-from holdfast.ops.interval import Box, gamma
+from holdfast.ops.interval import TINY, Box, gamma
 
 
 class Rows(NamedTuple):
@@ -129,11 +129,13 @@ def narrowed(folded: Folded, box: Box, known: Box) -> Folded:
     Args:
         folded: the network.
         box: `(n,)` ends of the inputs.
-        known: `(K,)` ends of its neurons there.
+        known: `(K,)` ends of its neurons on all of it that bounds are asked for.
     """
     n, start, (shared, own, sizes) = len(box.low) + 1, 0, folded.errors
-    on, open_ = known.low >= 0, (known.low < 0) & (known.high > 0)
+    on = known.low >= 0
+    open_ = ~on & ~(known.high <= 0)  # so are ends that are no numbers
     reach = torch.cat([box.magnitude, torch.ones(1).double(), known.high[open_]])
+    slip = TINY * (1 + reach.sum() + float(sizes.sum()))  # what underflow may lose
     left: list[Written] = []
     through: list[Written] = []
     for layer in (*folded.layers, folded.asked):
@@ -145,8 +147,9 @@ def narrowed(folded: Folded, box: Box, known: Box) -> Folded:
         fresh = rows.new_zeros(len(at), len(reach))
         fresh[:, :n] = rows[:, :n]
         fresh[:, n : n + int(open_[:start].sum())] = rows[:, n:][:, open_[:start]]
-        error = torch.from_numpy(abs(shared[at.numpy()]) @ sizes) + own[at]
-        new = Written(fresh, shared[at.numpy()], own[at], fresh.abs() @ reach + error)
+        lost = own[at] + slip
+        error = torch.from_numpy(abs(shared[at.numpy()]) @ sizes) + lost
+        new = Written(fresh, shared[at.numpy()], lost, fresh.abs() @ reach + error)
         if through:
             through = [Written.join(through)]
             new = new.plus(rows[:, n:][:, on[:start]], through[0])

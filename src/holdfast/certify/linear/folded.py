@@ -79,6 +79,13 @@ class Folded:
         """How many neurons are left."""
         return sum(map(len, self.layers))
 
+    @property
+    def known(self) -> Box:
+        """`(1, K)` ends of its neurons on the whole box."""
+        none = torch.zeros(0, dtype=torch.float64)
+        low, high = (torch.cat([none, *(p.known[k] for p in self.layers)])[None] for k in (0, 1))
+        return Box(low, high)
+
     def __call__(self, x: Tensor) -> Tensor:
         """`(B, M)`: what is asked, at inputs `(B, ...)`, without errors."""
         v = torch.cat([x.flatten(1).double(), x.new_ones(len(x), 1).double()], 1)

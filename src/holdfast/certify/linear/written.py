@@ -14,7 +14,7 @@ from holdfast.certify.linear.layers import SAFE
 from holdfast.certify.network.graph import Graph, Node
 from holdfast.certify.network.known import Known
 from holdfast.certify.network.operators import Dense, Operator
-from holdfast.ops.interval import Box, gamma
+from holdfast.ops.interval import TINY, Box, gamma
 
 MOST = 6000  # numbers of a value whose operator is written out as a matrix
 MANY = 1000  # neurons
@@ -128,7 +128,8 @@ class Columns:
             own = own + abs(w) @ value.own
         terms.eliminate_zeros()
         count = sum(w.shape[1] for w in ws) + 8
-        return Value(terms, (own + 2 * gamma(count) * mass) * SAFE)
+        slip = TINY * (1 + self.reach.sum())  # what underflow may lose
+        return Value(terms, (own + 2 * gamma(count) * mass + slip) * SAFE)
 
     def erring(self, value: Value, error: np.ndarray) -> Value:
         """A value with an error of each of its numbers, which all that is made of it share."""
@@ -156,4 +157,5 @@ class Columns:
         more = ROUNDINGS + node.extra
         share = np.array([gamma(t + more, node.unit) for t in range(int(few.max()) + 1)])
         lost = (op.terms + more) * torch.finfo(node.dtype).tiny
-        return self.erring(found, (share[few] * mass + lost) * SAFE), safe
+        error = (share[few] * mass + lost) * SAFE
+        return self.erring(found, error), safe and bool(np.isfinite(error).all())

@@ -76,7 +76,8 @@ class FoldedSplits:
                 if fresh is None:
                     work.parts.append(halves)
                 else:
-                    fresh.parts.append(replace(halves, boxes={}))
+                    known = fresh.network.known.take(torch.zeros(len(halves), dtype=torch.long))
+                    fresh.parts.append(replace(halves, boxes={0: known}))
                     stack.append(fresh)
         return "unsat"
 
