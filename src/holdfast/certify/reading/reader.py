@@ -123,7 +123,9 @@ def _compare(graph: Graph, model: Model, x: Tensor) -> None:
     if not len(x):
         return
     points = x.double()
-    bounds = propagate(graph, Region(Box(points, points), points), "ibp")
+    # On a point boxes lose nothing: no value is bounded again.
+    after = torch.full((len(points),), len(graph.nodes), device=points.device)
+    bounds = propagate(graph, Region(Box(points, points), points), "ibp", after=after)
     low, high = bounds.boxes[graph.output]
     mine, theirs = graph(x), logits(model(x)).double()
     if theirs.shape != mine.shape:

@@ -10,9 +10,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from holdfast.certify.linear.expressions import folded
 from holdfast.certify.linear.region import Region, through
+from holdfast.certify.linear.written import covered, large
 from holdfast.certify.network.graph import Graph
 from holdfast.certify.network.simplify import simplified
+from holdfast.certify.search.branch_fold import FoldedSplits
 from holdfast.certify.search.branch_input import InputSplits
 from holdfast.certify.search.branch_relu import ReluSplits
 from holdfast.certify.search.unsafe import Disjuncts, Unsafe
@@ -89,14 +92,26 @@ def prove(
         return Decision("sat", witness, None, 0, time.monotonic() - began)
     with torch.no_grad():
         signs = low.numel() > FEW if signs is None else signs
-        relus = any(node.is_relu for node in graph.nodes)
-        kind = ReluSplits if signs and relus else InputSplits
-        search = kind(graph, unsafe, region, deadline, record)
+        search = _search(graph, unsafe, region, deadline, record=record, signs=signs)
         answer = search.run(most)
         taken = time.monotonic() - began
         proof = search.proof if answer == "unsat" else None
         witness = None if search.witness is None else region.pulled(search.witness[None])[0]
         return Decision(answer, witness, proof, search.domains, taken, search.least)
+
+
+def _search(
+    graph: Graph, unsafe: Unsafe, region: Region, deadline: float, *, record: bool, signs: bool
+) -> ReluSplits | InputSplits | FoldedSplits:
+    """What divides a region: signs, or inputs; of large networks what is left of them."""
+    if signs and any(node.is_relu for node in graph.nodes):
+        return ReluSplits(graph, unsafe, region, deadline, record)
+    if not record and region.boxed and large(graph) and covered(graph):
+        low, high = region.box.flat()
+        network = folded(graph, Box(low[0], high[0]), unsafe.c, unsafe.d)
+        if network is not None:
+            return FoldedSplits(graph, network, unsafe, region, deadline)
+    return InputSplits(graph, unsafe, region, deadline, record)
 
 
 def sought(graph: Graph, unsafe: Unsafe, region: Region, deadline: float) -> Tensor | None:
