@@ -62,10 +62,10 @@ CLAIM = Claim(
     right="the same after adversarial training",
     trial=trial,
     mutants=("forgets-attack", "forgets-sources"),
-    seeds=(751, 752),
+    seeds=(751, 752, 753, 754),
     seconds=120,
     quick=False,
     known="does not hold",
     why="on 8 x 8 digits what breaks one hardened net breaks the next: it beats plain training by "
-    "some 50 points and equals adversarial training within 3",
+    "some 50 points and adversarial training by 1.2 in the mean over eight seeds (-6.3 to +5.7)",
 )
