@@ -13,7 +13,9 @@ from tests.certify.test_given import begun, inside, net
 from torch import Tensor, nn
 
 from holdfast.certify.linear.backward import evaluated
+from holdfast.certify.linear.bounds import propagate
 from holdfast.certify.linear.hull import First, Hull
+from holdfast.certify.linear.region import region
 from holdfast.certify.network.graph import Graph
 from holdfast.certify.network.local import Kernels, Local
 from holdfast.certify.network.simplify import simplified
@@ -25,6 +27,7 @@ from holdfast.certify.search.given import Given
 from holdfast.certify.search.shares import Shares, chords, outgrown, reshaped, shaped
 from holdfast.ops.interval import Box
 from holdfast.ops.linear import relu_lines
+from holdfast.threats.norms import LInf
 
 LATER = 1e9
 POINTS = 400
@@ -294,3 +297,30 @@ def test_neurons_with_planes_of_their_own_are_narrower_and_hold_every_point() ->
         assert gained[0] == 0 and min(gained[1:]) > 0.02
         late = firmed(root, signed.relus, now - 1)
         assert all(torch.equal(late.boxes[p].low, root.boxes[p].low) for p in signed.relus.values())
+
+
+class Parted(nn.Module):
+    """Two branches from the input, of which only one leads through another ReLU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.a, self.b = nn.Linear(4, 6).double(), nn.Linear(4, 5).double()
+        self.c, self.d = nn.Linear(6, 5).double(), nn.Linear(5, 3).double()
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.d(self.b(x).relu() + self.c(self.a(x).relu()).relu())
+        return found
+
+
+@torch.no_grad()
+def test_neurons_are_bounded_where_some_before_them_are_no_part_of_theirs() -> None:
+    x = torch.zeros(1, 4).double()
+    graph = read(Parted(), x)
+    bounds = propagate(graph, region(LInf(radius=0.6, low=-9, high=9), x), "crown")
+    relus = {i: n.parents[0] for i, n in enumerate(graph.nodes) if n.is_relu}
+    firm, last = firmed(bounds, relus, time.monotonic() + LATER), max(relus.values())
+    points = (torch.rand(POINTS, 4) * 2 - 1).double() * 0.6
+    seen, old, new = replace(graph, output=last)(points), bounds.boxes[last], firm.boxes[last]
+    assert (seen >= new.low).all() and (seen <= new.high).all()
+    assert (new.high - new.low).sum() < 0.95 * (old.high - old.low).sum()

@@ -46,13 +46,14 @@ class Signed:
         slopes: dict[int, Slopes] | None = None,
     ) -> None:  # fmt: skip
         self.graph, self.root, self.unsafe, self.slopes = graph, root, unsafe, slopes
-        self.relus = {i: n.parents[0] for i, n in enumerate(graph.nodes) if n.is_relu}
         self.renew = renew
         self.mixtures = Mixtures(unsafe)
         seen: dict[int, Tensor] = {}
         asked = unsafe.c.reshape(1, -1, *graph.nodes[graph.output].shape)
         backward(root, graph.output, asked, seen=seen)
         self.scale = {i: float(v.abs().mean()) + 1e-6 for i, v in seen.items()}
+        # Those that the outputs depend on; a graph may end before others are used.
+        self.relus = {i: n.parents[0] for i, n in enumerate(graph.nodes) if i in seen and n.is_relu}
 
     @cached_property
     def first(self) -> dict[int, First]:
