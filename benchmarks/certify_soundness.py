@@ -1,9 +1,10 @@
 """Soundness: certifiers are asked about nets whose counterexamples were planted.
 
-Run `python benchmarks/certify_soundness.py [--certifiers crown ibp beta-crown:attack=false]`.
-Settings stand behind the name, separated by commas; anything that looks for counterexamples must
-be switched off there, or it finds what was planted. Writes one line per certifier and ends with
-exit code 1 if one of them proved a net that has a counterexample, or bounded it too low.
+Run `python benchmarks/certify_soundness.py [--certifiers crown milp:seconds=5 blind:signs=true]`.
+Settings stand behind the name, separated by commas. `blind` is branch and bound to which every
+input that it tries looks safe, so that it can only prove or run out of time: it must not be saved
+by a counterexample that it meets. Writes one line per certifier and ends with exit code 1 if one
+of them proved a net that has a counterexample, or bounded it too low.
 """
 
 from __future__ import annotations
@@ -12,25 +13,74 @@ import argparse
 import sys
 import time
 from collections import Counter
+from typing import Literal
+from unittest.mock import patch
 
 import torch
 from page import write
+from torch import Tensor
 
 from holdfast.attacks.pgd import PGD
-from holdfast.core.catalog import build, entries, find
-from holdfast.core.kinds import Certifier
+from holdfast.certify.linear.prepare import prepare
+from holdfast.certify.search.complete import decided
+from holdfast.certify.search.tried import Tried
+from holdfast.core.catalog import build, entries
+from holdfast.core.certificate import Certificate
+from holdfast.core.dice import Dice
+from holdfast.core.fields import Positive, coerced, settings
+from holdfast.core.goal import Goal
+from holdfast.core.kinds import Certifier, Model, Threat
 from holdfast.run.search import search
 from holdfast.testing.planted import Planted, gallery, soundness, trained
 
 TRAINED = 4  # nets of the paper's kind; each has up to four rows
+SECONDS = 2  # per row, for what searches
+
+
+@settings
+class Blind(Certifier):
+    """Branch and bound without attacks, to which nothing that it tries is a counterexample.
+
+    Args:
+        splits: what is divided: signs of neurons, or inputs.
+        seconds: limit per row.
+    """
+
+    splits: Literal["signs", "inputs"] = "signs"
+    seconds: Positive = 2.0
+
+    def __call__(
+        self, model: Model, x: Tensor, goal: Goal, threat: Threat, *, dice: Dice | None = None
+    ) -> Certificate:
+        question = prepare(model, x, goal, threat)
+        margin = torch.full((len(x),), torch.inf, dtype=torch.float64)
+        if question is None:
+            return Certificate(model, threat, margin)
+        signs = self.splits == "signs"
+        with patch.object(Tried, "witnesses", property(lambda tried: tried.x[:0])):
+            for row in range(len(x)):
+                found = decided(question, row, 0.0, self.seconds, 10**6, signs=signs, attack=False)
+                if found.answer == "unsat":
+                    margin[row] = -found.least
+        return Certificate(model, threat, margin)
 
 
 def certifier(text: str) -> Certifier:
     """`name` or `name:setting=value,setting=value`."""
     name, _, rest = text.partition(":")
     values = dict(pair.split("=", 1) for pair in rest.split(",") if pair)
+    if name == "blind":
+        return coerced(Blind, values)
     made = build(f"certifier:{name}", **values)
     return made() if isinstance(made, type) else made
+
+
+def asked() -> list[str]:
+    """All that are no smoothing, those that search for a few seconds, and `blind` both ways."""
+    names = [e.name for e in entries("certifier") if not e.name.startswith("smoothing")]
+    timed = {name for name in names if hasattr(certifier(name), "seconds")}
+    texts = [f"{name}:seconds={SECONDS}" if name in timed else name for name in names]
+    return [*texts, *(f"blind:splits={way},seconds={SECONDS}" for way in ("signs", "inputs"))]
 
 
 def hidden(cases: list[Planted]) -> int:
@@ -45,8 +95,7 @@ def hidden(cases: list[Planted]) -> int:
 def main() -> int:
     """Make the nets, ask everyone, print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    every = [e.name for e in entries("certifier") if not find(e.key).name.startswith("smoothing")]
-    parser.add_argument("--certifiers", nargs="+", default=every)
+    parser.add_argument("--certifiers", nargs="+", default=asked())
     parser.add_argument("--seeds", type=int, default=3)
     given = parser.parse_args()
     torch.set_num_threads(1)

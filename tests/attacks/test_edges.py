@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from holdfast.attacks.climb import ascend
+from holdfast.attacks.climb import slopes
 from holdfast.attacks.decisions import bisected
 from holdfast.attacks.pgd import PGD
 from holdfast.attacks.smallest import Smallest
@@ -142,7 +142,7 @@ def test_whole_changes_have_no_slope() -> None:
     world = Tokens.make(rows=2)
     threat = parse("substitutions:2:12")
     with pytest.raises(Unsupported, match="no gradient"):
-        ascend(world.model, world.x, Untargeted(world.y), threat, threat.none(world.x))
+        slopes(world.model, world.x, Untargeted(world.y), threat, threat.none(world.x))
 
 
 def test_models_without_parameters_and_radius_zero() -> None:

@@ -12,7 +12,7 @@ from tests.operations import Operations
 from torch import Tensor, nn
 
 from holdfast.attacks.active import Active
-from holdfast.attacks.climb import ascend
+from holdfast.attacks.climb import slopes
 from holdfast.attacks.pgd import PGD
 from holdfast.core.dice import Dice
 from holdfast.core.goal import Untargeted
@@ -66,7 +66,7 @@ def operations(attack: Runner) -> Counter[str]:
 def test_a_step_takes_few_operations_more_than_one_by_hand() -> None:
     mine, theirs = operations(ours), operations(by_hand)
     # The ball around the input, the best change so far, outputs and slopes that are no numbers.
-    assert (mine.total(), theirs.total()) == (45, 29), mine - theirs
+    assert (mine.total(), theirs.total()) == (42, 29), mine - theirs
 
 
 def test_rows_that_leave_take_few_operations() -> None:
@@ -99,11 +99,11 @@ def test_the_gradient_at_the_changed_input_is_that_of_the_change(threat: LInf | 
     model, x, y = world()
     assert adds(threat) is not isinstance(threat, Doubled)
     goal, change = Untargeted(y), threat.sample(x, Dice.of(len(x)))
-    margin, height, gradient = ascend(model, x, goal, threat, change)
+    margin, gradient, height = slopes(model, x, goal, threat, change)
     moved = change.clone().requires_grad_()
     outputs = threat.through(model, x, moved)  # some coordinates are at the edge of the box
     naive = torch.logsumexp(goal.ways(outputs), -1)
     (expected,) = torch.autograd.grad(naive.sum(), moved)
     torch.testing.assert_close(gradient, expected)
-    torch.testing.assert_close(height, naive.detach())
+    torch.testing.assert_close(height(), naive.detach())
     assert torch.equal(margin, goal(outputs).detach())

@@ -39,7 +39,8 @@ def test_the_formula_is_what_autograd_finds(
     height = soft(goal, z)
     (slope,) = torch.autograd.grad(height.sum(), z)
     lost = slope.isnan().any(1, keepdim=True)  # one NaN spoils a row on the way back
-    assert torch.equal(lost, found.slope.isnan().any(1, keepdim=True))
+    known = z.gather(1, labels.clamp(min=0)[:, None]).isposinf()  # not by formula, here
+    assert torch.equal(lost, found.slope.isnan().any(1, keepdim=True) | known & lost)
     slope, ours = (each.masked_fill(lost, torch.nan) for each in (slope, found.slope))
     few = 4 * torch.finfo(dtype).eps  # of rounding: the two divide and add in different orders
     for mine, theirs in ((found.margin, goal(z)), (found.height(), height), (ours, slope)):

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from holdfast.attacks.active import Active
-from holdfast.attacks.climb import ascend
+from holdfast.attacks.climb import slopes
 from holdfast.attacks.pgd import PGD
 from holdfast.certify.linear.crown import CROWN
 from holdfast.certify.linear.ibp import IBP
@@ -64,7 +64,7 @@ class Batchwise(Attack):
     def __call__(self, model, x, goal, threat, *, dice=None):
         change = threat.none(x)
         for _ in range(5):
-            _, _, gradient = ascend(model, x, goal, threat, change)
+            _, gradient, _ = slopes(model, x, goal, threat, change)
             top = gradient.abs().amax() if gradient.numel() else 1.0
             change = threat.project(x, change + 0.3 * threat.project(x, gradient / top)).detach()
         return change
@@ -78,7 +78,7 @@ class Downhill(Attack):
     def __call__(self, model, x, goal, threat, *, dice=None):
         change = threat.none(x)
         for _ in range(5):
-            _, _, gradient = ascend(model, x, goal, threat, change)
+            _, gradient, _ = slopes(model, x, goal, threat, change)
             step = threat.steepest(x, change, -gradient)
             change = threat.project(x, change + 0.3 * step).detach()
         return change
@@ -92,7 +92,7 @@ class Tireless(Attack):
     def __call__(self, model, x, goal, threat, *, dice=None):
         active, change = Active(model, x, goal, threat, dice), threat.none(x)
         for _ in range(4):
-            _, _, gradient = ascend(model, x, goal, threat, change)
+            _, gradient, _ = slopes(model, x, goal, threat, change)
             change = threat.project(x, change + threat.steepest(x, change, gradient)).detach()
         return change if len(active) else active.best
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from holdfast.attacks.active import Active
-from holdfast.attacks.climb import CLIMBS, ascend
+from holdfast.attacks.climb import CLIMBS, slopes
 from holdfast.attacks.climber import Climber, windows
 from holdfast.attacks.ways import ranked, scaled_way
 from holdfast.core.catalog import register
@@ -119,17 +119,18 @@ class APGD(Attack):
         """Evaluate a point of every active row; rows that it breaks inside the threat leave."""
         way = None if chosen is None else chosen[active.index]
         aim = CLIMBS[self.climb] if way is None else partial(scaled_way, chosen=way)
-        margin, height, gradient = ascend(
+        found = slopes(
             active.model, active.x, active.goal, active.threat, change, height=aim,
             samples=self.samples,
         )  # fmt: skip
+        height = found.height()
         if active.coupled:  # one change for all rows: its step and its best point are common too
             height = height.mean().expand_as(height)
         if state is None:
-            state = Climber.begun(change, height, gradient, self.stride)
+            state = Climber.begun(change, height, found.gradient, self.stride)
         else:
-            state.moved(change, height, gradient)
-        stay = active.see(change, _counted(active, wide, change, margin))
+            state.moved(change, height, found.gradient)
+        stay = active.see(change, _counted(active, wide, change, found.margin))
         if stay is not None:
             state.keep(stay)
         return state

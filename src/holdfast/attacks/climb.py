@@ -70,22 +70,6 @@ class Slopes(NamedTuple):
     height: Callable[[], Tensor]
 
 
-def ascend(
-    model: Model,
-    x: Tensor,
-    goal: Goal,
-    threat: Threat,
-    change: Tensor,
-    *,
-    climb: str = "soft",
-    height: Height | None = None,
-    samples: int = 1,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """`slopes`, with the heights: margins, what is climbed `(B,)`, and its gradient."""
-    found = slopes(model, x, goal, threat, change, climb=climb, height=height, samples=samples)
-    return found.margin, found.height(), found.gradient
-
-
 def slopes(
     model: Model,
     x: Tensor,

@@ -9,7 +9,7 @@ from math import cos, pi
 import torch
 from torch import Tensor
 
-from holdfast.attacks.climb import ascend
+from holdfast.attacks.climb import slopes
 from holdfast.core.dice import Dice, dice_or
 from holdfast.core.goal import Goal
 from holdfast.core.kinds import Model
@@ -84,11 +84,11 @@ class Rows:
     def slope(self, change: Tensor, climb: str = "margin") -> tuple[Tensor, Tensor, Tensor]:
         """Margins, what is climbed and its gradient, at a change."""
         seen = [
-            ascend(part.model, part.x, part.goal, part.threat, change[at].to(part.x), climb=climb)
+            slopes(part.model, part.x, part.goal, part.threat, change[at].to(part.x), climb=climb)
             for at, part in self.portions()
         ]
-        margin, height, gradient = (torch.cat(each) for each in zip(*seen, strict=True))
-        return margin, height, gradient
+        climbed = torch.cat([each.height() for each in seen])
+        return torch.cat([e.margin for e in seen]), climbed, torch.cat([e.gradient for e in seen])
 
 
 class Smallest:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from holdfast.attacks.climb import ascend
+from holdfast.attacks import climb
 from holdfast.core.dice import Dice
 from holdfast.core.goal import Goal, logits
 from holdfast.core.kinds import Model, Threat
@@ -36,7 +36,7 @@ def slopes(model: Model, x: Tensor, goal: Goal, threat: Threat, dice: Dice) -> l
     flat = torch.ones(len(x), dtype=torch.bool, device=x.device)
     for stream in ("here", "there"):
         change = threat.sample(x, dice.spawn(stream))
-        before, _, gradient = ascend(model, x, goal, threat, change, climb="margin")
+        before, gradient, _ = climb.slopes(model, x, goal, threat, change, climb="margin")
         flat &= gradient.flatten(1).abs().amax(1) == 0
     whole = threat.project(x, change + STEP * threat.steepest(x, change, gradient)) - change
     way = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from holdfast.attacks.climb import ascend
+from holdfast.attacks.climb import slopes
 from holdfast.attacks.deepfool import DeepFool
 from holdfast.attacks.smallest import Rows
 from holdfast.claims.harness import Claim, Trial
@@ -49,7 +49,7 @@ class LastLeg(DeepFool):
 def shortest_gradient_step(model: nn.Module, x: Tensor, goal: Untargeted) -> Tensor:
     """`(B,)`: length of the shortest single step along the gradient of the loss that fools."""
     none = THREAT.none(x)
-    gradient = ascend(model, x, goal, THREAT, none, climb="soft")[2]
+    gradient = slopes(model, x, goal, THREAT, none, climb="soft").gradient
     unit = gradient / gradient.norm(dim=1, keepdim=True)
     best = torch.full((len(x),), torch.inf)
     for far in torch.linspace(0.02, 6.0, 300):

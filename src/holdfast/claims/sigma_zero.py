@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from holdfast.attacks.climb import ascend
+from holdfast.attacks.climb import slopes
 from holdfast.attacks.fmn import FMN
 from holdfast.attacks.sigma_zero import SigmaZero
 from holdfast.claims.harness import Claim, Trial
@@ -31,7 +31,7 @@ def greedy(model: nn.Module, x: Tensor, goal: Untargeted) -> Tensor:
     change, count = torch.zeros_like(x), torch.full((len(x),), torch.inf)
     used = torch.zeros_like(x, dtype=torch.bool)
     for number in range(1, x.shape[1] + 1):
-        gradient = ascend(model, x, goal, THREAT, change, climb="margin")[2]
+        gradient = slopes(model, x, goal, THREAT, change, climb="margin").gradient
         face = torch.where(gradient > 0, 1 - x, -x)
         gain = ((face - change) * gradient).masked_fill(used, -torch.inf)
         best = gain.argmax(1, keepdim=True)

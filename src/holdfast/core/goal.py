@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar, TypeVar
 
 import torch
@@ -99,15 +98,14 @@ class Untargeted(Goal):
         """The ways of one row share its own logit: each pulls at its class by its softmax."""
         z = self._matched(outputs).detach()
         own = self._own(z)
-        ways = (z - z.gather(1, own)).scatter_(1, own, -torch.inf)  # its own class is no way
+        held, others = z.gather(1, own), z.scatter(1, own, -torch.inf)
         if self._open:
-            ways.masked_fill_(self._unlabelled(z), -torch.inf)
-        most = ways.amax(-1, keepdim=True)
-        pull = (ways - most).exp_()
-        slope = pull.div_(pull.sum(-1, keepdim=True)).scatter_(1, own, -1.0)
+            others.masked_fill_(self._unlabelled(z), -torch.inf)
+        slope = others.softmax(-1).scatter_(1, own, -1.0)
         if self._open:
             slope.masked_fill_(self._unlabelled(z), 0.0)
-        return Climbed(most.squeeze(-1), slope, partial(torch.logsumexp, ways, -1))
+        margin = others.amax(-1) - held.squeeze(-1)
+        return Climbed(margin, slope, lambda: torch.logsumexp(others - held, -1))
 
     def _own(self, z: Tensor) -> Tensor:
         """`(B, 1)`: positions of the labels in the logits; 0 where there is none."""

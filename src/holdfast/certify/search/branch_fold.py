@@ -12,18 +12,15 @@ from torch import Tensor
 from holdfast.certify.linear.folded import Folded
 from holdfast.certify.linear.region import Region
 from holdfast.certify.network.graph import Graph
+from holdfast.certify.search.branch_input import LINEAR
+from holdfast.certify.search.chase import Chase
 from holdfast.certify.search.parts import Parts, halved
 from holdfast.certify.search.refold import Found, Work, groups
 from holdfast.certify.search.stack import Pace, pop
-from holdfast.certify.search.tried import Tried, probe
 from holdfast.certify.search.unsafe import Unsafe
-from holdfast.certify.search.witness import descend, polished
-from holdfast.ops.interval import TINY, Box
+from holdfast.ops.interval import TINY
 
 LEAST, MOST = 16, 1024  # parts bounded together
-LINEAR = 0.3  # weight of the linear part of a bound in the choice of the input
-CHASED, CHASES = 16, 6  # points of a batch that are followed downhill, and how far
-POLISHED = 1  # of their ends that linear programs go on from
 
 
 class FoldedSplits:
@@ -40,8 +37,9 @@ class FoldedSplits:
         values = torch.eye(len(unsafe.d), dtype=torch.float64)
         self.rows = replace(unsafe, c=values, d=torch.zeros(len(unsafe.d), dtype=torch.float64))
         self.witness: Tensor | None = None
+        self.chase = Chase(graph, unsafe, region, deadline, 2 * LEAST)
         self.network, self.proof = network, None
-        self.domains, self.due = 0, 2 * LEAST
+        self.domains = 0
         self.least = torch.inf
 
     def run(self, most: int | None = None) -> Literal["unsat", "sat", "unknown"]:
@@ -98,33 +96,10 @@ class FoldedSplits:
         open_ = ~(bound > 0).all(1)
         corner = torch.where(slope > 0, box.low, box.high)
         points = torch.stack([((box.low + box.high) / 2)[open_], corner[open_]])
-        self.tried(network, parts.box.take(open_), points)
+        points = points.reshape(*points.shape[:2], *parts.box.low.shape[1:])
+        quick = network, self.rows
+        self.witness = self.chase(parts.box.take(open_), points, self.domains, quick)
         error = seen.error[every, row]
         blurred = (value[every, row] + error > 0) & (error > seen.lost[every, row].sum(1))
         done = Parts(parts.box, {0: seen.neurons}, bound, parts.node)
         return Found(done, score, seen.neurons, blurred)
-
-    def tried(self, network: Folded, box: Box, points: Tensor) -> None:
-        """Look for a witness at points `(2, N, n)` of open parts, and go down from the best."""
-        if not points.shape[1]:
-            return
-        x = points.flatten(0, 1).reshape(-1, *box.low.shape[1:])
-        found = probe(network, self.rows, x)
-        margin, target = found.margins.min(1)
-        best = margin.topk(min(CHASED, len(margin)), largest=False).indices
-        box = box.take(best % points.shape[1])
-        ended = descend(network, self.rows, found.x[best], box, target[best], CHASES)
-        for some in (found, ended):
-            if some.witness is not None and self.witness is None:
-                self.witness = probe(self.graph, self.unsafe, some.witnesses).witness
-        if self.witness is None:
-            self.witness = self.polished(ended)
-
-    def polished(self, ended: Tried) -> Tensor | None:
-        """Go on from the best by linear programs, whenever twice as many parts were bounded."""
-        if self.domains < self.due:
-            return None
-        self.due = 2 * self.domains
-        whole = Box(self.region.box.low[0], self.region.box.high[0])
-        every = polished(self.graph, self.unsafe, ended, whole, self.deadline, POLISHED)
-        return next((tried.witness for tried in every if tried.witness is not None), None)

@@ -14,17 +14,14 @@ from holdfast.certify.linear.coefficients import Bounds, Linear
 from holdfast.certify.linear.region import Region, through
 from holdfast.certify.network.graph import Graph
 from holdfast.certify.properties.proofs import Proof
+from holdfast.certify.search.chase import Chase
 from holdfast.certify.search.parts import Parts, halved
 from holdfast.certify.search.stack import Pace, pop
-from holdfast.certify.search.tried import Tried, probe
 from holdfast.certify.search.unsafe import Unsafe
-from holdfast.certify.search.witness import descend, polished
-from holdfast.ops.interval import TINY, UNIT, Box
+from holdfast.ops.interval import TINY, UNIT
 
 LEAST, MOST = 32, 1024  # parts bounded together
 LINEAR = 0.3  # weight of the linear part of a bound in the choice of the input
-CHASED, CHASES = 16, 6  # points of a batch that are followed downhill, and how far
-POLISHED = 1  # of their ends that linear programs go on from
 
 
 class InputSplits:
@@ -39,10 +36,11 @@ class InputSplits:
         self, graph: Graph, unsafe: Unsafe, region: Region, deadline: float, record: bool
     ) -> None:
         self.graph, self.unsafe, self.deadline = graph, unsafe, deadline
-        self.region, self.network = region, through(graph, region)
+        self.region = region
+        self.chase = Chase(through(graph, region), unsafe, region, deadline, LEAST)
         self.witness: Tensor | None = None
         self.proof = Proof(sum(n.is_relu for n in graph.nodes)) if record else None
-        self.domains, self.due = 0, LEAST
+        self.domains = 0
         self.least = torch.inf
         self.slopes: dict[int, Tensor] = {}
 
@@ -98,7 +96,8 @@ class InputSplits:
         score = self.scores(bounds, shares, {i: a[every, row] for i, a in seen.items()}, slope)
         corner = torch.where(slope > 0, parts.box.low, parts.box.high)
         open_ = ~(bound > 0).all(1)
-        self.tried(parts.box.take(open_), torch.stack([centre[open_], corner[open_]]))
+        points = torch.stack([centre[open_], corner[open_]])
+        self.witness = self.chase(parts.box.take(open_), points, self.domains)
         return Parts(parts.box, boxes, bound, parts.node), score
 
     def values(
@@ -136,28 +135,6 @@ class InputSplits:
                 one = torch.zeros_like(rows)
                 one[int(rows.argmax())] = 1.0
                 self.proof.refute(node, j, held, multipliers=one)
-
-    def tried(self, box: Box, points: Tensor) -> None:
-        """Look for a witness at points `(2, N, ...)` of open parts, and go down from the best."""
-        if not points.shape[1]:
-            return
-        found = probe(self.network, self.unsafe, points.flatten(0, 1))
-        self.witness = found.witness
-        if self.witness is None:
-            margin, target = found.margins.min(1)
-            best = margin.topk(min(CHASED, len(margin)), largest=False).indices
-            box = box.take(best % points.shape[1])
-            ended = descend(self.network, self.unsafe, found.x[best], box, target[best], CHASES)
-            self.witness = ended.witness if ended.witness is not None else self.polished(ended)
-
-    def polished(self, ended: Tried) -> Tensor | None:
-        """Go on from the best by linear programs, whenever twice as many parts were bounded."""
-        if self.domains < self.due:
-            return None
-        self.due = 2 * self.domains
-        whole = Box(self.region.box.low[0], self.region.box.high[0])
-        every = polished(self.network, self.unsafe, ended, whole, self.deadline, POLISHED)
-        return next((tried.witness for tried in every if tried.witness is not None), None)
 
     def scores(
         self, bounds: Bounds, shares: dict[int, Tensor], seen: dict[int, Tensor], slope: Tensor

@@ -45,15 +45,14 @@ class Signed:
         self, graph: Graph, root: Bounds, unsafe: Unsafe, *, renew: bool,
         slopes: dict[int, Slopes] | None = None,
     ) -> None:  # fmt: skip
-        self.graph, self.root, self.unsafe, self.slopes = graph, root, unsafe, slopes
-        self.renew = renew
-        self.mixtures = Mixtures(unsafe)
+        self.graph, self.root, self.unsafe, self.mixtures = graph, root, unsafe, Mixtures(unsafe)
+        self.slopes, self.renew = slopes, renew
         seen: dict[int, Tensor] = {}
         asked = unsafe.c.reshape(1, -1, *graph.nodes[graph.output].shape)
         backward(root, graph.output, asked, seen=seen)
         self.scale = {i: float(v.abs().mean()) + 1e-6 for i, v in seen.items()}
-        # Those that the outputs depend on; a graph may end before others are used.
-        self.relus = {i: n.parents[0] for i, n in enumerate(graph.nodes) if i in seen and n.is_relu}
+        nodes = graph.nodes  # it may end before some are used: those that outputs depend on
+        self.relus = {i: nodes[i].parents[0] for i in sorted(seen) if nodes[i].is_relu}
 
     @cached_property
     def first(self) -> dict[int, First]:
