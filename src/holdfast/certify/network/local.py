@@ -139,7 +139,7 @@ class Kernels:
 
     def _times(self, values: Tensor, matrix: csr_array) -> Tensor:
         """`(N, m)`: blocks times values `(N, n)`, as many in each of the rows."""
-        rows = len(self.weight)
-        columns = values.reshape(rows, -1, values.shape[1]).transpose(1, 2).flatten(0, 1)
+        rows, each = len(self.weight), len(values) // len(self.weight)  # there may be no neuron
+        columns = values.reshape(rows, each, values.shape[1]).transpose(1, 2).flatten(0, 1)
         found = torch.from_numpy(matrix @ columns.numpy())
-        return found.reshape(rows, -1, found.shape[1]).transpose(1, 2).flatten(0, 1)
+        return found.reshape(rows, len(found) // rows, each).transpose(1, 2).flatten(0, 1)
