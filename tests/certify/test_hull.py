@@ -98,10 +98,11 @@ def test_with_one_of_the_two_cases_alone_points_do(monkeypatch, only: int) -> No
     assert all(any(sampled(seed)) for seed in range(3))
 
 
-def test_local_neurons_are_those_of_the_layer_both_ways() -> None:
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_local_neurons_are_those_of_the_layer_both_ways(share: float) -> None:
     for graph, p, x in cases(3):
         op, shape = graph.nodes[p].operator, graph.nodes[p].shape
-        some = torch.randperm(prod(shape))[: prod(shape) // 2]
+        some = torch.randperm(prod(shape))[: int(share * prod(shape))]
         neurons = Local.of(graph, p, some)
         assert neurons is not None
         kernels = Kernels(neurons, neurons.weight * torch.tensor([1.0, 2.0])[:, None, None])
