@@ -56,7 +56,7 @@ class DDN(MinimumNorm):
         for step in range(self.steps):
             if not len(rows):
                 return
-            margin, _, gradient = rows.slope(change, climb="soft")
+            margin, gradient = rows.slope(change, climb="soft")
             stay = known.see(rows, change, margin)
             stride = cosine(1.0, 0.01, step / self.steps) * rows.width
             change = change + stride * straight(gradient)

@@ -74,7 +74,7 @@ class FMN(MinimumNorm):
         for step in range(self.steps):
             if not len(rows):
                 return
-            margin, _, gradient = rows.slope(change)
+            margin, gradient = rows.slope(change)
             stay = known.see(rows, change, margin)
             unit = _away(rows, change, margin, gradient) if unit is None else unit
             rate = cosine(self.rate, self.rate_end, step / self.steps)

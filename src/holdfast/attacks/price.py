@@ -72,7 +72,7 @@ def shortfall(
     rows: Rows, change: Tensor, price: Tensor, confidence: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Margins, the priced shortfall `c max(kappa - margin, 0)` and its gradient."""
-    margin, _, gradient = rows.slope(change)
+    margin, gradient = rows.slope(change)
     due = torch.where(margin < confidence, price.to(margin), 0.0)
     cost = due * (confidence - margin).clamp(min=0)
     return margin, cost.nan_to_num(0.0), -gradient * fit(due, gradient).to(gradient)

@@ -77,7 +77,7 @@ class SigmaZero(MinimumNorm):
             if not len(rows):
                 return
             change = rows.boxed(state.change * rows.width)
-            margin, _, gradient = rows.slope(change)
+            margin, gradient = rows.slope(change)
             stay = known.see(rows, change, margin)
             rate = cosine(self.rate, self.rate / 10, step / self.steps)
             self._step(state, rows, margin, gradient * rows.width, step, rate)

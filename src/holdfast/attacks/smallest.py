@@ -81,14 +81,13 @@ class Rows:
         index = torch.arange(len(self), device=self.index.device)
         return ((at, self.take(index[at])) for at in chunks(len(self), size))
 
-    def slope(self, change: Tensor, climb: str = "margin") -> tuple[Tensor, Tensor, Tensor]:
-        """Margins, what is climbed and its gradient, at a change."""
+    def slope(self, change: Tensor, climb: str = "margin") -> tuple[Tensor, Tensor]:
+        """Margins at a change, and the gradient of what is climbed."""
         seen = [
             slopes(part.model, part.x, part.goal, part.threat, change[at].to(part.x), climb=climb)
             for at, part in self.portions()
         ]
-        climbed = torch.cat([each.height() for each in seen])
-        return torch.cat([e.margin for e in seen]), climbed, torch.cat([e.gradient for e in seen])
+        return torch.cat([each.margin for each in seen]), torch.cat([e.gradient for e in seen])
 
 
 class Smallest:

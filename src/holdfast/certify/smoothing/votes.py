@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 
 import torch
@@ -116,7 +117,8 @@ def _together(model: Smoothed, x: Tensor, samples: int, dice: Dice) -> Tensor:
     total = torch.zeros((), dtype=torch.int64, device=x.device)
     for n in blocks(samples, x):
         moved = _laid(head(noise.draw([0], n, x.shape[1:])[0].mul_(model.sigma)))
-        for part in moved.split(max(LEAST, together(x) // moved[0].numel())):
+        most = max(LEAST, 2 * together(x) // moved[0].numel())
+        for part in moved.chunk(math.ceil(n / most)):  # of one size
             z = torch.stack([logits(rest(part + row)) for row in rows])
             total = total + ballots(z).sum(1)
     return total
@@ -134,7 +136,8 @@ def split(base: Model) -> tuple[Callable[[Tensor], Tensor], Model]:
 
     Only what is known to be affine row by row counts: flattening, linear layers and convolutions
     padded with zeros, in plain sequences and without hooks. Of any other model the first part is
-    nothing at all, and noise is added to its inputs.
+    nothing at all, and noise is added to its inputs. The rest may write over what it is given
+    where the first part is something: a sum that nobody else reads.
     """
     layers = list(_layers(base))
     first = 0
@@ -142,7 +145,10 @@ def split(base: Model) -> tuple[Callable[[Tensor], Tensor], Model]:
         first += 1
     if not first:
         return (lambda x: x), base
-    return nn.Sequential(*layers[:first]), nn.Sequential(*layers[first:])
+    rest = layers[first:]
+    if rest and type(rest[0]) is nn.ReLU and not _hooked(rest[0]):
+        rest[0] = nn.ReLU(inplace=True)
+    return nn.Sequential(*layers[:first]), nn.Sequential(*rest)
 
 
 def _layers(base: object) -> Iterator[nn.Module]:
