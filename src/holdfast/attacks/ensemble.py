@@ -26,7 +26,7 @@ from holdfast.run.passes import enter
 LATE, BEST = 3, 3  # from this round on, so many losses climb: those that came nearest on the row
 LONGER = 2.5  # times as many steps as a chase has one that is pursued, those of the chase included
 POLISH, SETTLE, SMALL = 12, 30, 0.33  # steps from the best change, and how long the first is
-AROUND = 0.3  # every second later start lies this share of the way from the best change to a draw
+AROUND = 0.3  # starts around the best change lie this share of the way from it to a draw
 BLIND = 10  # queries of a model without slopes, in probes
 NOTHING = 0.97  # share of the margin above which ascents have gained nothing
 
@@ -42,14 +42,13 @@ class AdaptiveEnsemble(Attack):
     at the best change (not at the input), and on towards those that came nearest; then rounds of
     random starts that climb different losses (all ways together, one of the next ways, the margin,
     that of the probabilities, one term of it first): all of them on rows about to fall, a scout on
-    the others, and later those that came nearest on the row. Where several ascents of a row have
-    ended alike they have found its top, and it is left alone; where all ended apart it goes on.
-    Small steps from the best change settle rows at the edge. Last, a short random search without
-    gradients looks at rows where slopes led nowhere, since there they may be masked (`thorough`:
-    at all rows). Rows above a tier's limits (`attacks/tiers.py`) are set aside as hopeless and
-    counted in the ledger; `thorough` sends every row everywhere once, and only repeats on some.
-    Under a winding threat (patches, rotations) all rows start from many places. Under the sum norm
-    one round more comes in from larger threats and looks at rows again that ended alike.
+    the others, and later those that came nearest on the row. Where several ascents of a row ended
+    alike they found its top, and it is left alone. Small steps from and around the best change
+    settle rows at the edge. Last, a short random search looks at rows where slopes led nowhere,
+    since there they may be masked (`thorough`: at all rows). Rows above a tier's limits
+    (`attacks/tiers.py`) are set aside as hopeless and counted in the ledger. Under a winding
+    threat (patches, rotations) all rows start from many places; under the sum norm some rounds
+    more come in from larger threats.
 
     Properties: the best change seen is returned; every decision about a row rests on that row
     alone, so batch size and shards change nothing; a broken row leaves all that runs on it.
@@ -57,13 +56,11 @@ class AdaptiveEnsemble(Attack):
     gets more queries; where the model shows decisions only, `decisions` is asked.
 
     Args:
-        tier: `fast` for a first look, `standard` for a number to report, `thorough` to leave
-            nothing out.
+        tier: `fast` for a look, `standard` for a report, `thorough` to leave nothing out.
         decisions: the attack for models whose outputs are decisions.
 
-    Cost: forwards and backwards together, as measured on small nets: 50 to 80 per row that
-    stands (`fast`), 100 to 300 (`standard`), 1,000 to 2,000 (`thorough`); 3 for a row that falls
-    to the first step.
+    Cost: passes of both kinds, as measured on small nets: 50 to 80 per row that stands (`fast`),
+    100 to 300 (`standard`), 1,000 to 2,000 (`thorough`); 3 for a row that falls to the first step.
 
     Unlike AutoAttack: no stage is run on all rows, targets are ranked at the best change, there
     is no minimum-norm stage, and the random search is a probe.
@@ -89,6 +86,7 @@ class AdaptiveEnsemble(Attack):
             _polish(front, tier, "polish", tier.polish, POLISH)
             _rounds(front, tier, order)
             _polish(front, tier, "settle", tier.settle, SETTLE)
+            _polish(front, tier, "edge", tier.edge.sure, SETTLE, tier.edge.sides)
         else:
             _together(front, tier)
         _probe(front, tier)
@@ -139,7 +137,7 @@ def _targets(front: Front, tier: Tier) -> Tensor:
     return order
 
 
-def _polish(front: Front, tier: Tier, stage: str, near: float, steps: int) -> None:
+def _polish(front: Front, tier: Tier, stage: str, near: float, steps: int, sides: int = 0) -> None:
     """Small steps from the best changes of rows near the edge, where other ascents end too early.
 
     Args:
@@ -148,12 +146,14 @@ def _polish(front: Front, tier: Tier, stage: str, near: float, steps: int) -> No
         stage: name in the ledger.
         near: largest share of the margin that may be left.
         steps: how many.
+        sides: ascents from around the best change; 0: one from it.
     """
     rows = front.open(near) if near else front.open()[:0]
     enter(front.model, stage, len(rows))
     if len(rows):
         lengths = cosine(steps, SMALL * tier.first)
-        front.strike(rows, [front.change[rows]], lambda step, at: margin, lengths, fresh=False)
+        around = [front.sampled(rows, f"{stage}/{side}", AROUND) for side in range(sides)]
+        front.strike(rows, around or [front.change[rows]], lambda *_: margin, lengths, fresh=False)
 
 
 def _rounds(front: Front, tier: Tier, order: Tensor) -> None:

@@ -40,6 +40,7 @@ class Tier:
         pursuit: the ascents that came nearest go on, on rows that may fall.
         polish: largest share of the margin that may be left for small steps from the best change.
         settle: the same for more of them behind the rounds; 0: none.
+        edge: small steps from around the best change, last, where hardly any margin is left.
         rounds: waves of random starts.
         run: their steps.
         first: length in radii of the first step of every ascent; later ones fall to zero.
@@ -53,6 +54,7 @@ class Tier:
     pursuit: Wave
     polish: float
     settle: float
+    edge: Wave
     rounds: tuple[Wave, ...]
     run: int
     first: float
@@ -62,16 +64,18 @@ class Tier:
 
 TIERS = {
     "fast": Tier(
-        12, (Wave(3, 0.2), Wave(5, 0.1)), 4, Wave(2, 0.1), 0.03, 0.0,
-        (Wave(1, 0.1),), 15, 3.0, 20, 0.0,
+        12, (Wave(2, 0.2), Wave(2, 0.1), Wave(4, 0.03)), 4, Wave(2, 0.06), 0.03, 0.0,
+        Wave(0, 0.0), (Wave(4, 0.02), Wave(6, 0.01)), 15, 3.0, 20, 0.0,
     ),
     "standard": Tier(
-        15, (Wave(4, 0.5), Wave(4, 0.15)), 4, Wave(2, 0.15), 0.1, 0.05,
+        15, (Wave(2, 0.5), Wave(2, 0.3), Wave(4, 0.15)), 4, Wave(2, 0.15), 0.1, 0.05,
+        Wave(18, 0.005),
         (Wave(9, 0.03), Wave(1, 0.15), Wave(3, 0.05, 0.4, 2), Wave(9, 0.01, 0.15, 2)),
         18, 3.0, 80, 0.0,
     ),
     "thorough": Tier(
         30, (Wave(9, 1),), 10, Wave(2, 1), 1.0, 0.3,
+        Wave(18, 0.005),
         (Wave(2, 1), Wave(6, 1), Wave(12, 0.1, 0.4), Wave(24, 0.03, 0.3), Wave(48, 0.01, 0.2)),
         25, 3.0, 400, 1.0,
     ),
@@ -89,7 +93,7 @@ SHORT, FEW = 0.5, 10  # their first step, in radii, and how many there are
 # Where budget moves from coordinate to coordinate (L1) there are many tops, and ascents that end
 # alike may have found a low one. Ascents that come in from larger threats look at rows again.
 NARROWING = {
-    "fast": (Wave(1, 0.2), Wave(1, 0.2, wide=4.0)),
+    "fast": (Wave(1, 0.2, wide=4.0), Wave(1, 0.1, wide=4.0), *TIERS["fast"].rounds),
     "standard": (
         *TIERS["standard"].rounds[:2],
         Wave(4, 0.2, wide=4.0),

@@ -24,7 +24,7 @@ from holdfast.run.search import search
 from holdfast.threats.norms import LInf
 
 RADIUS, ROWS, CHEAPER = 0.15, 150, 15
-SPRINT = Tier(20, (Wave(1, 0.0),), 4, Wave(1, 0.0), 0.0, 0.0, (), 20, 3.0, 1, 0.0)
+SPRINT = Tier(20, (Wave(1, 0.0),), 4, Wave(1, 0.0), 0.0, 0.0, Wave(0, 0.0), (), 20, 3.0, 1, 0.0)
 _OPEN = Front.open
 
 
